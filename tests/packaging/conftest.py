@@ -1,0 +1,52 @@
+"""Builds of the project, made once for the session from a clean copy of its sources."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.packaging.builds import LEFT_OUT, ROOT, build_wheel, compile_wheel, run, succeed
+
+
+@pytest.fixture(scope="session")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder without a compiler in it, to be the PATH."""
+    return tmp_path_factory.mktemp("empty")
+
+
+@pytest.fixture(scope="session")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project without anything that was built in it."""
+    if not (ROOT / "setup.py").exists():
+        pytest.skip("needs the project's sources")
+    folder = tmp_path_factory.mktemp("sources") / "monoceros"
+    shutil.copytree(ROOT, folder, ignore=LEFT_OUT, symlinks=True)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def sdist(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The source distribution."""
+    pytest.importorskip("build")
+    folder = tmp_path_factory.mktemp("sdist")
+    succeed(run(sys.executable, "-m", "build", "--sdist", "--outdir", folder, sources))
+    (archive,) = folder.iterdir()
+    return archive
+
+
+@pytest.fixture(scope="session")
+def compiled(sdist: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel with extensions for this interpreter, built from the source distribution."""
+    return compile_wheel(Path(sys.executable), sdist, tmp_path_factory.mktemp("compiled"))
+
+
+@pytest.fixture(scope="session")
+def pure(sdist: Path, empty: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel that a machine without a compiler builds from the source distribution."""
+    folder = tmp_path_factory.mktemp("pure")
+    succeed(build_wheel(Path(sys.executable), sdist, folder, PATH=str(empty)))
+    (wheel,) = folder.iterdir()
+    return wheel

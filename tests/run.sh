@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Installs the project with all its tools into .venv, then checks everything: lint, types, and
+# the tests on both HTTP twins. Needs Python 3.10 or later with venv, and a C compiler.
+# Another interpreter: PYTHON=python3.13 tests/run.sh
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+"${PYTHON:-python3}" -m venv .venv
+# cython-lint looks for pycodestyle on the PATH.
+export PATH="$PWD/.venv/bin:$PATH" PIP_DISABLE_PIP_VERSION_CHECK=1
+unset MONOCEROS_IMPL
+MONOCEROS_EXT=require pip install --quiet --editable '.[test,packaging,lint]'
+
+ruff check .
+ruff format --check .
+mypy
+cython-lint ext
+codespell
+zizmor --offline --quiet --persona pedantic .github
+
+MONOCEROS_IMPL=c MONOCEROS_REQUIRE_C=1 python -m pytest
+MONOCEROS_IMPL=py python -m pytest -m process
