@@ -1,0 +1,65 @@
+"""Listening addresses as text: what ``bind`` takes, and what it means."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+
+Address = tuple[str, int] | str
+
+ALLOWED = "HOST, HOST:PORT, :PORT, [IPV6]:PORT, tcp://HOST:PORT, unix:PATH or unix://PATH"
+DEFAULT_PORT = 8000
+ALL_INTERFACES = "0.0.0.0"
+
+_HOST = re.compile(r"[A-Za-z0-9_.-]+\Z")
+
+
+def parse_address(text: str) -> Address:
+    """Return ``(host, port)``, or the path of a unix socket; raises ValueError with the reason."""
+    scheme, separator, rest = text.partition("://")
+    if text.startswith("unix:"):
+        return _unix_path(text)
+    if scheme == "fd" and separator:
+        raise ValueError("fd:// is not in this version")
+    if separator and scheme.lower() != "tcp":
+        raise ValueError("an unknown kind of address")
+    return _host_and_port(rest if separator else text)
+
+
+def _unix_path(text: str) -> str:
+    path = text.removeprefix("unix:").removeprefix("//")
+    if not path or "\0" in path:
+        raise ValueError("a unix socket needs a path")
+    return path
+
+
+def _host_and_port(text: str) -> tuple[str, int]:
+    if text.startswith("["):
+        return _bracketed(text)
+    if text.count(":") > 1:
+        raise ValueError("an IPv6 address stands in brackets, as in [::1]:8000")
+    if text.isdecimal():
+        raise ValueError(f"a port alone is written with a colon, as in :{text}")
+    host, _, port = text.partition(":")
+    if host and not _HOST.match(host):
+        raise ValueError("not a host name or an address")
+    return host.lower() or ALL_INTERFACES, _port(port, ":" in text)
+
+
+def _bracketed(text: str) -> tuple[str, int]:
+    host, bracket, port = text[1:].partition("]")
+    if not bracket or (port and not port.startswith(":")):
+        raise ValueError("an IPv6 address is written as in [::1]:8000")
+    try:
+        ipaddress.IPv6Address(host)
+    except ValueError:
+        raise ValueError("not an IPv6 address between the brackets") from None
+    return host.lower(), _port(port[1:], bool(port))
+
+
+def _port(text: str, given: bool) -> int:
+    if not given:
+        return DEFAULT_PORT
+    if not (text.isascii() and text.isdecimal()) or int(text) > 65535:
+        raise ValueError("a port is a number from 0 to 65535")
+    return int(text)

@@ -1,0 +1,113 @@
+"""Configuration files: Python source that is run, and whose variables are settings."""
+
+from __future__ import annotations
+
+import ast
+import importlib
+import sys
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from types import ModuleType
+from typing import TYPE_CHECKING
+
+from monoceros.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+MODULE_NAME = "__config__"
+
+_SCOPES = (
+    ast.FunctionDef,
+    ast.AsyncFunctionDef,
+    ast.ClassDef,
+    ast.Lambda,
+    ast.ListComp,
+    ast.SetComp,
+    ast.DictComp,
+    ast.GeneratorExp,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class FileVariables:
+    """The variables of a configuration file, and the lines that set them."""
+
+    path: str
+    values: Mapping[str, object]
+    lines: Mapping[str, int]
+
+    def origin(self, name: str) -> str:
+        """Return file and line of a variable; the file alone where the line is not known."""
+        line = self.lines.get(name)
+        return f"{self.path}:{line}" if line else self.path
+
+
+def read(location: str, cwd: str) -> FileVariables:
+    """Run the file at ``PATH``, ``file:PATH`` or ``python:MODULE``; paths are relative to ``cwd``.
+
+    Raises ConfigError, with the file's own traceback where it raised.
+    """
+    if location.startswith("python:"):
+        return _read_module(location.removeprefix("python:"))
+    path = Path(cwd, location.removeprefix("file:"))
+    if not path.is_file():
+        raise ConfigError(f"The configuration file {str(path)!r} doesn't exist")
+    return _read_path(str(path))
+
+
+def _read_path(path: str) -> FileVariables:
+    module = ModuleType(MODULE_NAME)
+    module.__file__ = path
+    # A hook's annotations and pickles look their module up by name.
+    sys.modules[MODULE_NAME] = module
+    try:
+        source = Path(path).read_bytes()
+        exec(compile(source, path, "exec"), module.__dict__)
+    except Exception as error:  # border: the file is the user's code
+        raise _failure(path, error) from error
+    return FileVariables(path, vars(module), find_lines(source))
+
+
+def _read_module(name: str) -> FileVariables:
+    try:
+        module = importlib.import_module(name)
+    except Exception as error:  # border: the module is the user's code
+        raise _failure(f"python:{name}", error) from error
+    path = getattr(module, "__file__", None) or f"python:{name}"
+    source = Path(path).read_bytes() if path.endswith(".py") else b""
+    return FileVariables(path, vars(module), find_lines(source))
+
+
+def _failure(name: str, error: Exception) -> ConfigError:
+    own = error.__traceback__
+    while own and _is_machinery(own.tb_frame.f_code.co_filename):
+        own = own.tb_next
+    text = "".join(traceback.format_exception(type(error), error, own))
+    return ConfigError(f"Failed to read config file: {name}\n{text.rstrip()}")
+
+
+def _is_machinery(filename: str) -> bool:
+    return filename in (__file__, importlib.__file__) or filename.startswith("<frozen importlib")
+
+
+def find_lines(source: bytes) -> dict[str, int]:
+    """Return the last line at which each variable of a module is bound by name."""
+    lines: dict[str, int] = {}
+    for name, line in _bindings(ast.parse(source)):
+        lines[name] = max(line, lines.get(name, 0))
+    return lines
+
+
+def _bindings(node: ast.AST) -> Iterator[tuple[str, int]]:
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Name) and isinstance(child.ctx, ast.Store):
+            yield child.id, child.lineno
+        elif isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield child.name, child.lineno
+        elif isinstance(child, ast.Import | ast.ImportFrom):
+            for imported in child.names:
+                yield (imported.asname or imported.name.partition(".")[0]), child.lineno
+        if not isinstance(child, _SCOPES):
+            yield from _bindings(child)

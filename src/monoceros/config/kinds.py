@@ -1,0 +1,197 @@
+"""The kinds of values that settings take."""
+
+from __future__ import annotations
+
+import grp
+import ipaddress
+import os
+import pwd
+import re
+from collections.abc import Callable, Mapping
+
+from monoceros.config.addresses import ALLOWED as ADDRESSES
+from monoceros.config.addresses import parse_address
+from monoceros.config.setting import Kind
+
+_TRUE = frozenset({"true", "yes", "y", "on", "1"})
+_FALSE = frozenset({"false", "no", "n", "off", "0"})
+_OLD_OCTAL = re.compile(r"0[0-7]+\Z")
+
+
+def whole(unit: str, minimum: int = 0) -> Kind[int]:
+    """A whole number of ``unit``; text in decimal, or with a 0x, 0o or 0b prefix, counts too."""
+
+    def parse(value: object) -> int:
+        number = _number(value)
+        if number < minimum:
+            raise ValueError
+        return number
+
+    return Kind(parse, f"a whole number of {unit}, {minimum} or more", resets=False)
+
+
+def only_one(why: str) -> Kind[int]:
+    """The number 1, where this version can do nothing else; ``why`` says so."""
+
+    def parse(value: object) -> int:
+        if _number(value) != 1:
+            raise ValueError(why)
+        return 1
+
+    return Kind(parse, "1", resets=False)
+
+
+def _number(value: object) -> int:
+    if isinstance(value, int):
+        return int(value)
+    if not isinstance(value, str):
+        raise ValueError
+    try:
+        return int(value)
+    except ValueError:
+        try:
+            return int(value, 0)
+        except ValueError:
+            raise ValueError from None
+
+
+def _switch(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    word = value.strip().lower() if isinstance(value, str) else ""
+    if word not in _TRUE | _FALSE:
+        raise ValueError
+    return word in _TRUE
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise ValueError("not a string")
+    return value.strip()
+
+
+def _optional_text(value: object) -> str | None:
+    return None if value is None else _text(value)
+
+
+def choice(*words: str) -> Kind[str]:
+    """One of a few words; their case does not matter."""
+
+    def parse(value: object) -> str:
+        word = _text(value).lower()
+        if word not in words:
+            raise ValueError
+        return word
+
+    return Kind(parse, ", ".join(words[:-1]) + " or " + words[-1])
+
+
+def alias(targets: Mapping[str, str], allowed: str, why: str) -> Kind[str]:
+    """A name out of ``targets``, which says what each means; ``why`` explains a refusal."""
+
+    def parse(value: object) -> str:
+        name = targets.get(value) if isinstance(value, str) else None
+        if name is None:
+            raise ValueError(why)
+        return name
+
+    return Kind(parse, allowed)
+
+
+def _items(value: object) -> list[str]:
+    entries = [value] if isinstance(value, str) else value
+    if not isinstance(entries, list | tuple) or not all(isinstance(one, str) for one in entries):
+        raise ValueError("neither a string nor a list of strings")
+    return [str(one).strip() for one in entries]
+
+
+def _addresses(value: object) -> list[str]:
+    entries = _items(value)
+    if not entries:
+        raise ValueError("no address at all")
+    for entry in entries:
+        parse_address(entry)
+    return entries
+
+
+def _assignments(value: object) -> list[str]:
+    entries = _items(value)
+    for entry in entries:
+        name, separator, text = entry.partition("=")
+        if not name or not separator or "\0" in name + text:
+            raise ValueError(f"{entry!r} is not of the form NAME=VALUE")
+    return entries
+
+
+def _comma_separated(value: object) -> list[str]:
+    parts = value.split(",") if isinstance(value, str) else _items(value)
+    return [part.strip() for part in parts if part.strip()]
+
+
+def _networks(value: object) -> list[str]:
+    entries = _comma_separated(value)
+    for entry in entries:
+        if entry != "*":
+            ipaddress.ip_network(entry)
+    return entries
+
+
+def _field_names(value: object) -> list[str]:
+    return [name.upper() for name in _comma_separated(value)]
+
+
+def _field_values(value: object) -> dict[str, str]:
+    if not isinstance(value, Mapping):
+        raise ValueError("not a dict")
+    if not all(isinstance(part, str) for pair in value.items() for part in pair):
+        raise ValueError("names and values must be strings")
+    return {str(name).upper(): str(text) for name, text in value.items()}
+
+
+def _umask(value: object) -> int:
+    # The C habit: a leading zero alone makes a number octal.
+    if isinstance(value, str) and _OLD_OCTAL.match(value):
+        value = "0o" + value[1:]
+    number = _number(value)
+    if not 0 <= number <= 0o777:
+        raise ValueError
+    return number
+
+
+def _user(value: object) -> int:
+    return _account(value, os.geteuid, lambda name: pwd.getpwnam(name).pw_uid, "user")
+
+
+def _group(value: object) -> int:
+    return _account(value, os.getegid, lambda name: grp.getgrnam(name).gr_gid, "group")
+
+
+def _account(
+    value: object, current: Callable[[], int], find: Callable[[str], int], what: str
+) -> int:
+    if value is None:
+        return current()
+    if isinstance(value, str) and not value.isdecimal():
+        try:
+            return find(value)
+        except KeyError:
+            raise ValueError(f"there is no such {what}") from None
+    number = _number(value)
+    if number < 0:
+        raise ValueError
+    return number
+
+
+SWITCH = Kind(_switch, "True or False", flag=True)
+TEXT = Kind(_text, "a string")
+OPTIONAL_TEXT = Kind(_optional_text, "a string or None")
+ADDRESS_LIST = Kind(_addresses, f"{ADDRESSES}, or a list of these", repeated=True)
+ASSIGNMENTS = Kind(_assignments, "NAME=VALUE, or a list of these", repeated=True)
+NETWORKS = Kind(
+    _networks, "IP addresses and networks such as 10.0.0.0/8, separated by commas, or *"
+)
+FIELD_NAMES = Kind(_field_names, "field names, separated by commas, or *")
+FIELD_VALUES = Kind(_field_values, "a dict of field names and values, both strings")
+UMASK = Kind(_umask, "a file mode such as 0o022, from 0 to 0o777", resets=False)
+USER = Kind(_user, "a user name or a user id")
+GROUP = Kind(_group, "a group name or a group id")

@@ -1,0 +1,92 @@
+"""How many workers there are, of which class, and how long they live."""
+
+from monoceros.config.kinds import alias, choice, only_one, whole
+from monoceros.config.setting import Env, Section, Setting
+
+_SYNC = ("sync", "gunicorn.workers.sync.SyncWorker", "egg:gunicorn#sync")
+
+
+class WorkerProcesses(Section):
+    """Settings of the worker processes."""
+
+    __slots__ = ()
+    title = "Worker Processes"
+
+    workers = Setting(
+        whole("processes"),
+        1,
+        "The number of worker processes. The environment variable `WEB_CONCURRENCY` replaces "
+        "the default.",
+        cli=("-w", "--workers"),
+        meta="INT",
+        env=Env("WEB_CONCURRENCY"),
+    )
+    worker_class = Setting(
+        alias(dict.fromkeys(_SYNC, "sync"), "sync", "not available in this version"),
+        "sync",
+        "How a worker runs the application. `sync` calls it on the main thread, one request at "
+        "a time, while slow clients and idle connections wait in the worker's event loop.",
+        cli=("-k", "--worker-class"),
+        meta="NAME",
+    )
+    threads = Setting(
+        only_one("the threaded worker is not in this version"),
+        1,
+        "The number of threads that run the application in each worker.",
+        cli=("--threads",),
+        meta="INT",
+    )
+    worker_connections = Setting(
+        whole("connections", minimum=1),
+        1000,
+        "How many client connections one worker keeps open at the same time, idle ones included.",
+        cli=("--worker-connections",),
+        meta="INT",
+    )
+    max_requests = Setting(
+        whole("requests"),
+        0,
+        "After how many requests a worker is replaced by a new one; 0 means never.",
+        cli=("--max-requests",),
+        meta="INT",
+    )
+    max_requests_jitter = Setting(
+        whole("requests"),
+        0,
+        "Up to how many requests are added at random to `max_requests`, drawn anew for each "
+        "worker, so that not all workers are replaced at the same time.",
+        cli=("--max-requests-jitter",),
+        meta="INT",
+    )
+    timeout = Setting(
+        whole("seconds"),
+        30,
+        "After how many seconds without a sign of life a worker is killed and replaced. The "
+        "`sync` worker gives none while a request runs. 0 means never.",
+        cli=("-t", "--timeout"),
+        meta="SECONDS",
+    )
+    graceful_timeout = Setting(
+        whole("seconds"),
+        30,
+        "How many seconds workers have to finish their requests on a stop, a reload or a "
+        "replacement before they are killed.",
+        cli=("--graceful-timeout",),
+        meta="SECONDS",
+    )
+    keepalive = Setting(
+        whole("seconds"),
+        75,
+        "For how many seconds a connection is kept open for its next request; 0 closes every "
+        "connection after its first answer.",
+        cli=("--keep-alive",),
+        meta="SECONDS",
+    )
+    http_parser = Setting(
+        choice("auto", "fast", "python"),
+        "auto",
+        "Which of the two equal HTTP implementations runs: `fast` the compiled one, `python` "
+        "the pure-Python one, `auto` the compiled one where it was built.",
+        cli=("--http-parser",),
+        meta="NAME",
+    )

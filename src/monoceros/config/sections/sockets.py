@@ -1,0 +1,30 @@
+"""Where the server listens."""
+
+from monoceros.config.kinds import ADDRESS_LIST, whole
+from monoceros.config.setting import Env, Section, Setting
+
+
+class ServerSocket(Section):
+    """Settings of the listening sockets."""
+
+    __slots__ = ()
+    title = "Server Socket"
+
+    bind = Setting(
+        ADDRESS_LIST,
+        ["127.0.0.1:8000"],
+        "The addresses to listen on. The port is 8000 where none is given; an empty host means "
+        "all IPv4 interfaces. The command line option may be repeated. The environment variable "
+        "`PORT` makes the default `0.0.0.0:$PORT`.",
+        cli=("-b", "--bind"),
+        meta="ADDRESS",
+        env=Env("PORT", "0.0.0.0:{}"),
+    )
+    backlog = Setting(
+        whole("connections"),
+        2048,
+        "How many connections may wait to be accepted, for each listening socket. The kernel "
+        "has its own upper limit.",
+        cli=("--backlog",),
+        meta="INT",
+    )

@@ -1,0 +1,112 @@
+"""One setting as one record, from which command line, file, checks and documentation derive.
+
+A record is also a descriptor: sections declare records as class attributes, ``Config`` inherits
+from the sections, and so ``cfg.workers`` has the type that the record's kind parses to.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, Generic, NoReturn, TypeVar, cast, overload
+
+from monoceros.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+T = TypeVar("T")
+T_co = TypeVar("T_co", covariant=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Kind(Generic[T_co]):
+    """What values a setting takes.
+
+    ``parse`` returns the value in its final type or raises ``ValueError`` with the reason, in
+    words that follow the value (``'x' is not ...``), or empty where ``allowed`` says it all.
+    """
+
+    parse: Callable[[object], T_co]
+    allowed: str
+    flag: bool = False  # the command line option takes no value
+    repeated: bool = False  # the command line option may be given several times
+    resets: bool = True  # None in a file means the default
+
+
+@dataclass(frozen=True, slots=True)
+class Env:
+    """An environment variable that replaces a default; ``{}`` in ``form`` is its text."""
+
+    name: str
+    form: str = "{}"
+    empty: bool = False  # whether an empty variable is a value instead of no value
+
+
+class Section:
+    """Holds the values that the records of its subclasses read."""
+
+    __slots__ = ("_values",)
+    title: ClassVar[str] = ""
+    _values: Mapping[str, object]
+
+
+class Setting(Generic[T_co]):
+    """A record: how a setting is named, checked, set and documented.
+
+    ``default`` is in the form a file would use; its name and section come from the class that
+    declares it. Options are file-only where ``cli`` is empty.
+    """
+
+    __slots__ = ("cli", "default", "doc", "env", "kind", "meta", "name", "section")
+
+    def __init__(
+        self,
+        kind: Kind[T_co],
+        default: object,
+        doc: str,
+        *,
+        cli: tuple[str, ...] = (),
+        meta: str | None = None,
+        env: Env | None = None,
+    ) -> None:
+        self.name = ""
+        self.section = ""
+        self.kind = kind
+        self.default = default
+        self.doc = doc
+        self.cli = cli
+        self.meta = meta
+        self.env = env
+
+    def __set_name__(self, owner: type[Section], name: str) -> None:
+        self.name = name
+        self.section = owner.title
+
+    @overload
+    def __get__(self, holder: None, owner: type) -> Setting[T_co]: ...
+    @overload
+    def __get__(self, holder: Section, owner: type) -> T_co: ...
+    def __get__(self, holder: Section | None, owner: type) -> Setting[T_co] | T_co:
+        if holder is None:
+            return self
+        return cast("T_co", holder._values[self.name])
+
+    def __set__(self, holder: Section, value: NoReturn) -> None:
+        raise AttributeError(f"a configuration is read-only: {self.name}")
+
+    def parse(self, value: object, origin: str) -> T_co:
+        """Return the value in its final type; raises ConfigError, which names ``origin``."""
+        given = self.default if value is None and self.kind.resets else value
+        try:
+            return self.kind.parse(given)
+        except ValueError as error:
+            raise invalid(self, value, origin, str(error)) from error
+
+
+def invalid(setting: Setting[object], value: object, origin: str, reason: str) -> ConfigError:
+    """Build the error for a wrong value; ``reason`` may be empty."""
+    because = f" ({reason})" if reason else ""
+    return ConfigError(
+        f"Invalid value for {setting.name}: {value!r}{because}. "
+        f"Allowed: {setting.kind.allowed}. Set in: {origin}."
+    )
