@@ -1,0 +1,1 @@
+"""Measures the server beside its peers; see README.md in this directory."""

@@ -1,0 +1,43 @@
+"""The WSGI applications that every server under measurement runs."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator
+
+    StartResponse = Callable[[str, list[tuple[str, str]]], object]
+
+HELLO = b"Hello, World!"
+TEN_KB = b"x" * 10_240
+CHUNK = b"x" * 4_096
+CHUNKS = 16
+
+
+def hello(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+    """Answer 13 bytes."""
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "13")])
+    return [HELLO]
+
+
+def ten_kb(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+    """Answer 10 KiB in one piece."""
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", "10240")])
+    return [TEN_KB]
+
+
+def post(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+    """Read the whole body and answer its length in digits."""
+    body = environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+    answer = b"%d" % len(body)
+    fields = [("Content-Type", "text/plain"), ("Content-Length", str(len(answer)))]
+    start_response("200 OK", fields)
+    return [answer]
+
+
+def stream(environ: dict[str, Any], start_response: StartResponse) -> Iterator[bytes]:
+    """Yield 16 pieces of 4 KiB without announcing their length."""
+    start_response("200 OK", [("Content-Type", "text/plain")])
+    for _ in range(CHUNKS):
+        yield CHUNK

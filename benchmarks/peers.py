@@ -1,0 +1,144 @@
+"""The servers that can be measured, and the environment of their own that peers live in.
+
+``python -m benchmarks.peers`` lists them; ``python -m benchmarks.peers install [NAME ...]``
+installs the named ones, or all, into ``build/benchmarks/venv``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import venv
+from dataclasses import dataclass
+
+from benchmarks.paths import VENV, VENV_PYTHON
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """One server: its command line for one worker on ``{port}`` that serves ``benchmarks.apps``.
+
+    ``{app}`` is the application's name there, ``{peer_python}`` the interpreter with the peers,
+    ``{own_python}`` the one with Monoceros, ``{raw_epoll}`` the compiled ceiling, ``{body}`` the
+    length of the application's answer. ``requirements`` is what pip installs for it, ``needs``
+    what must be there before, and ``apps`` the applications it can serve (empty: all).
+    """
+
+    name: str
+    command: tuple[str, ...]
+    requirements: tuple[str, ...] = ()
+    needs: str = ""
+    environment: tuple[tuple[str, str], ...] = ()
+    apps: frozenset[str] = frozenset()
+
+
+def _monoceros(name: str, implementation: str) -> Peer:
+    bind = ("--bind", "127.0.0.1:{port}", "--workers", "1", "--log-level", "warning")
+    return Peer(
+        name,
+        ("{own_python}", "-m", "monoceros", *bind, "benchmarks.apps:{app}"),
+        environment=(("MONOCEROS_IMPL", implementation),),
+    )
+
+
+def _gunicorn(name: str, *options: str, requirements: tuple[str, ...] = ()) -> Peer:
+    bind = ("--bind", "127.0.0.1:{port}", "--workers", "1", "--log-level", "warning")
+    return Peer(
+        name,
+        ("{peer_python}", "-m", "gunicorn", *bind, *options, "benchmarks.apps:{app}"),
+        requirements=("gunicorn", *requirements),
+    )
+
+
+def _launched(name: str, needs: str = "") -> Peer:
+    return Peer(
+        name,
+        ("{peer_python}", "-m", "benchmarks.launch", name, "{app}", "{port}"),
+        requirements=(name,),
+        needs=needs,
+    )
+
+
+def _granian(name: str, *options: str) -> Peer:
+    bind = ("--interface", "wsgi", "--host", "127.0.0.1", "--port", "{port}", "--workers", "1")
+    return Peer(
+        name,
+        ("{peer_python}", "-m", "granian", *bind, *options, "benchmarks.apps:{app}"),
+        requirements=("granian",),
+    )
+
+
+# gthread as gunicorn's users run it; auto would take the C parser as soon as it is installed.
+_GTHREAD = ("--worker-class", "gthread", "--threads", "4", "--http-parser")
+
+PEERS = {
+    peer.name: peer
+    for peer in (
+        _monoceros("monoceros-c", "c"),
+        _monoceros("monoceros-py", "py"),
+        Peer("raw", ("{raw_epoll}", "{port}", "{body}"), apps=frozenset({"hello", "ten_kb"})),
+        _launched("bjoern", needs="a C compiler and libev's headers (Debian: libev-dev)"),
+        _launched("fastpysgi"),
+        _launched("freastal"),
+        _granian("granian"),
+        _granian("granian-st", "--runtime-mode", "st", "--blocking-threads", "1"),
+        _gunicorn("gunicorn-gthread", *_GTHREAD, "python"),
+        # Its extra "fast" pins a version of the parser; any that it accepts at run time will do.
+        _gunicorn("gunicorn-gthread-c", *_GTHREAD, "fast", requirements=("gunicorn_h1c",)),
+        _gunicorn("gunicorn-sync", "--http-parser", "python"),
+    )
+}
+
+
+def select(names: str) -> list[Peer]:
+    """Return the peers of a comma-separated list; ``all`` is every one of them."""
+    if names == "all":
+        return list(PEERS.values())
+    wanted = names.split(",")
+    unknown = [name for name in wanted if name not in PEERS]
+    if unknown:
+        raise ValueError(f"no server named {', '.join(unknown)}; there are: {', '.join(PEERS)}")
+    return [PEERS[name] for name in wanted]
+
+
+def install(peer: Peer) -> str | None:
+    """Install what ``peer`` requires; return what went wrong, or None."""
+    if not VENV_PYTHON.exists():
+        venv.create(VENV, with_pip=True)
+    pip = [str(VENV_PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+    done = subprocess.run(
+        [*pip, *peer.requirements], capture_output=True, text=True, check=False, timeout=600
+    )
+    if done.returncode == 0:
+        return None
+    hint = f"it needs {peer.needs}\n" if peer.needs else ""
+    return hint + done.stderr.strip()[-2000:]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """List the servers, or install peers; the exit code counts those that could not be."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.peers", description=__doc__)
+    parser.add_argument("action", nargs="?", choices=["list", "install"], default="list")
+    parser.add_argument("names", nargs="*", metavar="NAME")
+    options = parser.parse_args(argv)
+    try:
+        peers = select(",".join(options.names) or "all")
+    except ValueError as error:
+        parser.error(str(error))
+    if options.action == "list":
+        for peer in peers:
+            print(f"{peer.name:20} {' '.join(peer.command)}")
+        return 0
+    failures = 0
+    for peer in peers:
+        if not peer.requirements:
+            continue
+        problem = install(peer)
+        failures += problem is not None
+        print(f"{peer.name}: {'installed' if problem is None else 'NOT installed: ' + problem}")
+    return failures
+
+
+if __name__ == "__main__":
+    sys.exit(main())

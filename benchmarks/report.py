@@ -1,0 +1,83 @@
+"""Turns the samples of a comparison into Markdown."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from statistics import median
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One slice: what was counted, and the server's processor time in nanoseconds."""
+
+    load: str
+    server: str
+    round: int
+    requests: int
+    errors: int
+    seconds: float
+    cpu_ns: int
+    p50_us: int
+    p99_us: int
+
+    @property
+    def cost_us(self) -> float:
+        """Processor time per request, in microseconds."""
+        return self.cpu_ns / 1000 / self.requests
+
+    @property
+    def rate(self) -> float:
+        """Requests per second."""
+        return self.requests / self.seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A server that could not be measured under a load, and why."""
+
+    load: str
+    server: str
+    reason: str
+
+
+def ratios(samples: list[Sample], reference: list[Sample]) -> list[float]:
+    """Return, per round, how many times cheaper than the reference a request was."""
+    base = {sample.round: sample.cost_us for sample in reference}
+    return [base[s.round] / s.cost_us for s in samples if s.round in base]
+
+
+def _row(samples: list[Sample], reference: list[Sample]) -> str:
+    costs = [sample.cost_us for sample in samples]
+    rates = [sample.rate for sample in samples]
+    compared = ratios(samples, reference)
+    cells = [
+        samples[0].server,
+        f"{median(costs):.2f} ({min(costs):.2f})",
+        f"{median(compared):.2f}" if compared else "-",
+        f"{median(rates):,.0f}",
+        f"{max(rates):,.0f}",
+        f"{median(s.p50_us for s in samples):.0f} / {median(s.p99_us for s in samples):.0f}",
+        str(sum(sample.errors for sample in samples) or "-"),
+    ]
+    return "| " + " | ".join(cells) + " |"
+
+
+def table(load: str, samples: list[Sample], failures: list[Failure], reference: str) -> str:
+    """Return the Markdown table of one load, cheapest server first."""
+    by_server: dict[str, list[Sample]] = {}
+    for sample in samples:
+        if sample.load == load and sample.requests:
+            by_server.setdefault(sample.server, []).append(sample)
+    base = by_server.get(reference, [])
+    ordered = sorted(by_server.values(), key=lambda group: median(s.cost_us for s in group))
+    head = ("server", "CPU us/req, median (min)", f"{reference} / this", "req/s")
+    columns = (*head, "max req/s", "p50 / p99 us", "errors")
+    lines = [
+        f"### {load}",
+        "",
+        "| " + " | ".join(columns) + " |",
+        "|---|" + "--:|" * (len(columns) - 1),
+        *(_row(group, base) for group in ordered),
+    ]
+    missing = [f"- {f.server}: {f.reason}" for f in failures if f.load == load]
+    return "\n".join([*lines, *([""] if missing else []), *missing, ""])
