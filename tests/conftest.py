@@ -30,11 +30,11 @@ def twin(request: pytest.FixtureRequest) -> Twin:
 
     A compiled twin that was not built is a skip, and a failure under MONOCEROS_REQUIRE_C=1.
     """
-    name = f"monoceros.http._{request.param}"
     try:
-        return cast("Twin", importlib.import_module(name))
+        return cast("Twin", importlib.import_module(f"monoceros.http._{request.param}"))
     except ModuleNotFoundError as error:
-        if error.name != name or request.param == "py":
+        # Named after the extension behind the twin where that is all that is missing.
+        if request.param == "py" or not (error.name or "").startswith("monoceros.http._"):
             raise
     if os.environ.get("MONOCEROS_REQUIRE_C") == "1":
         pytest.fail("MONOCEROS_REQUIRE_C=1, but the compiled twin was not built", pytrace=False)
