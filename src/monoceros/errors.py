@@ -1,0 +1,30 @@
+"""Every exception that a user of Monoceros may meet, under one root."""
+
+from __future__ import annotations
+
+
+class MonocerosError(Exception):
+    """Root of all errors raised by Monoceros on purpose."""
+
+
+class ConfigError(MonocerosError):
+    """A setting, a configuration file or the command line is wrong; exit code 1.
+
+    The message names the setting, its value, what is allowed and where it was set.
+    """
+
+
+class AppImportError(MonocerosError):
+    """The application named on the command line cannot be found or called; exit code 4."""
+
+
+class BindError(MonocerosError):
+    """A listening address cannot be used; exit code 1."""
+
+
+class StopWorker(SystemExit):
+    """Ends a worker process from inside a signal handler.
+
+    A type of its own, so that it passes through the border around an application call
+    while an application's own ``SystemExit`` does not.
+    """

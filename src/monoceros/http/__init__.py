@@ -1,0 +1,60 @@
+"""HTTP/1.1 for servers, without I/O policy: two twins behind one seam.
+
+The compiled twin is taken where it is built, the pure-Python twin otherwise. ``MONOCEROS_IMPL``
+(``c`` or ``py``) asks for exactly one. A compiled twin that is there and does not load is an
+error: falling back would hide a broken installation behind a slow one.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from typing import TYPE_CHECKING
+
+from monoceros.errors import ConfigError
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+__all__ = ["IMPL", "IMPL_REASON", "Conn", "Core", "accept", "parse_head"]
+
+_COMPILED = ("monoceros.http._head", "monoceros.http._connection")
+
+
+def _choose(wanted: str) -> tuple[ModuleType, str]:
+    if wanted not in ("", "c", "py"):
+        raise ConfigError(f"MONOCEROS_IMPL is {wanted!r}; allowed are 'c' and 'py'")
+    if wanted == "py":
+        return _load("py"), "asked for by MONOCEROS_IMPL"
+    try:
+        return _load("c"), "asked for by MONOCEROS_IMPL" if wanted else "compiled extension found"
+    except ModuleNotFoundError as error:
+        if error.name not in _COMPILED:
+            raise
+        if wanted:
+            raise ImportError(
+                "MONOCEROS_IMPL is 'c', but this installation has no compiled extension; "
+                "install a wheel for this platform, or a C compiler and build again"
+            ) from error
+        return _load("py"), "no compiled extension in this installation"
+    except ImportError as error:
+        raise ImportError(
+            f"the compiled extension of monoceros is broken ({error}); "
+            "reinstall it, or set MONOCEROS_IMPL=py to run without it"
+        ) from error
+
+
+def _load(impl: str) -> ModuleType:
+    return importlib.import_module(f"monoceros.http._{impl}")
+
+
+if TYPE_CHECKING:
+    # The pure-Python twin is the type of record.
+    from monoceros.http._py import Conn, Core, accept, parse_head
+
+    IMPL: str = "py"
+    IMPL_REASON: str = ""
+else:
+    _twin, IMPL_REASON = _choose(os.environ.get("MONOCEROS_IMPL", ""))
+    IMPL = _twin.IMPL
+    Conn, Core, accept, parse_head = _twin.Conn, _twin.Core, _twin.accept, _twin.parse_head

@@ -1,0 +1,588 @@
+"""One HTTP/1.1 connection in pure Python.
+
+A connection goes through its requests one after the other: a head is collected and judged
+(``HEAD``), its content is collected (``BODY``), the application answers, and what the client
+does not take at once waits in the outbox (``WRITE``). Responses to pipelined requests gather
+in the Core's buffer and leave in one send. Only ``close`` closes the descriptor.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import select
+import socket
+import struct
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote_to_bytes
+
+from monoceros.http._head_py import HeadScan, parse_head
+from monoceros.http._request_py import Request
+from monoceros.http.answers import CONTINUE, error_response
+from monoceros.http.body import RECEIVE_SIZE, Body, BodyStream
+from monoceros.http.environ import (
+    apply_scheme,
+    apply_script_name,
+    may_pass,
+    name_server,
+    peer_environ,
+)
+from monoceros.http.errors import BadRequest, ClientGone
+from monoceros.http.grammar import split_target
+from monoceros.http.outbox import Outbox
+from monoceros.http.rawsocket import ClientSocket, adopt, finish
+from monoceros.http.refusals import Refusal, refusal
+from monoceros.http.types import (
+    AGAIN,
+    BODY,
+    CLOSE,
+    HANDOFF,
+    HEAD,
+    IDLE,
+    LINGER,
+    LINGERING,
+    MORE,
+    WANT_WRITE,
+    WRITE,
+    Environ,
+    Field,
+    Head,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from monoceros.http._core_py import Core
+    from monoceros.http.files import FileRange
+
+_BATCH_REQUESTS = 64  # pipelined requests that are answered before others get their turn
+_BATCH_OCTETS = 1 << 16
+_SLOW_CALL_NS = 1_000_000  # after a call this long, finished answers do not wait for the next
+_RESET = struct.pack("ii", 1, 0)
+
+
+class Conn:
+    """The state of one connection; see ``monoceros.http.types.Conn`` for the contract."""
+
+    __slots__ = (
+        "_after",
+        "_body",
+        "_buffer",
+        "_expect",
+        "_local",
+        "_more",
+        "_outbox",
+        "_remote",
+        "_request",
+        "_running",
+        "_scan",
+        "_scheme",
+        "_socket",
+        "_streamed",
+        "_template",
+        "_trusted",
+        "core",
+        "fd",
+        "peer",
+        "received",
+        "since",
+        "state",
+        "taken",
+    )
+
+    def __init__(
+        self, core: Core, fd: int, remote: Any, local: Any, scheme: str, trusted: bool = False, /
+    ) -> None:
+        self.core = core
+        self.fd = fd
+        self.state = HEAD
+        self.since = core.now
+        self.received = 0
+        self.taken: socket.socket | None = None
+        self.peer = remote[0].encode("latin-1") if isinstance(remote, tuple) else b"unix"
+        self._remote = remote
+        self._local = local
+        self._scheme = scheme
+        self._trusted = trusted
+        self._socket = _socket(fd, remote) if fd >= 0 else None
+        self._buffer: bytes | bytearray = b""
+        self._scan: HeadScan | None = None
+        self._request: Request | None = None
+        self._running: Request | None = None
+        self._body: Body | None = None
+        self._streamed = False
+        self._expect = False
+        self._outbox: Outbox | None = None
+        self._after = AGAIN
+        self._more = False
+        self._template: Environ | None = None
+
+    @property
+    def pending(self) -> int:
+        """Octets that were received and not used."""
+        return len(self._buffer)
+
+    # -- input -------------------------------------------------------------------------------
+
+    def ready(self) -> int:
+        """Receive, parse, call the application and send, for all requests that have come."""
+        core = self.core
+        code = self._advance() if self._more else self.read()
+        self._more = False
+        batch = 0
+        last = 0
+        while code == HANDOFF:
+            if core.out and core.started_ns - last > _SLOW_CALL_NS and batch > 1:
+                self.flush_quietly()
+            last = core.started_ns
+            code = self._run()
+            batch += 1
+            if code != AGAIN or not self._buffer:
+                break
+            if self._outbox or batch == _BATCH_REQUESTS or len(core.out) > _BATCH_OCTETS:
+                code = MORE
+                break
+            code = self._advance()
+        return self._settle(code)
+
+    def _run(self) -> int:
+        request = self.take()
+        if request is None:
+            return AGAIN
+        return request.run(self.core)
+
+    def read(self) -> int:
+        """Receive and parse only; HANDOFF when a request is complete."""
+        if self._socket is None:
+            return AGAIN
+        try:
+            data = self._socket.recv(RECEIVE_SIZE if self._body else RECEIVE_SIZE // 4)
+        except (BlockingIOError, InterruptedError):
+            return AGAIN
+        except OSError:
+            return CLOSE
+        return self.feed(data)
+
+    def feed(self, data: bytes, /) -> int:
+        """Parse what the caller received; an empty ``data`` is the end of the input."""
+        self.core.received += len(data)
+        try:
+            if not data:
+                return self._end_input()
+            if self._body is not None:
+                self._body.feed(data)
+                return self._check_body(self._body)
+            self._buffer = self._buffer + data if self._buffer else data
+            return self._next_head()
+        except BadRequest as error:
+            return self._refuse(error)
+
+    def _advance(self) -> int:
+        try:
+            return self._next_head()
+        except BadRequest as error:
+            return self._refuse(error)
+
+    def _end_input(self) -> int:
+        if self._body is not None:
+            raise refusal(Refusal.CONTENT_CUT_SHORT)
+        return CLOSE
+
+    def _next_head(self) -> int:
+        core = self.core
+        data = self._buffer
+        if self._scan is not None and not self._scan.is_decided(data, core.limits):
+            return AGAIN
+        head = parse_head(bytes(data), core.limits, core.rules)
+        if head is None:
+            return self._wait_for_head()
+        self._scan = None
+        environ = self._build_environ(head)
+        self._request = Request(self, environ, head)
+        self._buffer = bytes(data[head.length :])
+        if head.content_length == 0:
+            return HANDOFF
+        return self._begin_body(head)
+
+    def _wait_for_head(self) -> int:
+        if self._scan is None:
+            self._scan = HeadScan()
+            self._scan.is_decided(self._buffer, self.core.limits)
+            self._buffer = bytearray(self._buffer)
+        self._enter(HEAD)
+        return AGAIN
+
+    def _begin_body(self, head: Head) -> int:
+        core = self.core
+        request = self._request
+        length = head.content_length
+        data = bytes(self._buffer)
+        assert request is not None
+        if length is not None and length <= min(len(data), core.limits.body_memory):
+            request.environ["wsgi.input"] = io.BytesIO(data[:length])
+            self._buffer = data[length:]
+            return HANDOFF
+        self._body = body = Body(length, core.limits, core.budget, core.policy.tmp_upload_dir)
+        self._buffer = b""
+        self._expect = head.expect_continue and not data
+        self._streamed = self.fd >= 0 and (head.upgrade or not core.policy.request_buffering)
+        self.received = 0
+        if data:
+            body.feed(data)
+        return self._check_body(body)
+
+    def _check_body(self, body: Body) -> int:
+        """Hand the request over once its content is complete, or as much as may be kept."""
+        request = self._request
+        assert request is not None
+        self.received = body.size
+        if body.complete:
+            self._streamed = False
+            self._buffer = body.rest
+            request.environ["wsgi.input"] = body.stored()
+            # A coding that was taken off leaves content of known length, and frameworks
+            # read none without it.
+            request.environ["CONTENT_LENGTH"] = str(body.size)
+            return HANDOFF
+        if self._streamed or (body.full and self.fd >= 0):
+            self._streamed = True
+            stream = BodyStream(body, self.fd, self.core.policy.body_timeout, self._invite)
+            request.environ["wsgi.input"] = io.BufferedReader(stream, RECEIVE_SIZE)
+            return HANDOFF
+        if self._expect:
+            self._expect = False
+            self.core.out += CONTINUE
+        self._enter(BODY)
+        return AGAIN
+
+    def _invite(self) -> None:
+        """Send what the client may be waiting for before it sends (more of) a streamed body."""
+        if self._expect:
+            self._expect = False
+            self.core.out += CONTINUE
+        self.flush()
+
+    def take(self) -> Request | None:
+        """Return the next complete request."""
+        request, self._request = self._request, None
+        self._running = request
+        return request
+
+    def _build_environ(self, head: Head) -> Environ:
+        environ = self._connection_environ().copy()
+        self._add_fields(environ, head)
+        target = head.target
+        if target.startswith("/") and "#" not in target:
+            path, _, query = target.partition("?")
+        else:
+            path, query, authority = split_target(head.method, target)
+            if authority is not None:
+                environ["HTTP_HOST"] = authority
+        if "%" in path:
+            path = unquote_to_bytes(path).decode("latin-1")
+        environ["REQUEST_METHOD"] = head.method
+        environ["RAW_URI"] = target
+        environ["PATH_INFO"] = path
+        environ["QUERY_STRING"] = query
+        environ["SERVER_PROTOCOL"] = head.version
+        if self._trusted:
+            apply_scheme(environ, self.core.scheme_keys)
+        if environ["SCRIPT_NAME"] or "HTTP_SCRIPT_NAME" in environ:
+            apply_script_name(environ, self._trusted)
+        if not isinstance(self._local, tuple):
+            name_server(environ)
+        return environ
+
+    def _add_fields(self, environ: Environ, head: Head) -> None:
+        core = self.core
+        repeated: dict[str, list[str]] = {}
+        for name, value in head.fields:
+            if "_" in name and not may_pass(name, self._trusted, core.rules):
+                continue
+            key = core.key(name)
+            if key in repeated:
+                repeated[key].append(value)
+            elif key in environ:
+                repeated[key] = [environ[key], value]
+            else:
+                environ[key] = value
+        for key, values in repeated.items():
+            environ[key] = ("; " if key == "HTTP_COOKIE" else ",").join(values)
+
+    def _connection_environ(self) -> Environ:
+        if self._template is None:
+            self._template = {
+                **self.core.template(self._local, self._scheme),
+                **peer_environ(self._remote),
+                "gunicorn.socket": ClientSocket(self._take_socket),
+                "wsgi.early_hints": self._send_early_hints,
+            }
+        return self._template
+
+    # -- errors ------------------------------------------------------------------------------
+
+    def reject(self, status: int, /) -> int:
+        """Answer with an error and close; used for timeouts and overload."""
+        return self._settle(self._answer_error(status))
+
+    def _refuse(self, error: BadRequest) -> int:
+        self.core.errors += 1
+        self.core.log.refused(self.peer.decode("latin-1"), error)
+        return self._answer_error(error.status)
+
+    def _answer_error(self, status: int) -> int:
+        request = self._request
+        is_head = (
+            request.environ["REQUEST_METHOD"] == "HEAD"
+            if request is not None
+            else self._buffer.startswith(b"HEAD ")
+        )
+        self.core.out += error_response(status, self.core.server_fields, not is_head)
+        self._request = None
+        self._buffer = b""
+        self._scan = None
+        self._drop_body()
+        return LINGER
+
+    # -- output ------------------------------------------------------------------------------
+
+    def flush(self) -> None:
+        """Send what the Core's buffer holds; raises ``ClientGone``."""
+        out = self.core.out
+        if out:
+            data = bytes(out)
+            out.clear()
+            self._send(data)
+
+    def flush_with(self, data: bytes) -> None:
+        """Send the Core's buffer and then ``data``, without copying it."""
+        out = self.core.out
+        if self.fd < 0 or self._outbox or self._socket is None:
+            self.flush()
+            self._send(data)
+            return
+        try:
+            sent = os.writev(self.fd, [out, data])
+        except BlockingIOError:
+            sent = 0
+        except OSError as error:
+            raise ClientGone from error
+        self.core.sent += sent
+        head = bytes(out)
+        out.clear()
+        if sent < len(head):
+            self._keep(head[sent:])
+        if sent < len(head) + len(data):
+            self._keep(memoryview(data)[max(0, sent - len(head)) :])
+
+    def flush_quietly(self) -> None:
+        """Flush where the client's absence is noticed later."""
+        try:
+            self.flush()
+        except ClientGone:
+            self.core.out.clear()
+
+    def _send(self, data: bytes) -> None:
+        if self._outbox or self._socket is None:
+            self._keep(data)
+            return
+        try:
+            sent = self._socket.send(data, socket.MSG_NOSIGNAL)
+        except BlockingIOError:
+            sent = 0
+        except OSError as error:
+            raise ClientGone from error
+        self.core.sent += sent
+        if sent < len(data):
+            self._keep(memoryview(data)[sent:])
+
+    def _keep(self, data: bytes | memoryview) -> None:
+        if self._outbox is None:
+            self._outbox = Outbox(self.core.budget, self.core.policy.output_memory)
+        self._outbox.add(data)
+
+    def send_file(self, file: FileRange) -> None:
+        """Send the Core's buffer, then a file; what does not fit waits."""
+        self.flush()
+        if self._outbox is None:
+            self._outbox = Outbox(self.core.budget, self.core.policy.output_memory)
+        self._outbox.add_file(file)
+        try:
+            self._outbox.send(self.fd)
+        except OSError as error:
+            raise ClientGone from error
+
+    def wait_for_room(self) -> None:
+        """Make the application wait while too much is unsent; raises ``ClientGone``."""
+        policy = self.core.policy
+        outbox = self._outbox
+        if outbox is None or self.fd < 0:
+            return
+        while outbox.size > policy.output_memory + policy.output_spool:
+            self._wait_writable(outbox)
+
+    def _wait_writable(self, outbox: Outbox) -> None:
+        poller = select.poll()
+        poller.register(self.fd, select.POLLOUT)
+        if not poller.poll(self.core.policy.write_timeout * 1000):
+            raise ClientGone("client takes nothing")
+        try:
+            outbox.send(self.fd)
+        except OSError as error:
+            raise ClientGone from error
+
+    def writable(self) -> int:
+        """Send what is waiting."""
+        outbox = self._outbox
+        before = outbox.size if outbox else 0
+        try:
+            done = outbox is None or self.fd < 0 or outbox.send(self.fd)
+        except OSError:
+            self.drop_output()
+            return CLOSE
+        if outbox is not None:
+            self.core.sent += before - outbox.size
+            if outbox.size < before:
+                self.since = self.core.now
+        return self._leave(self._after) if done else WANT_WRITE
+
+    def data_to_send(self) -> bytes:
+        """Return and forget what is waiting, where the caller owns the transport."""
+        self.flush()
+        return self._outbox.take() if self._outbox else b""
+
+    def _settle(self, code: int) -> int:
+        """Send what has gathered, and put off ``code`` until the client has taken it."""
+        try:
+            self.flush()
+        except ClientGone:
+            return CLOSE
+        if self._outbox and self.fd >= 0:
+            self._after = code
+            self._enter(WRITE)
+            return WANT_WRITE
+        return self._leave(code)
+
+    def _leave(self, code: int) -> int:
+        if code == LINGER:
+            self._enter(LINGERING)
+            self._shut_down(socket.SHUT_WR)
+        elif code == AGAIN:
+            self._enter(BODY if self._body else HEAD if self._buffer else IDLE)
+        elif code == MORE:
+            self._more = True
+        return code
+
+    def _enter(self, state: int) -> None:
+        if state != self.state or state == IDLE:
+            self.state = state
+            self.since = self.core.now
+
+    # -- the end of a request, and of the connection ------------------------------------------
+
+    def body_is_read(self) -> bool:
+        """Whether nothing of the present request's content is left on the wire."""
+        return not self._streamed or self._body is None or self._body.complete
+
+    def finish_request(self) -> None:
+        """Drop what the request held; what came behind its content is the next request."""
+        self._running = None
+        if self._body is not None:
+            if self._streamed and self._body.complete:
+                self._buffer = self._body.rest
+            self._drop_body()
+        self._streamed = False
+        if self.taken is not None:
+            finish(self.taken)
+
+    def _drop_body(self) -> None:
+        if self._body is not None:
+            self._body.close()
+            self._body = None
+
+    def drop_output(self) -> None:
+        """Forget what a client that is gone will not take."""
+        self.core.out.clear()
+        if self._outbox is not None:
+            self._outbox.close()
+
+    def _send_early_hints(self, headers: Iterable[Field]) -> None:
+        if self._running is not None:
+            self._running.send_early_hints(headers)
+
+    def _take_socket(self) -> socket.socket:
+        self.flush()
+        while self._outbox:
+            self._wait_writable(self._outbox)
+        self.core.policy.release(self.fd)
+        self.taken = adopt(*self.detach())
+        return self.taken
+
+    def detach(self) -> tuple[int, bytes]:
+        """Give up the descriptor; returns it with the octets that were received and not used."""
+        unread = bytes(self._buffer)
+        self._buffer = b""
+        fd = self.fd
+        if self._socket is not None:
+            self._socket.detach()
+            self._socket = None
+        self.fd = -1
+        return fd, unread
+
+    def discard(self) -> int:
+        """Throw away input of a lingering connection; CLOSE at its end."""
+        if self._socket is None:
+            return CLOSE
+        try:
+            while self._socket.recv(RECEIVE_SIZE):
+                pass
+        except BlockingIOError:
+            return LINGER
+        except OSError:
+            return CLOSE
+        return CLOSE
+
+    def reset_on_close(self) -> None:
+        """Let ``close`` end in a reset instead of a clean end of the stream."""
+        if self._socket is not None:
+            self.flush_quietly()
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+
+    def _shut_down(self, how: int) -> None:
+        if self._socket is not None:
+            try:
+                self._socket.shutdown(how)
+            except OSError:
+                pass  # the client was first
+
+    def close(self) -> None:
+        """Shut the connection down, close the descriptor, and drop what the request held."""
+        self._drop_body()
+        if self._outbox is not None:
+            self._outbox.close()
+        self._request = None
+        self._template = None
+        if self._socket is not None:
+            self._shut_down(socket.SHUT_RDWR)
+            self._socket.close()
+            self._socket = None
+        self.fd = -1
+
+
+def _socket(fd: int, remote: Any) -> socket.socket:
+    """Wrap a descriptor without asking the kernel what it is."""
+    if isinstance(remote, tuple):
+        family = socket.AF_INET6 if len(remote) == 4 else socket.AF_INET
+    else:
+        family = socket.AF_UNIX
+    return socket.socket(family, socket.SOCK_STREAM, 0, fd)
+
+
+def accept(listener: socket.socket, /) -> tuple[int, Any] | None:
+    """Accept one connection as a non-blocking descriptor and its peer's address."""
+    try:
+        connection, address = listener.accept()
+    except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+        return None
+    connection.setblocking(False)
+    return connection.detach(), address

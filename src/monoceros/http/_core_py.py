@@ -1,0 +1,182 @@
+"""What the connections of one thread share, in pure Python."""
+
+from __future__ import annotations
+
+import struct
+import time
+from email.utils import formatdate
+from typing import TYPE_CHECKING, Any
+
+from monoceros.http.access import Entry, format_time
+from monoceros.http.body import Budget
+from monoceros.http.environ import environ_key, listener_environ, scheme_keys
+from monoceros.http.input import EmptyInput
+from monoceros.scoreboard import PEER_OFFSET, PEER_SIZE, REQUEST_OFFSET, REQUEST_SIZE, State
+
+if TYPE_CHECKING:
+    from monoceros.http.types import CoreLog, Environ, Field, Limits, Policy, Rules, WsgiApp
+
+_SEQUENCE = struct.Struct("=Q")
+_STATE = struct.Struct("=IqqQ")  # state, heartbeat, start of the request, requests started
+_LENGTHS = struct.Struct("=HH")
+_STATE_OFFSET = 12
+_LENGTHS_OFFSET = 48
+_LEARNED_NAMES = 512
+
+EMPTY_INPUT = EmptyInput()
+
+
+class Core:
+    """Buffers, Date line, access lines and scoreboard record of one thread that runs applications."""
+
+    __slots__ = (
+        "_keys",
+        "_lines",
+        "_second",
+        "_server_line",
+        "_slot",
+        "_templates",
+        "app",
+        "base_environ",
+        "budget",
+        "closing",
+        "errors",
+        "limits",
+        "log",
+        "now",
+        "out",
+        "policy",
+        "received",
+        "requests",
+        "responses",
+        "rules",
+        "running",
+        "scheme_keys",
+        "sent",
+        "server_fields",
+        "started_ns",
+        "when",
+    )
+
+    def __init__(
+        self,
+        app: WsgiApp,
+        base_environ: Environ,
+        limits: Limits,
+        rules: Rules,
+        server: str,
+        policy: Policy,
+        log: CoreLog,
+        slot: memoryview | None,
+    ) -> None:
+        self.app = app
+        self.base_environ = base_environ
+        self.limits = limits
+        self.rules = rules
+        self.policy = policy
+        self.log = log
+        self.budget = policy.budget or Budget()
+        self.scheme_keys = scheme_keys(rules)
+        self.closing = False
+        self.running = False
+        self.requests = self.responses = self.received = self.sent = self.errors = 0
+        self.out = bytearray()
+        self.started_ns = 0
+        self.now = 0.0
+        self.when = ""
+        self.server_fields = b""
+        self._server_line = f"Server: {server}\r\n" if server else ""
+        self._slot = slot
+        self._second = -1
+        self._lines: list[bytes] = []
+        self._templates: dict[tuple[Any, str], Environ] = {}
+        self._keys: dict[str, str] = {}
+        self.tick(time.monotonic())
+
+    def tick(self, now: float, /) -> None:
+        """Take over the time of a wake-up; Date and the access log's time change once a second."""
+        self.now = now
+        seconds = int(time.time())
+        if seconds != self._second:
+            self._second = seconds
+            date = formatdate(seconds, usegmt=True)
+            self.server_fields = f"{self._server_line}Date: {date}\r\n".encode("latin-1")
+            if self.log.access is not None:
+                self.when = format_time(seconds)
+
+    def drain_log(self) -> bytes:
+        """Return and forget the access log's whole lines so far."""
+        lines = b"".join(self._lines)
+        self._lines.clear()
+        return lines
+
+    def counters(self) -> dict[str, int]:
+        """Return requests, responses, received and sent octets, and errors so far."""
+        return {
+            "requests": self.requests,
+            "responses": self.responses,
+            "received": self.received,
+            "sent": self.sent,
+            "errors": self.errors,
+        }
+
+    def template(self, local: Any, scheme: str) -> Environ:
+        """Return the environ that all requests to one listener begin with."""
+        key = (local, scheme)
+        environ = self._templates.get(key)
+        if environ is None:
+            environ = listener_environ(self.base_environ, local, scheme)
+            environ["wsgi.input"] = EMPTY_INPUT
+            self._templates[key] = environ
+        return environ
+
+    def key(self, name: str) -> str:
+        """Return the environ's key for a field name, from a table that clients cannot bloat."""
+        key = self._keys.get(name)
+        if key is None:
+            key = environ_key(name)
+            if len(self._keys) < _LEARNED_NAMES:
+                self._keys[name] = key
+        return key
+
+    def begin(self, peer: bytes, request: bytes) -> None:
+        """Put a request in flight on the scoreboard."""
+        if self.running:
+            raise RuntimeError("a Core serves one request at a time")
+        self.running = True
+        self.requests += 1
+        self.started_ns = started = time.monotonic_ns()
+        slot = self._slot
+        if slot is None:
+            return
+        request = request[:REQUEST_SIZE]
+        peer = peer[:PEER_SIZE]
+        odd = _SEQUENCE.unpack_from(slot)[0] | 1
+        _SEQUENCE.pack_into(slot, 0, odd)
+        _STATE.pack_into(slot, _STATE_OFFSET, State.RUNNING, started, started, self.requests)
+        _LENGTHS.pack_into(slot, _LENGTHS_OFFSET, len(request), len(peer))
+        slot[PEER_OFFSET : PEER_OFFSET + len(peer)] = peer
+        slot[REQUEST_OFFSET : REQUEST_OFFSET + len(request)] = request
+        _SEQUENCE.pack_into(slot, 0, odd + 1)
+
+    def end(self) -> None:
+        """Take the request in flight off the scoreboard."""
+        self.running = False
+        slot = self._slot
+        if slot is None:
+            return
+        odd = _SEQUENCE.unpack_from(slot)[0] | 1
+        _SEQUENCE.pack_into(slot, 0, odd)
+        now = time.monotonic_ns()
+        _STATE.pack_into(slot, _STATE_OFFSET, State.IDLE, now, 0, self.requests)
+        _SEQUENCE.pack_into(slot, 0, odd + 1)
+
+    def log_access(self, environ: Environ, status: str, headers: list[Field], sent: int) -> None:
+        """Add a line to the access log."""
+        access = self.log.access
+        if access is None:
+            return
+        elapsed_us = (time.monotonic_ns() - self.started_ns) // 1000
+        self._lines.append(
+            access.line(Entry(environ, status, headers, sent, elapsed_us, self.when))
+        )

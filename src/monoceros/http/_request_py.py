@@ -1,0 +1,301 @@
+"""One request and its response, in pure Python (PEP 3333; RFC 9112 sections 6 and 7)."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from monoceros.errors import StopWorker
+from monoceros.http.answers import early_hints, error_response
+from monoceros.http.errors import BodyError, ClientGone
+from monoceros.http.fields import ResponseFields, encode_fields
+from monoceros.http.files import FileRange, FileWrapper, open_range
+from monoceros.http.types import AGAIN, CLOSE, LINGER, UPGRADE, Environ, ExcInfo, Field, Head
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from monoceros.http._conn_py import Conn
+    from monoceros.http._core_py import Core
+
+_LARGE = 16384  # a chunk of this size is sent from where it is instead of being copied
+
+
+class Request:
+    """A request that the application answers; its output goes to the Core's buffer first."""
+
+    __slots__ = (
+        "_body_allowed",
+        "_chunked",
+        "_complete",
+        "_conn",
+        "_fields",
+        "_head_request",
+        "_headers",
+        "_length",
+        "_mark",
+        "_minor",
+        "_sent",
+        "_status",
+        "environ",
+        "keep_alive",
+        "wants_close",
+    )
+
+    def __init__(self, conn: Conn, environ: Environ, head: Head) -> None:
+        self._conn = conn
+        self.environ = environ
+        self.keep_alive = head.keep_alive
+        self.wants_close = not head.keep_alive
+        self._minor = 1 if head.version == "HTTP/1.1" else 0
+        self._head_request = head.method == "HEAD"
+        self._status: str | None = None
+        self._headers: list[Field] = []
+        self._fields: ResponseFields | None = None  # set once the response's head is written
+        self._body_allowed = True
+        self._chunked = False
+        self._complete = False
+        self._length: int | None = None
+        self._sent = 0  # octets of content
+        self._mark = -1  # where this response begins in the buffer, while none of it is sent
+
+    def start_response(
+        self, status: str, headers: list[Field], exc_info: ExcInfo | None = None, /
+    ) -> Callable[[bytes], object]:
+        """PEP 3333's ``start_response``."""
+        if exc_info is not None:
+            try:
+                if self._fields is not None:
+                    raise exc_info[1].with_traceback(exc_info[2])
+            finally:
+                exc_info = None
+        elif self._status is not None:
+            raise AssertionError("start_response was called twice without exc_info")
+        self._status = status
+        self._headers = headers
+        return self._write_now
+
+    def run(self, core: Core, /) -> int:
+        """Call the application, send what it answers, and return a code as ``Conn.ready`` does."""
+        conn = self._conn
+        environ = self.environ
+        core.begin(conn.peer, f"{environ['REQUEST_METHOD']} {environ['RAW_URI']}".encode("latin-1"))
+        try:
+            code = self._call(core)
+        finally:
+            core.end()
+            conn.finish_request()
+        return code
+
+    def _call(self, core: Core) -> int:
+        try:
+            result = core.app(self.environ, self.start_response)
+            try:
+                if self._conn.taken is None:
+                    self._respond(core, result)
+            finally:
+                close = getattr(result, "close", None)
+                if close is not None:
+                    close()
+        except StopWorker as stop:
+            self.abort(stop)
+            raise
+        except BaseException as error:  # border: whatever an application raises ends its request
+            return self.abort(error)
+        if self._conn.taken is not None:
+            return UPGRADE
+        return self._end()
+
+    def _end(self) -> int:
+        """Log, and decide what becomes of the connection."""
+        conn = self._conn
+        core = conn.core
+        core.responses += 1
+        core.log_access(self.environ, self._status or "500", self._headers, self._sent)
+        if not self._complete:
+            return CLOSE
+        if self.keep_alive and conn.body_is_read():
+            return AGAIN
+        return CLOSE if self.wants_close and conn.body_is_read() and not conn.pending else LINGER
+
+    def abort(self, error: BaseException, /) -> int:
+        """End the request because of an error: 500 where nothing was sent, else cut the connection."""
+        conn = self._conn
+        core = conn.core
+        if conn.taken is not None:
+            if not isinstance(error, StopIteration):
+                core.log.failed(self.environ, error)
+            return UPGRADE
+        if isinstance(error, ClientGone):
+            conn.drop_output()
+            return CLOSE
+        core.errors += 1
+        if not isinstance(error, StopWorker):
+            core.log.failed(self.environ, error)
+        if self._complete:
+            return self._end()
+        if self._fields is None or self._mark >= 0:
+            return self._answer_error(400 if isinstance(error, BodyError) else 500)
+        self._cut()
+        return CLOSE
+
+    def _answer_error(self, status: int) -> int:
+        conn = self._conn
+        core = conn.core
+        if self._mark >= 0:
+            del core.out[self._mark :]
+        core.out += error_response(status, core.server_fields, not self._head_request)
+        self._status, self._headers, self._sent = str(status), [], 0
+        self._complete = True
+        self.keep_alive = self.wants_close = False
+        self._end()
+        conn.flush_quietly()
+        return LINGER
+
+    def _cut(self) -> None:
+        """Make sure that the client cannot take an unfinished response for a whole one."""
+        if self._length is None and not self._chunked:
+            self._conn.reset_on_close()
+
+    def _respond(self, core: Core, result: Iterable[bytes]) -> None:
+        kind = type(result)
+        if kind is list or kind is tuple:
+            self._respond_at_once(result)  # type: ignore[arg-type]
+        elif isinstance(result, FileWrapper):
+            self._respond_file(result)
+        else:
+            for chunk in result:
+                if chunk:
+                    self._write_now(chunk)
+            self._finish(None)
+            self._conn.flush()
+
+    def _respond_at_once(self, chunks: list[bytes] | tuple[bytes, ...]) -> None:
+        """Send chunks that are all there already, so that their length is known."""
+        for chunk in chunks:
+            if type(chunk) is not bytes and not isinstance(chunk, bytes):
+                raise TypeError("the application's iterable has an item that is not bytes")
+        total = sum(map(len, chunks))
+        if self._fields is None:
+            self._write_head(total)
+        for chunk in chunks:
+            if chunk:
+                self._write(chunk)
+        self._finish(total)
+
+    def _respond_file(self, wrapper: FileWrapper) -> None:
+        conn = self._conn
+        if self._fields is None and conn.core.policy.sendfile and conn.fd >= 0:
+            file = open_range(wrapper)
+            if file is not None:
+                self._write_head(file.count)
+                self._send_file(file)
+                return
+        for chunk in wrapper:
+            if chunk:
+                self._write_now(chunk)
+        self._finish(None)
+        conn.flush()
+
+    def _send_file(self, file: FileRange) -> None:
+        conn = self._conn
+        if not self._body_allowed:
+            file.close()
+        else:
+            if self._length is not None:
+                file.count = min(file.count, self._length)
+            self._sent += file.count
+            conn.send_file(file)
+        self._finish(None)
+        conn.flush()
+
+    def _write_now(self, data: bytes) -> None:
+        """Write and send: PEP 3333 wants nothing held back once it is yielded or written."""
+        if not isinstance(data, bytes):
+            raise TypeError("the application's iterable has an item that is not bytes")
+        if not data:
+            return
+        if self._fields is None:
+            self._write_head(None)
+        self._write(data)
+        self._mark = -1
+        self._conn.flush()
+        self._conn.wait_for_room()
+
+    def _write_head(self, total: int | None) -> None:
+        """Write the response's head; ``total`` is the content's length where it is known."""
+        conn = self._conn
+        core = conn.core
+        if self._status is None:
+            raise AssertionError("the application did not call start_response")
+        fields = encode_fields(self._status, self._headers)
+        code = fields.code
+        self._body_allowed = not self._head_request and code >= 200 and code not in (204, 304)
+        self._length = fields.content_length
+        framing = b""
+        if self._length is None and self._body_allowed:
+            if total is not None:
+                self._length = total
+                framing = b"Content-Length: %d\r\n" % total
+            elif self._minor:
+                self._chunked = True
+                framing = b"Transfer-Encoding: chunked\r\n"
+            else:
+                self.keep_alive = False
+        self._decide_keep_alive(fields, code)
+        if code == 101:
+            connection = b"Connection: upgrade\r\n"
+        elif not self.keep_alive:
+            connection = b"Connection: close\r\n"
+        else:
+            connection = b"" if self._minor else b"Connection: keep-alive\r\n"
+        self._mark = len(core.out)
+        core.out += b"".join(
+            (b"HTTP/1.1 ", fields.status, b"\r\n", core.server_fields, connection, fields.lines)
+        )
+        core.out += framing
+        core.out += b"\r\n"
+        self._fields = fields
+
+    def _decide_keep_alive(self, fields: ResponseFields, code: int) -> None:
+        core = self._conn.core
+        if core.closing or not core.policy.keepalive or fields.close or code == 101 or not self._conn.body_is_read():
+            self.keep_alive = False
+
+    def _write(self, data: bytes) -> None:
+        if not self._body_allowed:
+            return
+        if self._length is not None:
+            # Never more than announced: what is over would be taken for the next response.
+            data = data[: self._length - self._sent]
+        if not data:
+            return
+        self._sent += len(data)
+        out = self._conn.core.out
+        if self._chunked:
+            out += b"%x\r\n" % len(data)
+        if len(data) < _LARGE:
+            out += data
+        else:
+            self._mark = -1
+            self._conn.flush_with(data)
+        if self._chunked:
+            out += b"\r\n"
+
+    def _finish(self, total: int | None) -> None:
+        if self._fields is None:
+            self._write_head(0 if total is None else total)
+        if self._chunked:
+            self._conn.core.out += b"0\r\n\r\n"
+        elif self._body_allowed and self._length is not None and self._sent < self._length:
+            self._conn.core.log.warning(
+                f"Response of {self._sent} octets is shorter than its Content-Length "
+                f"{self._length}; closing the connection"
+            )
+            return
+        self._complete = True
+
+    def send_early_hints(self, headers: Iterable[Field]) -> None:
+        """Send 103 Early Hints, unless the response has begun or the client speaks HTTP/1.0."""
+        if self._fields is None and self._minor:
+            self._conn.core.out += early_hints(headers)
+            self._conn.flush()

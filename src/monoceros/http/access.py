@@ -1,0 +1,165 @@
+"""The access log's format: Gunicorn's atoms, compiled once and filled in for each response."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+import re
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from monoceros.http.types import Environ, Field
+
+_ATOM = re.compile(r"%\((?P<name>[^)]+)\)[sdi]|%%")
+_UNSAFE = re.compile(r'[\x00-\x1f\x7f"\\]')
+_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+
+
+class Entry(NamedTuple):
+    """What one line is made of; ``elapsed_us`` is in microseconds, ``sent`` in octets of content."""
+
+    environ: Environ
+    status: str
+    headers: list[Field]
+    sent: int
+    elapsed_us: int
+    when: str  # as ``format_time`` gives it
+
+
+Atom = Callable[[Entry], str]
+
+
+def format_time(seconds: float) -> str:
+    """Return a time in the manner of the Common Log Format, local time with its offset."""
+    local = time.localtime(seconds)
+    zone = time.strftime("%z", local)
+    return (
+        f"[{local.tm_mday:02}/{_MONTHS[local.tm_mon - 1]}/{local.tm_year}"
+        f":{local.tm_hour:02}:{local.tm_min:02}:{local.tm_sec:02} {zone}]"
+    )
+
+
+def escape(value: str) -> str:
+    """Make a value safe inside a quoted part of a line: nothing of it can end the quote or the line."""
+    return _UNSAFE.sub(_escape_one, value) if _UNSAFE.search(value) else value
+
+
+def _escape_one(match: re.Match[str]) -> str:
+    char = match[0]
+    return "\\" + char if char in '"\\' else f"\\x{ord(char):02x}"
+
+
+def user_name(authorization: str) -> str:
+    """Return the user of basic credentials (RFC 7617), or ``-``."""
+    scheme, _, credentials = authorization.partition(" ")
+    if scheme.lower() != "basic":
+        return "-"
+    try:
+        text = base64.b64decode(credentials.strip().encode("latin-1"), validate=True)
+    except (binascii.Error, ValueError):
+        return "-"
+    return escape(text.partition(b":")[0].decode("utf-8", "replace")) or "-"
+
+
+def _from_environ(key: str) -> Atom:
+    def atom(entry: Entry) -> str:
+        value = entry.environ.get(key)
+        return "-" if value is None else escape(str(value))
+
+    return atom
+
+
+def _response_field(name: str) -> Atom:
+    def atom(entry: Entry) -> str:
+        for field, value in entry.headers:
+            if field.lower() == name:
+                return escape(value)
+        return "-"
+
+    return atom
+
+
+def _request_line(entry: Entry) -> str:
+    environ = entry.environ
+    line = f"{environ['REQUEST_METHOD']} {environ['RAW_URI']} {environ['SERVER_PROTOCOL']}"
+    return escape(line)
+
+
+_ATOMS: dict[str, Atom] = {
+    "h": _from_environ("REMOTE_ADDR"),
+    "l": lambda entry: "-",
+    "u": lambda entry: user_name(entry.environ.get("HTTP_AUTHORIZATION", "")),
+    "t": lambda entry: entry.when,
+    "r": _request_line,
+    "m": _from_environ("REQUEST_METHOD"),
+    "U": _from_environ("PATH_INFO"),
+    "q": _from_environ("QUERY_STRING"),
+    "H": _from_environ("SERVER_PROTOCOL"),
+    "s": lambda entry: entry.status[:3],
+    "B": lambda entry: str(entry.sent),
+    "b": lambda entry: str(entry.sent) if entry.sent else "-",
+    "f": _from_environ("HTTP_REFERER"),
+    "a": _from_environ("HTTP_USER_AGENT"),
+    "T": lambda entry: str(entry.elapsed_us // 1_000_000),
+    "D": lambda entry: str(entry.elapsed_us),
+    "M": lambda entry: str(entry.elapsed_us // 1000),
+    "L": lambda entry: f"{entry.elapsed_us // 1_000_000}.{entry.elapsed_us % 1_000_000:06}",
+    "p": lambda entry: f"<{os.getpid()}>",
+}
+
+
+def _find_atom(name: str) -> Atom:
+    if name in _ATOMS:
+        return _ATOMS[name]
+    match = re.fullmatch(r"\{([^}]+)\}([ioe])", name)
+    if match is None:
+        return lambda entry: "-"
+    key, kind = match.groups()
+    if kind == "i":
+        upper = key.upper().replace("-", "_")
+        plain = upper in ("CONTENT_TYPE", "CONTENT_LENGTH")
+        return _from_environ(upper if plain else "HTTP_" + upper)
+    return _response_field(key.lower()) if kind == "o" else _from_environ(key)
+
+
+class AccessFormat:
+    """A compiled ``access_log_format``.
+
+    ``pieces`` alternates literal text and atom names, beginning and ending with text, for a
+    twin that fills in the common atoms itself.
+    """
+
+    __slots__ = ("_atoms", "pieces", "text")
+
+    def __init__(self, text: str) -> None:
+        self.text = text
+        self.pieces: tuple[str, ...] = _split(text)
+        self._atoms = [_find_atom(name) for name in self.pieces[1::2]]
+
+    def line(self, entry: Entry) -> bytes:
+        """Return one line with its newline; what is not latin-1 comes out as UTF-8."""
+        parts = [self.pieces[0]]
+        for atom, literal in zip(self._atoms, self.pieces[2::2], strict=True):
+            parts += (atom(entry), literal)
+        line = "".join(parts) + "\n"
+        try:
+            return line.encode("latin-1")
+        except UnicodeEncodeError:
+            return line.encode("utf-8", "surrogateescape")
+
+
+def _split(text: str) -> tuple[str, ...]:
+    pieces = [""]
+    position = 0
+    for match in _ATOM.finditer(text):
+        pieces[-1] += text[position : match.start()]
+        position = match.end()
+        if match["name"] is None:
+            pieces[-1] += "%"
+        else:
+            pieces += (match["name"], "")
+    pieces[-1] += text[position:]
+    return tuple(pieces)

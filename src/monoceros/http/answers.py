@@ -1,0 +1,54 @@
+"""Messages that the server itself sends: errors, 100 Continue, 103 Early Hints."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from monoceros.http.fields import check_field
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+
+# RFC 9110 section 15; only what a server without an application can have to say.
+_PHRASES = {
+    400: "Bad Request",
+    403: "Forbidden",
+    408: "Request Timeout",
+    413: "Content Too Large",
+    414: "URI Too Long",
+    417: "Expectation Failed",
+    431: "Request Header Fields Too Large",
+    500: "Internal Server Error",
+    501: "Not Implemented",
+    503: "Service Unavailable",
+    504: "Gateway Timeout",
+    505: "HTTP Version Not Supported",
+}
+
+
+def error_response(status: int, server_fields: bytes, with_body: bool = True) -> bytes:
+    """Return a whole response that also announces the end of the connection.
+
+    ``server_fields`` are the Server and Date lines. ``with_body`` is False in answer to HEAD.
+    """
+    line = f"{status} {_PHRASES[status]}"
+    body = f"{line}\n"
+    retry = "Retry-After: 1\r\n" if status == 503 else ""
+    head = (
+        f"HTTP/1.1 {line}\r\n"
+        "Connection: close\r\n"
+        "Content-Type: text/plain; charset=utf-8\r\n"
+        f"Content-Length: {len(body)}\r\n{retry}"
+    )
+    return head.encode("ascii") + server_fields + b"\r\n" + (body.encode() if with_body else b"")
+
+
+def early_hints(fields: Iterable[tuple[str, str]]) -> bytes:
+    """Return a 103 response (RFC 8297); raises ``InvalidResponse``."""
+    lines = []
+    for name, value in fields:
+        check_field(name, value)
+        lines.append(f"{name}: {value}\r\n")
+    return f"HTTP/1.1 103 Early Hints\r\n{''.join(lines)}\r\n".encode("latin-1")

@@ -1,0 +1,239 @@
+"""Request content on its way to ``wsgi.input``: memory first, then a file, then the socket.
+
+A request reaches the application when its content is complete, so that a slow upload holds no
+worker. Content is kept in memory up to ``Limits.body_memory`` and in an unlinked temporary
+file up to ``Limits.body_spool``; whatever is longer starts the application there and is read
+from the socket as the application asks for it. A ``Budget`` bounds what all the connections
+of a worker keep together.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import select
+import tempfile
+from typing import TYPE_CHECKING, BinaryIO, Protocol
+
+from monoceros.http.chunked import ChunkedDecoder
+from monoceros.http.errors import BadRequest, BodyError
+from monoceros.http.refusals import Refusal, refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from monoceros.http.types import Limits
+
+RECEIVE_SIZE = 1 << 16
+_DISK_RESERVE = 256 << 20  # octets of the file system that spooled bodies leave alone
+
+
+class Budget:
+    """What the connections of one worker may keep in memory and in files, in octets."""
+
+    __slots__ = ("memory", "output", "spool")
+
+    def __init__(
+        self, memory: int = 256 << 20, spool: int = 4 << 30, output: int = 64 << 20
+    ) -> None:
+        self.memory = memory
+        self.spool = spool
+        self.output = output
+
+
+class Decoder(Protocol):
+    """Takes the framing off a body."""
+
+    complete: bool
+
+    def feed(self, data: bytes) -> tuple[list[bytes], bytes]:
+        """Return pieces of content, and what lies behind the end of the body."""
+
+
+class SizedDecoder:
+    """A body whose length was announced (RFC 9112 section 6.2)."""
+
+    __slots__ = ("_remaining", "complete")
+
+    def __init__(self, length: int) -> None:
+        self._remaining = length
+        self.complete = length == 0
+
+    def feed(self, data: bytes) -> tuple[list[bytes], bytes]:
+        """Return pieces of content, and what lies behind the end of the body."""
+        remaining = self._remaining
+        if len(data) < remaining:
+            self._remaining -= len(data)
+            return [data], b""
+        self._remaining = 0
+        self.complete = True
+        return [data[:remaining]], data[remaining:]
+
+
+class Body:
+    """The content of one request, kept until the application may have it."""
+
+    __slots__ = (
+        "_budget",
+        "_decoder",
+        "_file",
+        "_in_memory",
+        "_limits",
+        "_tmp_dir",
+        "full",
+        "rest",
+        "size",
+    )
+
+    def __init__(
+        self, length: int | None, limits: Limits, budget: Budget, tmp_dir: str | None
+    ) -> None:
+        self._decoder: Decoder = ChunkedDecoder(limits) if length is None else SizedDecoder(length)
+        self._limits = limits
+        self._budget = budget
+        self._tmp_dir = tmp_dir
+        self._file: BinaryIO = io.BytesIO()
+        self._in_memory = True
+        self.size = 0  # octets of content so far
+        self.full = False  # no more is kept: the application has to start
+        self.rest = b""  # what came behind the body: the next request
+
+    @property
+    def complete(self) -> bool:
+        """Whether the whole body has come."""
+        return self._decoder.complete
+
+    def feed(self, data: bytes) -> None:
+        """Decode and keep; raises ``BadRequest`` where framing, limits or room forbid it."""
+        for piece in self.decode(data):
+            self._keep(piece)
+
+    def decode(self, data: bytes) -> list[bytes]:
+        """Decode without keeping, for content that goes straight to the application."""
+        pieces, self.rest = self._decoder.feed(data)
+        self.size += sum(map(len, pieces))
+        if self._limits.body and self.size > self._limits.body:
+            raise refusal(Refusal.CONTENT_TOO_LARGE)
+        return pieces
+
+    def stored(self) -> BinaryIO:
+        """Return what was kept, from its start."""
+        self._file.seek(0)
+        return self._file
+
+    def close(self) -> None:
+        """Give the room back; an application that still reads keeps its file."""
+        held = self._held()
+        if self._in_memory:
+            self._budget.memory += held
+        else:
+            self._budget.spool += held
+            self._file.close()
+        self._file = io.BytesIO()
+        self._in_memory = True
+
+    def _held(self) -> int:
+        return 0 if self._file.closed else self._file.seek(0, os.SEEK_END)
+
+    def _keep(self, piece: bytes) -> None:
+        if self._in_memory and not self._fits_memory(len(piece)):
+            self._move_to_file()
+        if self._in_memory:
+            self._budget.memory -= len(piece)
+        else:
+            self._budget.spool -= len(piece)
+        self._file.write(piece)
+        if not self._in_memory:
+            held = self._file.tell()
+            self.full = held >= self._limits.body_spool or self._budget.spool <= 0
+
+    def _fits_memory(self, more: int) -> bool:
+        return self._file.tell() + more <= self._limits.body_memory and more <= self._budget.memory
+
+    def _move_to_file(self) -> None:
+        held = self._file.tell()
+        if held + RECEIVE_SIZE > self._budget.spool:
+            raise refusal(Refusal.NO_ROOM)
+        try:
+            # Unlinked from the start, so that nothing stays behind however the worker ends.
+            file = tempfile.TemporaryFile(dir=self._tmp_dir)
+        except OSError as error:
+            raise refusal(Refusal.NO_ROOM) from error
+        if _free_space(file.fileno()) < _DISK_RESERVE:
+            self.full = True
+        file.write(self._file.getvalue() if isinstance(self._file, io.BytesIO) else b"")
+        self._budget.memory += held
+        self._budget.spool -= held
+        self._file = file
+        self._in_memory = False
+
+
+def _free_space(fd: int) -> int:
+    status = os.fstatvfs(fd)
+    return status.f_bavail * status.f_frsize
+
+
+def receive(fd: int, timeout_s: float) -> bytes:
+    """Wait for and return input of a socket, empty at its end; raises ``BodyError``."""
+    poller = select.poll()
+    poller.register(fd, select.POLLIN)
+    while True:
+        try:
+            return os.read(fd, RECEIVE_SIZE)
+        except BlockingIOError:
+            if not poller.poll(timeout_s * 1000):
+                raise BodyError("request content stalled longer than body_timeout") from None
+        except OSError as error:
+            raise BodyError("connection lost while reading the request content") from error
+
+
+class BodyStream(io.RawIOBase):
+    """``wsgi.input`` of a body that is too long to be kept, or must not be waited for."""
+
+    def __init__(self, body: Body, fd: int, timeout_s: float, invite: Callable[[], None]) -> None:
+        super().__init__()
+        self._body = body
+        self._fd = fd
+        self._timeout_s = timeout_s
+        self._invite = invite  # sends 100 Continue before the first octet is asked of the client
+        self._stored: BinaryIO | None = body.stored()
+        self._pieces: list[bytes] = []
+        self._error: BodyError | None = None
+
+    def readable(self) -> bool:
+        """Return True: this is an input."""
+        return True
+
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+        """Fill ``buffer`` as far as something is there, waiting for at least one octet."""
+        if self._stored is not None:
+            count = self._stored.readinto(buffer)  # type: ignore[attr-defined]
+            if count:
+                return int(count)
+            self._stored = None
+        while not self._pieces and not self._body.complete:
+            self._fetch()
+        if not self._pieces:
+            return 0
+        piece = self._pieces.pop(0)
+        count = min(len(piece), len(buffer))
+        buffer[:count] = piece[:count]
+        if count < len(piece):
+            self._pieces.insert(0, piece[count:])
+        return count
+
+    def _fetch(self) -> None:
+        if self._error is not None:
+            raise self._error
+        self._invite()
+        try:
+            data = receive(self._fd, self._timeout_s)
+            if not data:
+                raise BodyError("client closed the connection inside the request content")
+            self._pieces = [piece for piece in self._body.decode(data) if piece]
+        except BadRequest as error:
+            self._error = BodyError(error.reason)
+            raise self._error from error
+        except BodyError as error:
+            self._error = error
+            raise

@@ -1,0 +1,118 @@
+"""Output that the client has not taken yet.
+
+The application's own ``bytes`` objects wait in memory as long as the worker's budget has room
+for them; what comes after goes to an unlinked temporary file, from where sendfile(2) takes it.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections import deque
+from typing import TYPE_CHECKING, BinaryIO
+
+from monoceros.http.files import FileRange
+
+if TYPE_CHECKING:
+    from monoceros.http.body import Budget
+
+
+class Outbox:
+    """A queue of octets and file ranges for one connection."""
+
+    __slots__ = ("_budget", "_file", "_memory", "_memory_limit", "_queue", "size")
+
+    def __init__(self, budget: Budget, memory_limit: int) -> None:
+        self._queue: deque[memoryview | FileRange] = deque()
+        self._budget = budget
+        self._memory_limit = memory_limit
+        self._memory = 0
+        self._file: BinaryIO | None = None
+        self.size = 0  # octets that wait
+
+    def __bool__(self) -> bool:
+        return bool(self._queue)
+
+    def add(self, data: bytes | memoryview) -> None:
+        """Append octets."""
+        self.size += len(data)
+        fits = self._memory + len(data) <= self._memory_limit or not self._queue
+        if self._file is None and fits and len(data) <= self._budget.output:
+            self._memory += len(data)
+            self._budget.output -= len(data)
+            self._queue.append(memoryview(data))
+        else:
+            self._spool(data)
+
+    def add_file(self, file: FileRange) -> None:
+        """Append a range of a file; the outbox closes it."""
+        self.size += file.count
+        self._queue.append(file)
+
+    def send(self, fd: int) -> bool:
+        """Send until all is gone (True) or the socket takes no more (False); raises ``OSError``."""
+        try:
+            while self._queue:
+                self._send_first(fd, self._queue[0])
+        except BlockingIOError:
+            return False
+        return True
+
+    def take(self) -> bytes:
+        """Return and forget everything, where the transport is not a socket."""
+        parts = [
+            bytes(part) if isinstance(part, memoryview) else part.read() for part in self._queue
+        ]
+        self.close()
+        return b"".join(parts)
+
+    def close(self) -> None:
+        """Forget everything and give the room back."""
+        while self._queue:
+            self._drop_first(self._queue[0])
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+        self.size = 0
+
+    def _spool(self, data: bytes | memoryview) -> None:
+        try:
+            if self._file is None:
+                self._file = tempfile.TemporaryFile()
+            offset = self._file.seek(0, os.SEEK_END)
+            self._file.write(data)
+            self._file.flush()
+            self._queue.append(FileRange(self._file.fileno(), offset, len(data)))
+        except OSError:
+            # No room on the disk: the data is there already, so memory has to hold it.
+            self._memory += len(data)
+            self._budget.output -= len(data)
+            self._queue.append(memoryview(data))
+
+    def _send_first(self, fd: int, first: memoryview | FileRange) -> None:
+        if isinstance(first, FileRange):
+            sent = first.send(fd)
+            self.size -= sent
+            if sent == 0 and first.count:
+                raise OSError("file became shorter while it was being sent")
+            if not first.count:
+                self._drop_first(first)
+            return
+        sent = os.write(fd, first)
+        self.size -= sent
+        if sent == len(first):
+            self._drop_first(first)
+        else:
+            self._release(sent)
+            self._queue[0] = first[sent:]
+
+    def _drop_first(self, first: memoryview | FileRange) -> None:
+        self._queue.popleft()
+        if isinstance(first, FileRange):
+            first.close()
+        else:
+            self._release(len(first))
+
+    def _release(self, octets: int) -> None:
+        self._memory -= octets
+        self._budget.output += octets

@@ -1,0 +1,236 @@
+"""The seam between the twins: what both the compiled and the pure-Python HTTP layer provide."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import socket
+
+    from monoceros.http.access import AccessFormat
+    from monoceros.http.body import Budget
+    from monoceros.http.errors import BadRequest
+
+Environ = dict[str, Any]
+Field = tuple[str, str]
+ExcInfo = tuple[type[BaseException], BaseException, TracebackType]
+WsgiApp = Callable[[Environ, "StartResponse"], Iterable[bytes]]
+
+# What ``Conn.ready`` and its single steps answer.
+AGAIN = 0  # nothing more to do until the descriptor is readable
+CLOSE = 1  # done: take the descriptor out of the poller and close it
+WANT_WRITE = 2  # output is waiting: poll for writing, and for nothing else
+HANDOFF = 3  # a request is complete: take() it
+LINGER = 4  # answered and shut down for writing: discard input for a while, then close
+UPGRADE = 5  # the application took the socket; the descriptor is no longer the server's
+MORE = 6  # input is waiting in the connection's own buffer: call ready() again soon
+
+# ``Conn.state``, for the sweep of timeouts.
+IDLE = 0  # between requests
+HEAD = 1  # part of a head has come
+BODY = 2  # part of a body has come
+WRITE = 3  # output is waiting for the client
+LINGERING = 4  # discarding input before closing
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How large a request may be, in bytes unless said otherwise; 0 means no limit for ``body``."""
+
+    line: int = 4094  # request line without CRLF: 414
+    fields: int = 100  # number of field lines: 431
+    field: int = 8190  # one field line with CRLF: 431
+    head: int = 65536  # the whole head: 431
+    body: int = 0  # the content: 413
+    body_memory: int = 1 << 20  # content kept in memory; more goes to a file
+    body_spool: int = 64 << 20  # content kept in a file; more is streamed
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Head policies, named after the settings that carry them."""
+
+    header_map: str = "drop"  # drop, refuse or dangerous: field names with "_"
+    forwarder_headers: frozenset[str] = frozenset({"SCRIPT_NAME", "PATH_INFO"})
+    secure_scheme_headers: Mapping[str, str] = field(
+        default_factory=lambda: {
+            "X-FORWARDED-PROTOCOL": "ssl",
+            "X-FORWARDED-PROTO": "https",
+            "X-FORWARDED-SSL": "on",
+        }
+    )
+    permit_obsolete_folding: bool = False
+    permit_unconventional_http_method: bool = False
+    permit_unconventional_http_version: bool = False
+    permit_missing_host: bool = False
+    casefold_http_method: bool = False
+    strip_header_spaces: bool = False
+
+
+@dataclass(slots=True)
+class Policy:
+    """What the worker decides for the connections of a Core.
+
+    ``release`` is called with a descriptor that leaves the worker's poller because the
+    application takes it over. ``budget`` bounds what all bodies of the worker may hold.
+    """
+
+    keepalive: bool = True
+    request_buffering: bool = True
+    sendfile: bool = True
+    tmp_upload_dir: str | None = None
+    body_timeout: float = 30.0  # seconds a streamed body may stall
+    write_timeout: float = 60.0  # seconds a client may take nothing while the app waits
+    output_memory: int = 1 << 20  # unsent output kept in memory for one connection
+    output_spool: int = 64 << 20  # unsent output kept in a file; past it the app waits
+    release: Callable[[int], None] = lambda fd: None
+    budget: Budget | None = None
+
+
+class CoreLog(Protocol):
+    """Where a Core reports what went wrong; ``access`` is the compiled format, or None."""
+
+    access: AccessFormat | None
+
+    def refused(self, peer: str, error: BadRequest) -> None:
+        """Report a request that was refused before the application was called."""
+
+    def failed(self, environ: Environ, error: BaseException) -> None:
+        """Report an application that raised, or broke PEP 3333."""
+
+    def warning(self, message: str) -> None:
+        """Report something that an operator should know."""
+
+
+class StartResponse(Protocol):
+    """PEP 3333's ``start_response``."""
+
+    def __call__(
+        self, status: str, headers: list[Field], exc_info: ExcInfo | None = None, /
+    ) -> Callable[[bytes], object]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Head:
+    """An accepted request head (RFC 9112 sections 2 to 6).
+
+    ``fields`` are all field lines in order, names as sent, values without the blanks around
+    them, decoded as latin-1. ``length`` is the number of octets that the head took up,
+    ``content_length`` the announced content (0 without any, None where it is chunked).
+    ``authority`` is the host of an absolute-form target, which overrides Host.
+    """
+
+    method: str
+    target: str
+    version: str
+    fields: tuple[Field, ...]
+    length: int
+    keep_alive: bool
+    content_length: int | None
+    expect_continue: bool
+    upgrade: bool
+    authority: str | None = None
+
+    @property
+    def chunked(self) -> bool:
+        """Whether the content comes in chunks."""
+        return self.content_length is None
+
+
+class Request(Protocol):
+    """A complete request, ready for the application."""
+
+    environ: Environ
+    keep_alive: bool
+
+    def start_response(
+        self, status: str, headers: list[Field], exc_info: ExcInfo | None = None, /
+    ) -> Callable[[bytes], object]:
+        """PEP 3333's ``start_response``."""
+
+    def run(self, core: Core, /) -> int:
+        """Call the application, send what it answers, and return a code as ``Conn.ready`` does."""
+
+    def abort(self, error: BaseException, /) -> int:
+        """End the request by an error: 500 where nothing was sent, else cut the connection."""
+
+
+class Core(Protocol):
+    """What the connections of one thread share: buffers, the Date line, the access log's lines."""
+
+    closing: bool
+    requests: int
+
+    def tick(self, now: float, /) -> None:
+        """Take over the time of a wake-up (``time.monotonic()``) and refresh Date."""
+
+    def drain_log(self) -> bytes:
+        """Return and forget the access log's whole lines so far."""
+
+    def counters(self) -> dict[str, int]:
+        """Return requests, responses, received and sent octets, and errors so far."""
+
+
+class Conn(Protocol):
+    """One HTTP/1.1 connection; see DESIGN of the steps in ``http/_conn_py.py``.
+
+    ``fd`` of -1 means that the caller owns the transport and uses ``feed`` and ``data_to_send``.
+    ``since`` is the ``tick`` time at which the present state began or, in ``WRITE``, at which
+    the client last took something. ``received`` counts the octets of the present body.
+    """
+
+    fd: int
+    state: int
+    since: float
+    received: int
+
+    @property
+    def pending(self) -> int:
+        """Octets that were received and not used."""
+
+    def ready(self) -> int:
+        """Receive, parse, call the application and send, for all requests that have come."""
+
+    def read(self) -> int:
+        """Receive and parse only; HANDOFF when a request is complete."""
+
+    def feed(self, data: bytes, /) -> int:
+        """Parse what the caller received; an empty ``data`` is the end of the input."""
+
+    def take(self) -> Request | None:
+        """Return the next complete request."""
+
+    def writable(self) -> int:
+        """Send what is waiting."""
+
+    def data_to_send(self) -> bytes:
+        """Return and forget what is waiting, where the caller owns the transport."""
+
+    def reject(self, status: int, /) -> int:
+        """Answer with an error and close; used for timeouts and overload."""
+
+    def discard(self) -> int:
+        """Throw away input of a lingering connection; CLOSE at its end."""
+
+    def detach(self) -> tuple[int, bytes]:
+        """Give up the descriptor; returns it with the octets that were received and not used."""
+
+    def close(self) -> None:
+        """Shut the connection down, close the descriptor, and drop what the request held."""
+
+
+class Twin(Protocol):
+    """The names that each twin's module provides."""
+
+    IMPL: str
+    Core: type[Core]
+    Conn: type[Conn]
+
+    def parse_head(self, data: bytes, limits: Limits, rules: Rules, /) -> Head | None:
+        """Return the head at the start of ``data``, or None while it is incomplete."""
+
+    def accept(self, listener: socket.socket, /) -> tuple[int, Any] | None:
+        """Accept one connection as a non-blocking descriptor and its peer's address."""

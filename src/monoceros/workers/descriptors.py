@@ -1,0 +1,37 @@
+"""Keeping the low descriptors free for the application.
+
+select(2), which applications and their libraries still call, breaks above descriptor 1024.
+Connections need none of that, so once a worker has many of them they live above it.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import resource
+
+FIRST_HIGH = 1024
+_KEPT_LOW = 256  # connections up to here may stay low: moving one costs two system calls
+_RESERVE = 1024  # descriptors for everything that is not a connection
+
+
+def raise_limit(connections: int) -> None:
+    """Raise the soft limit on descriptors, as far as it may be, to what the settings ask for."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = FIRST_HIGH + _RESERVE + connections
+    if hard != resource.RLIM_INFINITY:
+        wanted = min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def move_up(fd: int) -> int:
+    """Return a descriptor for the same connection that leaves the low ones to the application."""
+    if not _KEPT_LOW <= fd < FIRST_HIGH:
+        return fd
+    try:
+        high = fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, FIRST_HIGH)
+    except OSError:
+        return fd  # the hard limit is low; the application shares what there is
+    os.close(fd)
+    return high

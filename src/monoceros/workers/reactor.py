@@ -1,0 +1,283 @@
+"""The event loop of a WSGI worker.
+
+Theory of operation. One thread polls the listeners and all connections. A connection's own
+``ready`` does everything that its input makes possible, the application call included, and
+answers what to wait for next; this loop only follows that answer. It never looks into HTTP.
+
+A connection is in the poller for exactly one thing: input, or room for output while its client
+is slow to take a response. It leaves the poller before its descriptor is closed, because a
+description that an application's child still holds would go on reporting events.
+
+Listeners are shared with the other workers. Whoever the kernel wakes accepts at once: an
+exclusive wake-up that is not followed by an accept is lost for everybody.
+"""
+
+from __future__ import annotations
+
+import heapq
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from monoceros.http import Conn, accept
+from monoceros.http.types import (
+    AGAIN,
+    BODY,
+    CLOSE,
+    HEAD,
+    IDLE,
+    LINGER,
+    MORE,
+    UPGRADE,
+    WANT_WRITE,
+)
+from monoceros.workers.descriptors import move_up
+from monoceros.workers.poller import make_poller
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+    from monoceros.http import Core
+    from monoceros.log.access import AccessSink
+    from monoceros.net.trust import Trusted
+    from monoceros.net.wakeup import Wakeup
+    from monoceros.workers.timeouts import Timeouts
+
+_SLOW_S = 0.001  # lines of the access log do not wait for calls after one as long as this
+_ACCEPT_PAUSE_S = 1.0
+_CROWDED = 16  # idle connections that make room at a time
+
+
+class Reactor:
+    """Connections of one worker, and the listeners they come from."""
+
+    def __init__(
+        self,
+        core: Core,
+        listeners: list[socket.socket],
+        *,
+        limit: int,
+        timeouts: Timeouts,
+        trusted: Trusted,
+        access: AccessSink | None,
+        wakeup: Wakeup,
+        warn: Callable[[str], None],
+    ) -> None:
+        self._core = core
+        self._limit = limit
+        self._timeouts = timeouts
+        self._trusted = trusted
+        self._access = access
+        self._wakeup = wakeup
+        self._warn = warn
+        self._poller = make_poller()
+        self._listeners = {listener.fileno(): listener for listener in listeners}
+        self._accepting = False
+        self._accept_after = 0.0
+        self._handlers: dict[int, Callable[[], int]] = {}
+        self._conns: dict[int, Conn] = {}
+        self._more: list[int] = []
+        core.policy.release = self._poller.remove
+        self._poller.add(wakeup.fileno())
+        self._handlers[wakeup.fileno()] = self._wake
+        for fd in self._listeners:
+            self._handlers[fd] = self._make_acceptor(self._listeners[fd])
+        self.start_accepting()
+
+    def __len__(self) -> int:
+        return len(self._conns)
+
+    # -- the loop ----------------------------------------------------------------------------
+
+    def run_once(self, timeout_s: float) -> None:
+        """Wait for events, at most ``timeout_s`` seconds, and deal with them."""
+        events = self._poller.poll(0 if self._more else timeout_s)
+        now = time.monotonic()
+        self._core.tick(now)
+        if self._more:
+            self._continue()
+        handlers = self._handlers
+        if self._access is not None:
+            self._run_logged(events, now)
+            return
+        for fd, _ in events:
+            # A descriptor may have gone since the poll, by a connection that made room.
+            handler = handlers.get(fd)
+            if handler is not None:
+                code = handler()
+                if code:
+                    self._follow(fd, code)
+
+    def _run_logged(self, events: list[tuple[int, int]], began: float) -> None:
+        """Deal with events, and write the access log in between when calls take their time."""
+        for fd, _ in events:
+            handler = self._handlers.get(fd)
+            if handler is not None:
+                code = handler()
+                if code:
+                    self._follow(fd, code)
+                if time.monotonic() - began > _SLOW_S:
+                    self.write_log()
+        self.write_log()
+
+    def write_log(self) -> None:
+        """Write the access log's lines so far."""
+        if self._access is not None:
+            lines = self._core.drain_log()
+            if lines:
+                self._access.write(lines)
+
+    def _wake(self) -> int:
+        self._wakeup.drain()
+        return AGAIN
+
+    def _continue(self) -> None:
+        """Give connections with unused input another turn."""
+        waiting, self._more = self._more, []
+        for fd in waiting:
+            conn = self._conns.get(fd)
+            if conn is not None:
+                self._follow(fd, conn.ready())
+
+    def _follow(self, fd: int, code: int) -> None:
+        """Do what a connection asked for."""
+        conn = self._conns.get(fd)
+        if conn is None:
+            return
+        if code == WANT_WRITE:
+            self._await_output(fd, conn)
+        elif code == MORE:
+            self._more.append(fd)
+        elif code == LINGER:
+            self._handlers[fd] = conn.discard
+        elif code == UPGRADE:
+            self._forget(fd)
+            conn.close()
+        elif code == CLOSE:
+            self._close(fd, conn)
+
+    def _await_output(self, fd: int, conn: Conn) -> None:
+        self._poller.watch_output(fd)
+        self._handlers[fd] = partial(self._send, fd, conn)
+
+    def _send(self, fd: int, conn: Conn) -> int:
+        """Send what waits; once all is gone, go back to input and answer what comes next."""
+        code = conn.writable()
+        if code == WANT_WRITE:
+            return AGAIN
+        self._poller.watch_input(fd)
+        self._handlers[fd] = conn.ready
+        return code
+
+    # -- connections -------------------------------------------------------------------------
+
+    def start_accepting(self) -> None:
+        """Watch the listeners."""
+        if not self._accepting:
+            self._accepting = True
+            for fd in self._listeners:
+                self._poller.add_shared(fd)
+
+    def stop_accepting(self) -> None:
+        """Stop watching the listeners; what waits in their queues is the siblings'."""
+        if self._accepting:
+            self._accepting = False
+            for fd in self._listeners:
+                self._poller.remove(fd)
+
+    def _make_acceptor(self, listener: socket.socket) -> Callable[[], int]:
+        local = listener.getsockname()
+
+        def accept_one() -> int:
+            if len(self._conns) >= self._limit and not self._make_room():
+                self.stop_accepting()
+                return AGAIN
+            try:
+                accepted = accept(listener)
+            except OSError as error:
+                self._pause_accepting(error)
+                return AGAIN
+            if accepted is not None:
+                self._admit(accepted[0], accepted[1], local)
+            return AGAIN
+
+        return accept_one
+
+    def _admit(self, fd: int, remote: Any, local: Any) -> None:
+        fd = move_up(fd)
+        trusted = (remote[0] if isinstance(remote, tuple) else "") in self._trusted
+        conn = Conn(self._core, fd, remote, local, "http", trusted)
+        self._conns[fd] = conn
+        self._handlers[fd] = conn.ready
+        self._poller.add(fd)
+
+    def _pause_accepting(self, error: OSError) -> None:
+        """Leave the queue alone for a moment: out of descriptors, most likely."""
+        self._warn(f"Cannot accept a connection, trying again in a second: {error}")
+        self._accept_after = time.monotonic() + _ACCEPT_PAUSE_S
+        self.stop_accepting()
+
+    def _make_room(self) -> bool:
+        """Close the connections that have been idle for longest; False where none is idle."""
+        idle = [(conn.since, fd) for fd, conn in self._conns.items() if conn.state == IDLE]
+        for _, fd in heapq.nsmallest(_CROWDED, idle):
+            self._close(fd, self._conns[fd])
+        return bool(idle)
+
+    def _forget(self, fd: int) -> None:
+        del self._conns[fd]
+        del self._handlers[fd]
+
+    def _close(self, fd: int, conn: Conn) -> None:
+        self._forget(fd)
+        self._poller.remove(fd)
+        conn.close()
+
+    # -- time --------------------------------------------------------------------------------
+
+    def sweep(self, now: float) -> None:
+        """Deal with connections that have been in their state for too long; about once a second."""
+        late = [item for item in self._conns.items() if self._timeouts.is_over(item[1], now)]
+        for fd, conn in late:
+            self._expire(fd, conn)
+        if (
+            not self._accepting
+            and self._listeners
+            and now >= self._accept_after
+            and len(self._conns) < self._limit
+        ):
+            self.start_accepting()
+
+    def _expire(self, fd: int, conn: Conn) -> None:
+        unfinished = conn.state == BODY or (conn.state == HEAD and conn.pending > 0)
+        if unfinished:
+            self._follow(fd, conn.reject(408))
+        else:
+            self._close(fd, conn)
+
+    # -- the end -----------------------------------------------------------------------------
+
+    def drain(self) -> None:
+        """Take what waits in the queues, then leave the listeners to the siblings for good."""
+        self._core.closing = True
+        self.stop_accepting()
+        for fd in self._listeners:
+            before = -1
+            while before < len(self._conns) < self._limit:
+                before = len(self._conns)
+                self._handlers[fd]()
+            del self._handlers[fd]
+        self._listeners = {}
+
+    def close_idle(self) -> None:
+        """Close the connections that no request is under way on."""
+        for fd, conn in list(self._conns.items()):
+            if conn.state == IDLE or (conn.state == HEAD and not conn.pending):
+                self._close(fd, conn)
+
+    def close(self) -> None:
+        """Close all connections and the poller."""
+        for fd, conn in list(self._conns.items()):
+            self._close(fd, conn)
+        self._poller.close()

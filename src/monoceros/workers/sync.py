@@ -1,0 +1,122 @@
+"""The ``sync`` worker: one thread, which polls connections and calls the application.
+
+The application runs on the main thread, one request at a time, because applications use
+signal handlers, event loops and thread-bound libraries there. Slow clients cost it nothing:
+the reactor hands it complete requests and keeps what a client has not taken yet.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from monoceros.log.access import AccessSink
+from monoceros.net.trust import Trusted
+from monoceros.workers.base import Worker
+from monoceros.workers.descriptors import raise_limit
+from monoceros.workers.timeouts import Timeouts
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from monoceros.config import Config
+    from monoceros.http import Core
+    from monoceros.http.types import WsgiApp
+    from monoceros.workers.reactor import Reactor
+
+_TICK_S = 1.0  # how often timeouts and the arbiter's presence are looked at
+_DRAIN_TICK_S = 0.1
+_IDLE_GRACE_S = 2.0  # how long a draining worker waits for the next request on idle connections
+
+
+class SyncWorker(Worker):
+    """Serves one request at a time."""
+
+    _access: AccessSink | None = None
+    _core: Core
+
+    @classmethod
+    def describe(cls, cfg: Config) -> str:
+        """Name the HTTP twin and why it is the one."""
+        from monoceros.http import IMPL, IMPL_REASON
+
+        return f"http {IMPL}, {IMPL_REASON}"
+
+    def run(self) -> None:
+        """Serve until asked to leave, then finish what has been received."""
+        if self.wsgi is None:
+            raise RuntimeError("run() needs the application; init_process() loads it")
+        reactor = self._make_reactor(self.wsgi)
+        try:
+            self._serve(reactor)
+            self._drain(reactor)
+        finally:
+            reactor.write_log()
+            reactor.close()
+
+    def handle_usr1(self, signum: int, frame: FrameType | None) -> None:
+        """USR1: open the log files again."""
+        super().handle_usr1(signum, frame)
+        if self._access is not None:
+            self._access.reopen()
+
+    def _make_reactor(self, app: WsgiApp) -> Reactor:
+        # Imported here so that the arbiter's process never loads the HTTP side.
+        from monoceros.workers.reactor import Reactor
+        from monoceros.wsgi.core import make_core
+
+        cfg = self.cfg
+        raise_limit(cfg.worker_connections)
+        self._access = AccessSink(cfg.accesslog) if cfg.accesslog else None
+        core = make_core(cfg, app, self.log, self.slot)
+        if self.wakeup is None:
+            raise RuntimeError("run() needs signals; init_process() sets them up")
+        self._core = core
+        return Reactor(
+            core,
+            self.sockets,
+            limit=cfg.worker_connections,
+            timeouts=Timeouts.from_config(cfg),
+            trusted=Trusted(cfg.forwarded_allow_ips),
+            access=self._access,
+            wakeup=self.wakeup,
+            warn=self.log.warning,
+        )
+
+    def _serve(self, reactor: Reactor) -> None:
+        next_tick = 0.0
+        while self.alive:
+            now = time.monotonic()
+            if now >= next_tick:
+                next_tick = now + _TICK_S
+                self._tick(reactor, now)
+            reactor.run_once(next_tick - now)
+            if self._core.requests >= self.max_requests:
+                self.log.info("Autorestarting worker after current request.")
+                self.alive = False
+
+    def _tick(self, reactor: Reactor, now: float) -> None:
+        self.notify()
+        self.nr = self._core.requests
+        reactor.sweep(now)
+        if self.wakeup is not None:
+            # An event loop inside the application may have put its own descriptor there.
+            self.wakeup.claim()
+        if self.is_orphan():
+            self.log.info("Parent changed, shutting down: %s", self)
+            self.alive = False
+
+    def _drain(self, reactor: Reactor) -> None:
+        """Answer what was received, giving idle connections a moment for one last request."""
+        reactor.drain()
+        began = time.monotonic()
+        grace = min(_IDLE_GRACE_S, self.cfg.graceful_timeout / 2)
+        while len(reactor):
+            now = time.monotonic()
+            if now - began > self.cfg.graceful_timeout:
+                break
+            if now - began > grace:
+                reactor.close_idle()
+            self.notify()
+            reactor.sweep(now)
+            reactor.run_once(_DRAIN_TICK_S)

@@ -1,0 +1,37 @@
+"""What the HTTP layer reports, as lines of the error log."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from monoceros.http.access import AccessFormat
+    from monoceros.http.errors import BadRequest
+    from monoceros.http.types import Environ
+    from monoceros.log.error import ErrorLog
+
+
+class Reporter:
+    """A ``CoreLog`` over the error log."""
+
+    def __init__(self, log: ErrorLog, access: AccessFormat | None) -> None:
+        self._log = log
+        self.access = access
+
+    def refused(self, peer: str, error: BadRequest) -> None:
+        """Report a request that was refused before the application was called."""
+        self._log.info("Invalid request from ip=%s: %s %s", peer, error.status, error.reason)
+
+    def failed(self, environ: Environ, error: BaseException) -> None:
+        """Report an application that raised, or broke PEP 3333, with its traceback."""
+        # RAW_URI is printable ASCII by the time an application sees it, the method a token.
+        self._log.error_log.error(
+            "Error handling request %s %s",
+            environ["REQUEST_METHOD"],
+            environ["RAW_URI"],
+            exc_info=error,
+        )
+
+    def warning(self, message: str) -> None:
+        """Report something that an operator should know."""
+        self._log.warning(message)
