@@ -1,0 +1,1 @@
+"""The parent process: listeners, children, signals, reload. Never imports ``http``."""

@@ -1,0 +1,124 @@
+"""The registry of child processes: plain data, no system calls, times passed in.
+
+A child goes ``BOOTING -> READY -> DRAINING -> GONE``, and may skip any but the last. Children
+carry the number of the generation (one configuration, one code) that they were forked for.
+"""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Phase(enum.Enum):
+    """Where a child is in its life."""
+
+    BOOTING = "booting"
+    READY = "ready"
+    DRAINING = "draining"
+    GONE = "gone"
+
+
+@dataclass(slots=True)
+class Child:
+    """The arbiter's view of one worker; times are ``time.monotonic()`` seconds."""
+
+    pid: int
+    age: int  # the order of forks, from 1
+    generation: int
+    slot: int  # its scoreboard record
+    born: float
+    phase: Phase = Phase.BOOTING
+    ready_at: float | None = None
+    ready_fd: int = -1  # read end of the pipe that tells readiness
+    pidfd: int = -1  # readable once the child is dead; -1 where the system has none
+    check_at: float | None = None  # when its heartbeat has to be looked at
+    kill_at: float | None = None  # when it gets SIGKILL unless it has left
+    aborted: bool = False  # has had SIGABRT for its silence
+    killed: bool = False  # has had SIGKILL from us
+    torn: int = 0  # how often in a row its scoreboard record could not be read
+    owes_reopen: bool = False  # logs were reopened while it could not take the signal
+
+    @property
+    def is_serving(self) -> bool:
+        """Whether it counts as one of the workers that are wanted."""
+        return self.phase in (Phase.BOOTING, Phase.READY) and not self.aborted
+
+    @property
+    def was_ready(self) -> bool:
+        """Whether it ever got as far as serving."""
+        return self.ready_at is not None
+
+    def hurry(self, deadline: float) -> None:
+        """Bring forward, never put off, the time of its SIGKILL."""
+        if not self.killed:
+            self.kill_at = deadline if self.kill_at is None else min(self.kill_at, deadline)
+
+
+@dataclass(slots=True)
+class Children:
+    """All children that have not been reaped."""
+
+    _by_pid: dict[int, Child] = field(default_factory=dict)
+
+    def __len__(self) -> int:
+        return len(self._by_pid)
+
+    def __iter__(self) -> Iterator[Child]:
+        """Oldest first; children may be removed on the way."""
+        return iter(tuple(self._by_pid.values()))
+
+    def __contains__(self, pid: int) -> bool:
+        return pid in self._by_pid
+
+    def add(self, child: Child) -> None:
+        """Take in a child that was just forked."""
+        self._by_pid[child.pid] = child
+
+    def mark_ready(self, child: Child, now: float) -> None:
+        """A booting child has told that it serves; a draining one stays what it is."""
+        child.ready_at = now
+        if child.phase is Phase.BOOTING:
+            child.phase = Phase.READY
+
+    def mark_draining(self, child: Child, deadline: float) -> None:
+        """A child was asked to leave and gets SIGKILL at ``deadline``."""
+        child.phase = Phase.DRAINING
+        child.hurry(deadline)
+
+    def remove(self, child: Child) -> None:
+        """A child is dead and reaped."""
+        child.phase = Phase.GONE
+        del self._by_pid[child.pid]
+
+    def serving(self, generation: int) -> list[Child]:
+        """Return the children of a generation that boot or serve, oldest first."""
+        return [c for c in self._by_pid.values() if c.is_serving and c.generation == generation]
+
+    def outdated(self, generation: int) -> list[Child]:
+        """Return the children of other generations that boot or serve, oldest first."""
+        return [c for c in self._by_pid.values() if c.is_serving and c.generation != generation]
+
+    def is_complete(self, generation: int, wanted: int) -> bool:
+        """Whether as many children of a generation as wanted are ready."""
+        ready = [c for c in self.serving(generation) if c.phase is Phase.READY]
+        return len(ready) >= wanted
+
+    def free_slot(self, slots: int) -> int | None:
+        """Return the lowest scoreboard record without an owner."""
+        taken = {child.slot for child in self._by_pid.values()}
+        return next((slot for slot in range(slots) if slot not in taken), None)
+
+    def next_due(self) -> float | None:
+        """Return when the first child has to be looked at or killed, None for never."""
+        times = [
+            due
+            for child in self._by_pid.values()
+            for due in (child.check_at, child.kill_at)
+            if due is not None
+        ]
+        return min(times, default=None)

@@ -1,0 +1,56 @@
+"""Reading a worker's scoreboard record for signs of life: what ``timeout`` means.
+
+A running request counts from its start, so that a call which lasts too long is found even
+where something else in the worker goes on giving signs of life.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from monoceros.arbiter.children import Child, Phase
+from monoceros.scoreboard import Record, State
+
+TORN_READS = 20
+TORN_S = 0.1  # between two looks at a record that could not be read
+
+
+class Verdict(NamedTuple):
+    """Whether a worker is overdue, else when to look again (None: never)."""
+
+    overdue: bool
+    check_at: float | None
+
+
+def judge(child: Child, record: Record | None, timeout: float, now: float) -> Verdict:
+    """Compare a worker's last sign of life with ``timeout`` seconds; 0 switches it off.
+
+    Booting workers are never overdue, and draining ones only by a running request: their
+    exit handlers give no signs of life, and their end is bounded by ``graceful_timeout``.
+    """
+    if not timeout or child.ready_at is None or child.aborted:
+        return Verdict(False, None)
+    if record is None:
+        # Its owner was interrupted while writing: for a moment, or for good.
+        return Verdict(True, None) if child.torn >= TORN_READS else Verdict(False, now + TORN_S)
+    if record.state is State.RUNNING:
+        return _compare(record.started_ns / 1e9, timeout, now)
+    if child.phase is Phase.DRAINING:
+        return Verdict(False, now + timeout)
+    return _compare(max(record.beat_ns / 1e9, child.ready_at), timeout, now)
+
+
+def _compare(since: float, timeout: float, now: float) -> Verdict:
+    due = since + timeout
+    return Verdict(True, None) if now >= due else Verdict(False, due)
+
+
+def describe(record: Record | None, now: float) -> str:
+    """Say what a worker is doing: the request in flight with its peer and age in seconds."""
+    if record is None:
+        return "its scoreboard record cannot be read"
+    if record.state is not State.RUNNING:
+        return f"no request, no sign of life for {now - record.beat_ns / 1e9:.1f}s"
+    age = now - record.started_ns / 1e9
+    peer = ascii(record.peer or "unix socket")[1:-1]
+    return f"running {ascii(record.request)[1:-1]} from {peer} for {age:.1f}s"

@@ -1,0 +1,361 @@
+"""The arbiter: the one loop of the parent process.
+
+Theory of operation. ``run`` turns a loop of three steps: handle what has happened (``_turn``),
+fork what is missing, and sleep until a descriptor is readable or something is due. Nothing in
+it blocks. Deaths, readiness and signals come through descriptors in one poll: pidfds where the
+system has them, a pipe for each booting child, and the wake-up pipe. Only ``run`` itself forks,
+see ``spawn``. What happens inside hooks and the logs is up to their authors.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import select
+import signal
+import sys
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NoReturn
+
+from monoceros._version import __version__
+from monoceros.arbiter import supervision
+from monoceros.arbiter.backoff import Backoff
+from monoceros.arbiter.children import Children
+from monoceros.arbiter.generation import Generation
+from monoceros.arbiter.obituary import REASONS
+from monoceros.arbiter.pidfile import Pidfile
+from monoceros.arbiter.reload import Reload
+from monoceros.arbiter.signals import Signals
+from monoceros.arbiter.spawn import fork_worker, format_application_error, live
+from monoceros.arbiter.title import set_title
+from monoceros.errors import MonocerosError
+from monoceros.log.error import ErrorLog
+from monoceros.net import listeners
+from monoceros.scoreboard import Scoreboard
+from monoceros.workers import find_class
+from monoceros.workers.application import Application
+
+if TYPE_CHECKING:
+    import socket
+
+    from monoceros.config import Config
+    from monoceros.workers.base import Worker
+
+SLOTS = 1024  # at least so many scoreboard records; untouched ones take no memory
+UNHANDLED = 255
+
+
+@dataclass(slots=True)
+class Stop:
+    """The server is on its way out."""
+
+    code: int
+    reason: str
+
+
+class StopRequested(Exception):
+    """A signal asked for the end while the server was still starting."""
+
+
+class Arbiter:
+    """The parent process of all workers.
+
+    The attributes in Gunicorn's spelling are what hooks see as ``server``.
+    """
+
+    def __init__(self, cfg: Config, app: Application | None = None) -> None:
+        """Open the error log; raises ConfigError."""
+        self.log = ErrorLog(cfg)
+        self.pid = os.getpid()
+        self.children = Children()
+        self.backoff = Backoff()
+        self.signals = Signals()
+        self.reload = Reload(self)
+        self.scoreboard = Scoreboard(max(SLOTS, 4 * cfg.workers))
+        self.current = Generation(
+            1, cfg, app or self.make_application(cfg), find_class(cfg.worker_class), 0, []
+        )
+        self.worker_age = 0
+        self.WORKERS: dict[int, Worker] = {}
+        self.master_name = "Master"
+        self.master_pid = 0
+        self.reexec_pid = 0
+        self.systemd = False
+        self._pidfile: Pidfile | None = None
+        self._stop: Stop | None = None
+        self.was_ready = False  # whether any worker ever was
+
+    # -- what hooks see
+
+    @property
+    def cfg(self) -> Config:
+        """The configuration in force."""
+        return self.current.cfg
+
+    @property
+    def app(self) -> Application:
+        """The application; imported here only with ``preload_app``."""
+        return self.current.app
+
+    @property
+    def address(self) -> list[listeners.Address]:
+        """Where the server was asked to listen."""
+        return self.cfg.address
+
+    @property
+    def timeout(self) -> int:
+        """The setting, in seconds."""
+        return self.cfg.timeout
+
+    @property
+    def proc_name(self) -> str:
+        """The name in process titles."""
+        return self.cfg.proc_name or self.cfg.default_proc_name or ""
+
+    @property
+    def LISTENERS(self) -> list[socket.socket]:
+        """The listening sockets."""
+        return self.current.sockets
+
+    @property
+    def num_workers(self) -> int:
+        """How many workers there are to be."""
+        return self.current.wanted
+
+    @num_workers.setter
+    def num_workers(self, value: int) -> None:
+        self._set_wanted(value, self.current.wanted)
+
+    def _set_wanted(self, value: int, before: int | None) -> None:
+        self.current.wanted = value
+        self.call_hook("nworkers_changed", self, value, before)
+
+    def make_application(self, cfg: Config) -> Application:
+        """Return a configuration's application, not yet imported."""
+        return Application(cfg)
+
+    def call_hook(self, name: str, *args: object) -> None:
+        """Call a hook that must not end the server: what it raises is logged."""
+        try:
+            getattr(self.cfg, name)(*args)
+        except Exception:  # the border around a hook
+            self.log.exception("Exception in hook %s", name)
+
+    # -- life
+
+    def run(self) -> NoReturn:
+        """Serve until told to stop, then exit the process; in a child, be a worker."""
+        self._start_or_exit()
+        while True:
+            while self._is_short():
+                worker = self._prepare_worker()
+                if worker is not None and fork_worker(self, worker):
+                    live(self, worker)
+            self._turn_or_stop(self._sleep())
+
+    def _start_or_exit(self) -> None:
+        try:
+            self._start()
+        except StopRequested:
+            self._exit(Stop(0, ""))
+        except MonocerosError as error:
+            self._exit(Stop(1, str(error)))
+        except Exception as error:  # the border around start hooks and a preloaded application
+            self.log.error("Exception at start\n%s", format_application_error(error))
+            self._exit(Stop(1, "The server could not start."))
+
+    def _start(self) -> None:
+        cfg = self.cfg
+        self._set_wanted(cfg.workers, None)
+        about = self.current.worker_class.describe(cfg)
+        self.log.info("Starting monoceros %s%s", __version__, f" ({about})" if about else "")
+        for warning in cfg.warnings:
+            self.log.warning("%s", warning)
+        if cfg.preload_app:
+            self.app.wsgi()
+        self.adopt_names()
+        cfg.on_starting(self)
+        self.signals.install()
+        self.current.sockets = listeners.create(cfg, self.log, self._pause)
+        where = ",".join(listeners.format_address(sock) for sock in self.LISTENERS)
+        self.log.info("Listening at: %s (%s)", where, self.pid)
+        self.log.info("Using worker: %s", cfg.worker_class)
+        cfg.when_ready(self)
+
+    def adopt_names(self) -> None:
+        """Take on the title and the pid file of the configuration; raises PidfileError."""
+        set_title("master", self.proc_name)
+        old, path = self._pidfile, self.cfg.pidfile
+        new = Pidfile(path) if path else None
+        if old is not None and (new is None or new.path != old.path):
+            old.remove(self.pid)
+            self._pidfile = None
+        if new is not None:
+            new.create(self.pid)
+            self._pidfile = new
+
+    def _pause(self, seconds: float) -> None:
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            select.select([self.signals.wakeup], [], [], left)
+            self.signals.wakeup.drain()
+            if self.signals.has(signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
+                raise StopRequested
+
+    def _turn_or_stop(self, readable: set[int]) -> None:
+        try:
+            self._turn(readable)
+        except Exception:  # the last border: workers must not be left without an arbiter
+            self.log.exception("Unhandled exception in the arbiter")
+            self.stop(quick=True, code=UNHANDLED, reason="Unhandled exception.")
+
+    def _turn(self, readable: set[int]) -> None:
+        """Handle everything that has happened and everything that is due."""
+        signums = self.signals.take()
+        now = time.monotonic()
+        supervision.receive_readiness(self, now)
+        every = signal.SIGCHLD in signums
+        dead = [child for child in self.children if every or child.pidfd in readable]
+        supervision.reap(self, dead, now)
+        for signum in signums:
+            self._handle(signum)
+        supervision.check_heartbeats(self, now)
+        supervision.kill_late(self, now)
+        if self._stop is None:
+            self._retire_surplus()
+            self.reload.advance(now)
+        elif not self.children:
+            self._exit(self._stop)
+
+    # -- children
+
+    def _is_short(self) -> bool:
+        if self._stop is not None:
+            return False
+        held = self.backoff.count_held(time.monotonic())
+        return len(self.children.serving(self.current.number)) + held < self.num_workers
+
+    def _prepare_worker(self) -> Worker | None:
+        slot = self.children.free_slot(self.scoreboard.slots)
+        if slot is None:
+            self.log.error("No more than %d workers can run at once", self.scoreboard.slots)
+            self.backoff.hold(math.inf)
+            return None
+        self.worker_age += 1
+        worker = self.current.worker_class(
+            self.worker_age,
+            self.pid,
+            self.LISTENERS,
+            self.app,
+            self.timeout / 2,
+            self.cfg,
+            self.log,
+        )
+        worker.slot_index = slot
+        worker.slot = self.scoreboard.slot(slot)
+        self.call_hook("pre_fork", self, worker)
+        return worker
+
+    def _retire_surplus(self) -> None:
+        serving = self.children.serving(self.current.number)
+        for child in serving[: max(0, len(serving) - self.num_workers)]:
+            supervision.retire(self, child)
+
+    def all_sockets(self) -> list[socket.socket]:
+        """Return the listeners of the current generation and of the one it replaces."""
+        previous = self.reload.previous
+        return self.LISTENERS + (previous.sockets if previous else [])
+
+    # -- waiting
+
+    def _sleep(self) -> set[int]:
+        """Wait until something has happened or is due; return the readable descriptors."""
+        poll = select.poll()
+        poll.register(self.signals.wakeup, select.POLLIN)
+        for child in self.children:
+            for fd in (child.ready_fd, child.pidfd):
+                if fd >= 0:
+                    poll.register(fd, select.POLLIN)
+        return {fd for fd, _ in poll.poll(self._milliseconds_left())}
+
+    def _milliseconds_left(self) -> int | None:
+        due = [self.children.next_due(), self.reload.give_up_at, self.backoff.next_due()]
+        times = [time_ for time_ in due if time_ is not None and time_ < math.inf]
+        if not times:
+            return None
+        return max(0, math.ceil((min(times) - time.monotonic()) * 1000))
+
+    # -- signals
+
+    def _handle(self, signum: int) -> None:
+        name = signal.Signals(signum).name.removeprefix("SIG").lower()
+        if signum == signal.SIGCHLD:
+            self.log.debug("Handling signal: %s", name)
+            if self.pid == 1:
+                supervision.reap_adopted(self)
+            return
+        self.log.info("Handling signal: %s", name)
+        if signum == signal.SIGTERM:
+            self.stop()
+        elif signum in (signal.SIGINT, signal.SIGQUIT):
+            self.stop(quick=True)
+        elif signum == signal.SIGUSR1:
+            self.log.reopen()
+            supervision.reopen_logs(self)
+        elif self._stop is None:
+            self._handle_while_serving(signum)
+
+    def _handle_while_serving(self, signum: int) -> None:
+        if signum == signal.SIGHUP:
+            self.log.info("Hang up: %s", self.master_name)
+            self.reload.begin()
+        elif signum == signal.SIGTTIN:
+            self.num_workers += 1
+        elif signum == signal.SIGTTOU and self.num_workers > 1:
+            self.num_workers -= 1
+        elif signum == signal.SIGWINCH:
+            self.log.debug("SIGWINCH ignored. Not daemonized")
+        elif signum == signal.SIGUSR2:
+            self.log.warning("SIGUSR2 ignored: upgrading in place is not in this version")
+
+    # -- the end
+
+    @property
+    def is_halting(self) -> bool:
+        """Whether the server is stopping because its workers cannot start."""
+        return self._stop is not None and self._stop.code in REASONS
+
+    def halt(self, code: int) -> None:
+        """Give up: no worker was ever able to start."""
+        self.stop(quick=True, code=code, reason=REASONS[code])
+
+    def stop(self, *, quick: bool = False, code: int = 0, reason: str = "") -> None:
+        """Have all workers leave; the loop ends when they are gone. Quick overrides graceful."""
+        if self._stop is None:
+            self._stop = Stop(code, reason)
+            self._close_listeners()
+            leaving = list(self.children)
+        else:
+            leaving = list(self.children) if quick else []
+        for child in leaving:
+            supervision.retire(self, child, quick=quick)
+
+    def _close_listeners(self) -> None:
+        sockets = self.all_sockets()
+        for sock in sockets:
+            # The queue belongs to all of us: workers empty it, and nothing is added meanwhile.
+            sock.listen(0)
+        listeners.close(sockets)
+
+    def _exit(self, stop: Stop) -> NoReturn:
+        if stop.code:
+            self.log.error("Shutting down: %s", self.master_name)
+            if stop.reason:
+                self.log.error("Reason: %s", stop.reason)
+        else:
+            self.log.info("Shutting down: %s", self.master_name)
+        if self._pidfile is not None:
+            self._pidfile.remove(self.pid)
+        self.call_hook("on_exit", self)
+        sys.exit(stop.code)

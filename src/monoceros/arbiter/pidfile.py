@@ -1,0 +1,70 @@
+"""The file that holds the arbiter's process id."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from pathlib import Path
+
+from monoceros.errors import MonocerosError
+
+
+class PidfileError(MonocerosError):
+    """The pid file cannot be written, or belongs to a living process; exit code 1."""
+
+
+class Pidfile:
+    """A pid file, replaced atomically, readable by everybody."""
+
+    def __init__(self, path: str) -> None:
+        self.path = Path(path).absolute()
+
+    def create(self, pid: int) -> None:
+        """Write ``pid``; a file left behind by a dead process is replaced. Raises PidfileError."""
+        owner = self.read()
+        if owner is not None and owner != pid and _is_alive(owner):
+            raise PidfileError(
+                f"Already running on PID {owner} (or pid file '{self.path}' is stale)"
+            )
+        try:
+            self._write(pid)
+        except OSError as error:
+            raise PidfileError(f"Cannot write the pid file '{self.path}': {error}") from error
+
+    def read(self) -> int | None:
+        """Return the process id in the file, None where there is no file or no number in it."""
+        try:
+            return int(self.path.read_text(encoding="ascii", errors="replace").strip() or "x")
+        except (OSError, ValueError):
+            return None
+
+    def remove(self, pid: int) -> None:
+        """Remove the file if it still holds ``pid``."""
+        if self.read() == pid:
+            with contextlib.suppress(OSError):
+                self.path.unlink()
+
+    def _write(self, pid: int) -> None:
+        fd, name = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.")
+        try:
+            with os.fdopen(fd, "w", encoding="ascii") as file:
+                file.write(f"{pid}\n")
+                os.fchmod(file.fileno(), 0o644)
+            Path(name).replace(self.path)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                Path(name).unlink()
+            raise
+
+
+def _is_alive(pid: int) -> bool:
+    if pid <= 0:
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,162 @@
+"""Reload: successors first, and when all of them are ready the old workers retire.
+
+Between the two moments the arbiter has a previous generation beside the current one. Anything
+that goes wrong in that time, from a configuration that does not load to a worker that does not
+boot, brings the previous one back; its workers have been serving all along.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from typing import TYPE_CHECKING
+
+from monoceros.arbiter import supervision
+from monoceros.arbiter.generation import Generation
+from monoceros.config.surroundings import reenter
+from monoceros.errors import MonocerosError
+from monoceros.net import listeners
+from monoceros.workers import find_class
+
+if TYPE_CHECKING:
+    import socket
+
+    from monoceros.arbiter.children import Child
+    from monoceros.arbiter.loop import Arbiter
+    from monoceros.config import Config
+    from monoceros.workers.application import Application
+
+SHORTEST_PATIENCE_S = 60.0  # for new workers that neither become ready nor die
+
+
+class Reload:
+    """The movement from one generation to the next, of which there is at most one at a time."""
+
+    def __init__(self, server: Arbiter) -> None:
+        self._server = server
+        self.previous: Generation | None = None
+        self.give_up_at: float | None = None
+
+    def begin(self) -> None:
+        """Load the configuration and make it the current one, or log why not."""
+        server = self._server
+        if self.previous is not None:
+            self.roll_back("another one was asked for")
+        old = server.current
+        try:
+            new = self._prepare(old)
+        except (Exception, SystemExit) as error:
+            # The border around the configuration file and the application's import.
+            if isinstance(error, MonocerosError):
+                server.log.error("Reload failed, everything stays as it was: %s", error)
+            else:
+                server.log.exception("Reload failed, everything stays as it was")
+            return
+        self.previous = old
+        self.give_up_at = time.monotonic() + max(new.cfg.timeout, SHORTEST_PATIENCE_S)
+        server.current = new
+        server.num_workers = new.cfg.workers
+        server.backoff.clear()
+        server.call_hook("on_reload", server)
+        # Hooks that give numbers to workers look for those that are still wanted.
+        self._set_alive(False)
+
+    def advance(self, now: float) -> None:
+        """End the movement when all successors are ready, or when they take too long."""
+        server = self._server
+        if self.previous is None or self.give_up_at is None:
+            return
+        if server.children.is_complete(server.current.number, server.num_workers):
+            self.commit()
+        elif now >= self.give_up_at:
+            self.roll_back("the new workers do not become ready")
+
+    def covers(self, child: Child) -> bool:
+        """Whether a child is one of the successors in a reload that is under way."""
+        return self.previous is not None and child.generation == self._server.current.number
+
+    def commit(self) -> None:
+        """Retire the old workers and what only they used."""
+        server, old = self._server, self.previous
+        assert old is not None
+        self.previous = self.give_up_at = None
+        for child in server.children.outdated(server.current.number):
+            supervision.retire(server, child)
+        listeners.close(_without(old.sockets, server.current.sockets))
+        try:
+            server.adopt_names()
+        except MonocerosError as error:
+            server.log.error("%s", error)
+        server.log.info("Reloaded: %d new workers are ready", server.num_workers)
+
+    def roll_back(self, reason: str) -> None:
+        """Bring the previous generation back."""
+        server, old, new = self._server, self.previous, self._server.current
+        assert old is not None
+        self._set_alive(True)
+        self.previous = self.give_up_at = None
+        server.log.error("Reload given up, the old workers keep serving: %s", reason)
+        for child in server.children.serving(new.number):
+            supervision.retire(server, child)
+        self._undo_settings(old.cfg, new.cfg)
+        listeners.close(_without(new.sockets, old.sockets))
+        wanted = old.wanted
+        server.current = old
+        server.num_workers = wanted
+        server.backoff.clear()
+
+    def _prepare(self, old: Generation) -> Generation:
+        server = self._server
+        cfg = old.cfg.reload()
+        worker_class = find_class(cfg.worker_class)
+        sockets = _reuse_listeners(server, old, cfg)
+        try:
+            reenter(old.cfg, cfg)
+            app = self._load_application(old, cfg)
+            server.log.setup(cfg)
+            server.log.reopen()
+        except BaseException:
+            self._undo_settings(old.cfg, cfg)
+            listeners.close(_without(sockets, old.sockets))
+            raise
+        number = old.number + 1
+        return Generation(number, cfg, app, worker_class, cfg.workers, sockets)
+
+    def _undo_settings(self, old: Config, new: Config) -> None:
+        reenter(new, old)
+        self._server.log.setup(old)
+
+    def _load_application(self, old: Generation, cfg: Config) -> Application:
+        if cfg.preload_app and old.cfg.preload_app:
+            return old.app  # its modules are loaded for good
+        app = self._server.make_application(cfg)
+        if cfg.preload_app:
+            app.wsgi()
+        return app
+
+    def _set_alive(self, alive: bool) -> None:
+        server = self._server
+        for child in server.children.outdated(server.current.number):
+            server.WORKERS[child.pid].alive = alive
+
+
+def _reuse_listeners(server: Arbiter, old: Generation, cfg: Config) -> list[socket.socket]:
+    """Return a listener for each address; only those for new addresses are made."""
+    known = old.listeners
+    made: list[socket.socket] = []
+    sockets: list[socket.socket] = []
+    with contextlib.ExitStack() as undo:
+        undo.callback(listeners.close, made)
+        for address in cfg.address:
+            sock = known.get(address)
+            if sock is None:
+                # One attempt: the loop must not sleep, and the old sockets are there.
+                sock = listeners.create_one(address, cfg, server.log)
+                made.append(sock)
+            sockets.append(sock)
+        undo.pop_all()
+    return sockets
+
+
+def _without(sockets: list[socket.socket], kept: list[socket.socket]) -> list[socket.socket]:
+    return [sock for sock in sockets if sock not in kept]

@@ -1,0 +1,154 @@
+"""Forking a worker, and what happens around its life in the child.
+
+The fork is called from the outermost frame of the arbiter, so that the child can return from
+``run`` by ``sys.exit`` through no frame that catches anything: applications flush in
+``atexit``, which only a normal interpreter exit runs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import time
+import traceback
+from typing import TYPE_CHECKING, NoReturn
+
+from monoceros.arbiter.children import Child
+from monoceros.arbiter.obituary import APP_LOAD_ERROR, WORKER_BOOT_ERROR
+from monoceros.arbiter.title import set_title
+from monoceros.errors import AppImportError, StopWorker
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from monoceros.arbiter.loop import Arbiter
+    from monoceros.workers.base import Worker
+
+UNHANDLED = 255
+FORK_RETRY_S = 1.0
+_LOADERS = ("monoceros", "importlib")  # packages whose frames only lead to the application's
+
+
+def fork_worker(server: Arbiter, worker: Worker) -> bool:
+    """Fork; True in the child, False in the arbiter, which then knows the child."""
+    try:
+        return _fork(server, worker)
+    except OSError as error:
+        # No process, memory or descriptor left: those that are there go on.
+        server.log.error("Cannot fork a worker: %s", error)
+        server.backoff.hold(time.monotonic() + FORK_RETRY_S)
+        return False
+
+
+def _fork(server: Arbiter, worker: Worker) -> bool:
+    read_end, worker.ready_fd = os.pipe()
+    try:
+        with server.signals.blocked():
+            pid = os.fork()
+            if not pid:
+                os.close(read_end)
+                return True
+    except OSError:
+        os.close(read_end)
+        os.close(worker.ready_fd)
+        raise
+    os.close(worker.ready_fd)
+    os.set_blocking(read_end, False)
+    worker.ready_fd = -1
+    worker.pid = pid
+    server.WORKERS[pid] = worker
+    server.children.add(
+        Child(
+            pid,
+            worker.age,
+            server.current.number,
+            worker.slot_index,
+            time.monotonic(),
+            ready_fd=read_end,
+            pidfd=_open_pidfd(pid),
+        )
+    )
+    return False
+
+
+def live(server: Arbiter, worker: Worker) -> NoReturn:
+    """Be the worker until its end; runs in the child."""
+    worker.pid = os.getpid()
+    _close_arbiter_descriptors(server, worker)
+    server.scoreboard.claim(worker.slot_index, worker.pid, time.monotonic_ns())
+    code = _work(server, worker)
+    _leave(server, worker)
+    sys.exit(code)
+
+
+def _work(server: Arbiter, worker: Worker) -> int:
+    """Return the exit code."""
+    try:
+        set_title("worker", server.proc_name)
+        worker.log.info("Booting worker with pid: %s", worker.pid)
+        worker.cfg.post_fork(server, worker)
+        worker.init_process()
+    except StopWorker as stop:
+        return stop.code if isinstance(stop.code, int) else 0
+    except AppImportError as error:
+        worker.log.error("%s", error)
+        return APP_LOAD_ERROR
+    except (Exception, SystemExit) as error:
+        # The border of the process: whatever the application raised ends here.
+        if isinstance(error, SystemExit) and worker.booted:
+            return error.code if isinstance(error.code, int) else int(error.code is not None)
+        worker.log.error("Exception in worker process\n%s", format_application_error(error))
+        return UNHANDLED if worker.booted else WORKER_BOOT_ERROR
+    return 0
+
+
+def _leave(server: Arbiter, worker: Worker) -> None:
+    # From here on the arbiter's only means is SIGKILL: an exception out of a signal handler
+    # would cut the exit handlers short.
+    for signum in (signal.SIGTERM, signal.SIGQUIT, signal.SIGINT, signal.SIGUSR1):
+        signal.signal(signum, signal.SIG_IGN)
+    signal.signal(signal.SIGABRT, signal.SIG_DFL)
+    worker.log.info("Worker exiting (pid: %s)", worker.pid)
+    try:
+        worker.cfg.worker_exit(server, worker)
+    except Exception:  # the border around a hook
+        worker.log.exception("Exception in hook worker_exit")
+
+
+def _close_arbiter_descriptors(server: Arbiter, worker: Worker) -> None:
+    for child in server.children:
+        close_child(child)
+    for sock in server.all_sockets():
+        if sock not in worker.sockets:
+            sock.close()
+
+
+def close_child(child: Child) -> None:
+    """Close what the arbiter holds of a child."""
+    for fd in (child.ready_fd, child.pidfd):
+        if fd >= 0:
+            os.close(fd)
+    child.ready_fd = child.pidfd = -1
+
+
+def _open_pidfd(pid: int) -> int:
+    # Without it SIGCHLD alone tells of a death.
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):
+            return os.pidfd_open(pid)
+    return -1
+
+
+def format_application_error(error: BaseException) -> str:
+    """Format a traceback without the frames that only led to the application."""
+    frames = error.__traceback__
+    while frames is not None and _is_loader(frames):
+        frames = frames.tb_next
+    return "".join(traceback.format_exception(type(error), error, frames)).rstrip()
+
+
+def _is_loader(frames: TracebackType) -> bool:
+    name = str(frames.tb_frame.f_globals.get("__name__", ""))
+    return name.partition(".")[0] in _LOADERS

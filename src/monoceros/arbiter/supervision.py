@@ -1,0 +1,155 @@
+"""What the arbiter does to its children once they are forked."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import time
+from typing import TYPE_CHECKING
+
+from monoceros.arbiter import heartbeat
+from monoceros.arbiter.backoff import SETTLED_S
+from monoceros.arbiter.children import Child, Phase
+from monoceros.arbiter.obituary import REASONS, Obituary, write_obituary
+from monoceros.arbiter.spawn import close_child
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from monoceros.arbiter.loop import Arbiter
+
+ABORT_GRACE_S = 1.0  # from SIGABRT to SIGKILL
+QUICK_S = 2.0  # what a quick stop allows
+
+
+def receive_readiness(server: Arbiter, now: float) -> None:
+    """Take in who has become ready."""
+    for child in server.children:
+        if child.ready_fd < 0:
+            continue
+        try:
+            told = os.read(child.ready_fd, 1)
+        except BlockingIOError:
+            continue
+        # At the end of the file the worker let go without a word; its death will tell why.
+        os.close(child.ready_fd)
+        child.ready_fd = -1
+        if told:
+            _welcome(server, child, now)
+
+
+def _welcome(server: Arbiter, child: Child, now: float) -> None:
+    server.children.mark_ready(child, now)
+    server.was_ready = True
+    if server.cfg.timeout:
+        child.check_at = now + server.cfg.timeout
+    if child.owes_reopen:
+        send(child, signal.SIGUSR1)
+
+
+def check_heartbeats(server: Arbiter, now: float) -> None:
+    """End the workers that are silent for longer than ``timeout``."""
+    for child in server.children:
+        if child.check_at is None or now < child.check_at:
+            continue
+        record = server.scoreboard.read(child.slot)
+        child.torn = 0 if record else child.torn + 1
+        overdue, child.check_at = heartbeat.judge(child, record, server.cfg.timeout, now)
+        if overdue:
+            doing = heartbeat.describe(record, now)
+            server.log.critical("WORKER TIMEOUT (pid:%s) %s", child.pid, doing)
+            child.aborted = True
+            child.hurry(now + ABORT_GRACE_S)
+            send(child, signal.SIGABRT)
+
+
+def kill_late(server: Arbiter, now: float) -> None:
+    """Send SIGKILL to those whose time to leave is over."""
+    for child in server.children:
+        if child.kill_at is not None and now >= child.kill_at:
+            child.kill_at = None
+            child.killed = True
+            send(child, signal.SIGKILL)
+
+
+def retire(server: Arbiter, child: Child, *, quick: bool = False) -> None:
+    """Ask a child to leave, within ``graceful_timeout`` or, when quick, ``QUICK_S``."""
+    # A booting worker holds no request: it need not come to an end of anything.
+    at_once = quick or child.phase is Phase.BOOTING
+    grace = QUICK_S if quick else server.cfg.graceful_timeout
+    server.children.mark_draining(child, time.monotonic() + grace)
+    server.WORKERS[child.pid].alive = False
+    send(child, signal.SIGQUIT if at_once else signal.SIGTERM)
+
+
+def reopen_logs(server: Arbiter) -> None:
+    """Have all workers open their logs again."""
+    for child in server.children:
+        if child.was_ready:
+            send(child, signal.SIGUSR1)
+        else:
+            # It may not have its handlers yet, and the default action is death.
+            child.owes_reopen = True
+
+
+def reap(server: Arbiter, children: Iterable[Child], now: float) -> None:
+    """Take leave of those that are dead."""
+    for child in children:
+        try:
+            pid, status = os.waitpid(child.pid, os.WNOHANG)
+        except ChildProcessError:
+            _bury(server, child, None, now)  # a hook waited for any child
+        else:
+            if pid:
+                _bury(server, child, status, now)
+
+
+def reap_adopted(server: Arbiter) -> None:
+    """As process 1 of a container, also reap what other processes left behind."""
+    with contextlib.suppress(ChildProcessError):
+        while info := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
+            if info.si_pid in server.children:
+                return  # its own signal is on the way
+            os.waitpid(info.si_pid, os.WNOHANG)
+
+
+def _bury(server: Arbiter, child: Child, status: int | None, now: float) -> None:
+    obituary = write_obituary(child, status)
+    record = server.scoreboard.read(child.slot)
+    has_worked = record is not None and record.requests > 0
+    server.scoreboard.release(child.slot)
+    close_child(child)
+    planned = child.phase is Phase.DRAINING or child.aborted
+    server.children.remove(child)
+    worker = server.WORKERS.pop(child.pid)
+    if obituary.message:
+        server.log.error("%s", obituary.message)
+    if not planned:
+        _judge_death(server, child, obituary, has_worked, now)
+    if not server.is_halting:
+        server.call_hook("child_exit", server, worker)
+
+
+def _judge_death(
+    server: Arbiter, child: Child, obituary: Obituary, has_worked: bool, now: float
+) -> None:
+    if child.ready_at is None:
+        if server.reload.covers(child):
+            server.reload.roll_back("a new worker did not boot")
+            return
+        if not server.was_ready and obituary.code in REASONS:
+            server.halt(obituary.code)
+            return
+    elif now - child.ready_at >= SETTLED_S or (obituary.code == 0 and has_worked):
+        return
+    delay = server.backoff.record_crash(child.born, now, was_ready=child.was_ready)
+    if delay:
+        server.log.warning("The next worker is started in %.1f seconds", delay)
+
+
+def send(child: Child, signum: int) -> None:
+    """Send a signal to a child that has not been reaped."""
+    # Gone only where somebody else reaped it; the next look at it finds out.
+    with contextlib.suppress(ProcessLookupError):
+        os.kill(child.pid, signum)

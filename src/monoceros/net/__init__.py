@@ -1,0 +1,1 @@
+"""Sockets: listeners, trusted peers, the wake-up descriptor of signals."""

@@ -1,0 +1,139 @@
+"""Listening sockets: made by the arbiter before the first fork, shared by all workers."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+import stat
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from monoceros.errors import BindError
+from monoceros.net import owner
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+    from monoceros.config import Config
+    from monoceros.log.error import ErrorLog
+
+Address = tuple[str, int] | str  # host and port, or the path of a unix socket
+
+ATTEMPTS = 5
+RETRY_S = 1.0
+
+
+def create(
+    cfg: Config, log: ErrorLog, pause: Callable[[float], object] = time.sleep
+) -> list[socket.socket]:
+    """Bind and listen on every address in ``cfg.address``, in its order.
+
+    An address in use is tried ``ATTEMPTS`` times; ``pause`` waits in between and may raise to
+    give up. Raises BindError, with all sockets closed again.
+    """
+    sockets: list[socket.socket] = []
+    with contextlib.ExitStack() as undo:
+        undo.callback(close, sockets)
+        sockets.extend(create_one(one, cfg, log, ATTEMPTS, pause) for one in cfg.address)
+        undo.pop_all()
+    return sockets
+
+
+def create_one(
+    address: Address,
+    cfg: Config,
+    log: ErrorLog,
+    attempts: int = 1,
+    pause: Callable[[float], object] = time.sleep,
+) -> socket.socket:
+    """Bind and listen on one address; raises BindError."""
+    for attempt in range(1, attempts + 1):
+        try:
+            return _open(address, cfg)
+        except OSError as error:
+            if error.errno != errno.EADDRINUSE:
+                raise BindError(f"Can't connect to {address}: {error}") from error
+            log.error("Connection in use: %s", str(address))
+        if attempt < attempts:
+            log.info("Retrying in %g second.", RETRY_S)
+            pause(RETRY_S)
+    raise BindError(f"Can't connect to {address}")
+
+
+def close(sockets: Iterable[socket.socket], unlink: bool = True) -> None:
+    """Close listeners; ``unlink`` removes the files of unix sockets too."""
+    for sock in sockets:
+        path = _find_path(sock) if unlink else ""
+        sock.close()
+        if path:
+            Path(path).unlink(missing_ok=True)
+
+
+def get_address(sock: socket.socket) -> Address:
+    """Return where a listener is bound, in the form of ``cfg.address``."""
+    name = sock.getsockname()
+    if sock.family == socket.AF_UNIX:
+        return os.fsdecode(name)
+    return name[0], name[1]
+
+
+def format_address(sock: socket.socket) -> str:
+    """Return a listener's address as the log shows it."""
+    address = get_address(sock)
+    if isinstance(address, str):
+        return f"unix:{address}"
+    host, port = address
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _open(address: Address, cfg: Config) -> socket.socket:
+    with contextlib.ExitStack() as undo:
+        if isinstance(address, str):
+            sock = undo.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+            _bind_unix(sock, address, cfg)
+        else:
+            family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+            sock = undo.enter_context(socket.socket(family, socket.SOCK_STREAM))
+            _bind_tcp(sock, address)
+        sock.setblocking(False)
+        sock.listen(cfg.backlog)
+        undo.pop_all()
+    return sock
+
+
+def _bind_tcp(sock: socket.socket, address: tuple[str, int]) -> None:
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    # Accepted sockets inherit it on Linux and the BSDs, which saves a system call each.
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.bind(address)
+
+
+def _bind_unix(sock: socket.socket, path: str, cfg: Config) -> None:
+    _remove_old(path)
+    before = os.umask(cfg.umask)
+    try:
+        sock.bind(path)
+    finally:
+        os.umask(before)
+    owner.change_owner(path, cfg.user, cfg.group)
+
+
+def _remove_old(path: str) -> None:
+    try:
+        mode = Path(path).stat().st_mode
+    except FileNotFoundError:
+        return
+    if not stat.S_ISSOCK(mode):
+        raise BindError(f"Can't connect to {path}: the file exists and is not a socket")
+    Path(path).unlink()
+
+
+def _find_path(sock: socket.socket) -> str:
+    if sock.family != socket.AF_UNIX or sock.fileno() < 0:
+        return ""
+    path = sock.getsockname()
+    # Names in Linux's abstract namespace begin with NUL and have no file.
+    return path if isinstance(path, str) and not path.startswith("\0") else ""

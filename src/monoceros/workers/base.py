@@ -1,0 +1,201 @@
+"""The base of every worker: a child process from its fork to its last request.
+
+Theory of operation. The arbiter builds a Worker, forks, and calls ``init_process`` in the
+child, which gives up privileges, takes over signals, loads the application, tells the arbiter
+through ``ready_fd`` that it is ready, and calls ``run``, which a subclass writes. ``run``
+serves while ``alive``, calls ``notify`` and looks at ``is_orphan`` about once a second, and
+returns when it has drained.
+
+Signals: TERM asks for a graceful end and only clears ``alive``; QUIT and INT end the worker
+where it stands, by ``StopWorker`` raised from the handler; ABRT is the arbiter's timeout; USR1
+reopens the logs. The handlers run between two bytecodes of the main thread; the wake-up
+descriptor only ends a poll.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from monoceros.errors import StopWorker
+from monoceros.net import owner
+from monoceros.net.wakeup import Wakeup
+from monoceros.scoreboard import RECORD_SIZE, beat
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+    from types import FrameType
+
+    from monoceros.config import Config
+    from monoceros.log.error import ErrorLog
+    from monoceros.workers.application import Application
+
+    Handler = Callable[[int, FrameType | None], None]
+
+BOOTING = "[booting]"
+
+
+class Worker:
+    """One child process; Gunicorn's constructor and attribute names, which hooks rely on."""
+
+    # What a worker must not inherit from the arbiter.
+    SIGNALS = (
+        signal.SIGABRT,
+        signal.SIGHUP,
+        signal.SIGQUIT,
+        signal.SIGINT,
+        signal.SIGTERM,
+        signal.SIGUSR1,
+        signal.SIGUSR2,
+        signal.SIGWINCH,
+        signal.SIGCHLD,
+    )
+
+    def __init__(
+        self,
+        age: int,
+        ppid: int,
+        sockets: list[socket.socket],
+        app: Application,
+        timeout: float,
+        cfg: Config,
+        log: ErrorLog,
+    ) -> None:
+        """Run in the arbiter, before the fork: acquires nothing."""
+        self.age = age
+        self.pid: int | str = BOOTING
+        self.ppid = ppid
+        self.sockets = sockets
+        self.app = app
+        self.timeout = timeout
+        self.cfg = cfg
+        self.log = log
+        self.booted = False
+        self.aborted = False
+        self.alive = True
+        self.nr = 0
+        self.max_requests = _draw_max_requests(cfg)
+        self.wsgi: Callable[..., Any] | None = None
+        self.slot = memoryview(bytearray(RECORD_SIZE))
+        self.slot_index = -1
+        self.ready_fd = -1
+        self.wakeup: Wakeup | None = None
+
+    @classmethod
+    def describe(cls, cfg: Config) -> str:
+        """Say what the log's first line adds about this class, such as the HTTP twin in use."""
+        return ""
+
+    def init_process(self) -> None:
+        """Become a working process, then ``run``; runs in the child and returns at its end."""
+        os.environ.update(self.cfg.env)
+        owner.become(self.cfg.user, self.cfg.group)
+        random.seed()
+        self.init_signals()
+        self.load_wsgi()
+        self.cfg.post_worker_init(self)
+        self.booted = True
+        self.notify()
+        self._tell_ready()
+        self.run()
+
+    def load_wsgi(self) -> None:
+        """Import the application; raises whatever its import raises."""
+        self.wsgi = self.app.wsgi()
+
+    def init_signals(self) -> None:
+        """Take over the signals, with a wake-up descriptor for polls in ``run``."""
+        for signum in self.SIGNALS:
+            signal.signal(signum, signal.SIG_DFL)
+        self.wakeup = Wakeup()
+        self.wakeup.claim()
+        for signum, handler in self._handlers():
+            signal.signal(signum, handler)
+        # C libraries under the application need not know about EINTR.
+        signal.siginterrupt(signal.SIGTERM, False)
+        signal.siginterrupt(signal.SIGUSR1, False)
+        os.register_at_fork(after_in_child=self._let_go)
+
+    def run(self) -> None:
+        """Serve until not ``alive``."""
+        raise NotImplementedError
+
+    def notify(self) -> None:
+        """Give a sign of life; the arbiter kills a worker without one for ``cfg.timeout``."""
+        beat(self.slot, time.monotonic_ns())
+
+    def is_orphan(self) -> bool:
+        """Whether the arbiter has gone, so that nobody supervises this process any more."""
+        return os.getppid() != self.ppid
+
+    def handle_exit(self, signum: int, frame: FrameType | None) -> None:
+        """TERM: finish what has been received, then leave."""
+        self.alive = False
+
+    def handle_quit(self, signum: int, frame: FrameType | None) -> None:
+        """QUIT and INT: leave now, also in the middle of a request."""
+        self.alive = False
+        try:
+            self.cfg.worker_int(self)
+        finally:
+            raise StopWorker(0)
+
+    def handle_abort(self, signum: int, frame: FrameType | None) -> None:
+        """ABRT: the arbiter lost patience."""
+        self.alive = False
+        self.aborted = True
+        try:
+            self.cfg.worker_abort(self)
+        finally:
+            raise StopWorker(1)
+
+    def handle_usr1(self, signum: int, frame: FrameType | None) -> None:
+        """USR1: open the log files again."""
+        self.log.reopen()
+
+    def handle_winch(self, signum: int, frame: FrameType | None) -> None:
+        """WINCH: a terminal changed its size, which is nothing to a server."""
+
+    def _handlers(
+        self,
+    ) -> tuple[tuple[signal.Signals, Callable[[int, FrameType | None], None]], ...]:
+        return (
+            (signal.SIGTERM, self.handle_exit),
+            (signal.SIGQUIT, self.handle_quit),
+            (signal.SIGINT, self.handle_quit),
+            (signal.SIGABRT, self.handle_abort),
+            (signal.SIGUSR1, self.handle_usr1),
+            (signal.SIGWINCH, self.handle_winch),
+        )
+
+    def _tell_ready(self) -> None:
+        if self.ready_fd < 0:
+            return
+        # The arbiter may have died meanwhile; ``run`` finds out by ``is_orphan``.
+        with contextlib.suppress(BrokenPipeError):
+            os.write(self.ready_fd, b"1")
+        os.close(self.ready_fd)
+        self.ready_fd = -1
+
+    def _let_go(self) -> None:
+        """In a child that the application forked: leave signals and pipes to their owner."""
+        if self.wakeup is not None:
+            self.wakeup.release()
+        for signum, handler in self._handlers():
+            if signal.getsignal(signum) == handler:
+                signal.signal(signum, signal.SIG_DFL)
+        if self.ready_fd >= 0:
+            os.close(self.ready_fd)
+            self.ready_fd = -1
+
+
+def _draw_max_requests(cfg: Config) -> int:
+    if cfg.max_requests <= 0:
+        return sys.maxsize
+    return cfg.max_requests + random.randint(0, cfg.max_requests_jitter)
