@@ -108,7 +108,7 @@ def _options(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--loads", default="hello", help=f"or all: {', '.join(LOADS)}")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--slice", type=float, default=1.0, help="seconds")
-    parser.add_argument("--reference", default="", help="server of the ratios (default: bjoern)")
+    parser.add_argument("--reference", default="bjoern,fastpysgi", help="the first one measured")
     parser.add_argument("--json", type=Path, help="write all samples to this file")
     parser.add_argument("--python", default=sys.executable, help="interpreter with monoceros")
     parser.add_argument("--server-cpu", type=int, default=0)
@@ -142,10 +142,11 @@ def main(argv: list[str] | None = None) -> int:
     comparison = Comparison(placement, options.rounds, options.slice)
     for app, targets in _by_app(options.targets).items():
         comparison.run(app, targets, options.chosen)
-    chosen = [peer.name for peer in options.chosen]
-    reference = options.reference or ("bjoern" if "bjoern" in chosen else chosen[0])
+    references = options.reference.split(",")
     for target in options.targets:
-        print(report.table(target.name, comparison.samples, comparison.failures, reference))
+        print(report.table(target.name, comparison.samples, comparison.failures, references))
+    if len(options.targets) > 1:
+        print(report.summary([target.name for target in options.targets], comparison.samples))
     if options.json:
         data = {
             "samples": [asdict(sample) for sample in comparison.samples],

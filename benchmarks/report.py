@@ -62,14 +62,26 @@ def _row(samples: list[Sample], reference: list[Sample]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
-def table(load: str, samples: list[Sample], failures: list[Failure], reference: str) -> str:
-    """Return the Markdown table of one load, cheapest server first."""
-    by_server: dict[str, list[Sample]] = {}
+def _by_server(load: str, samples: list[Sample]) -> dict[str, list[Sample]]:
+    groups: dict[str, list[Sample]] = {}
     for sample in samples:
         if sample.load == load and sample.requests:
-            by_server.setdefault(sample.server, []).append(sample)
-    base = by_server.get(reference, [])
-    ordered = sorted(by_server.values(), key=lambda group: median(s.cost_us for s in group))
+            groups.setdefault(sample.server, []).append(sample)
+    return groups
+
+
+def _cost(samples: list[Sample]) -> float:
+    return median(sample.cost_us for sample in samples)
+
+
+def table(load: str, samples: list[Sample], failures: list[Failure], references: list[str]) -> str:
+    """Return the Markdown table of one load, cheapest server first.
+
+    Ratios are to the first of ``references`` that was measured.
+    """
+    groups = _by_server(load, samples)
+    reference = next((name for name in references if name in groups), "-")
+    base = groups.get(reference, [])
     head = ("server", "CPU us/req, median (min)", f"{reference} / this", "req/s")
     columns = (*head, "max req/s", "p50 / p99 us", "errors")
     lines = [
@@ -77,7 +89,19 @@ def table(load: str, samples: list[Sample], failures: list[Failure], reference: 
         "",
         "| " + " | ".join(columns) + " |",
         "|---|" + "--:|" * (len(columns) - 1),
-        *(_row(group, base) for group in ordered),
+        *(_row(group, base) for group in sorted(groups.values(), key=_cost)),
     ]
     missing = [f"- {f.server}: {f.reason}" for f in failures if f.load == load]
     return "\n".join([*lines, *([""] if missing else []), *missing, ""])
+
+
+def summary(loads: list[str], samples: list[Sample]) -> str:
+    """Return one Markdown table of all loads: median processor microseconds per request."""
+    groups = {load: _by_server(load, samples) for load in loads}
+    servers = dict.fromkeys(sample.server for sample in samples)
+    lines = [f"| CPU us/req | {' | '.join(loads)} |", "|---|" + "--:|" * len(loads)]
+    for server in servers:
+        found = (groups[load].get(server) for load in loads)
+        cells = (f"{_cost(group):.2f}" if group else "-" for group in found)
+        lines.append(f"| {server} | {' | '.join(cells)} |")
+    return "\n".join(lines)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from benchmarks.peers import Peer
 
 START_SECONDS = 15.0
-STOP_SECONDS = 5.0
+STOP_SECONDS = 10.0
 PR_SET_PDEATHSIG = 1
 BODY_BYTES = {"hello": len(apps.HELLO), "ten_kb": len(apps.TEN_KB)}
 
@@ -153,7 +153,8 @@ def serving(
                 preexec_fn=prepare,
             )
         except OSError as error:
-            raise StartError(f"cannot be run: {error}") from error
+            hint = f"python -m benchmarks.peers install {peer.name}"
+            raise StartError(f"cannot be run: {error} (peers: {hint})") from error
     try:
         _await_answer(process, port, log, start_seconds)
         yield Server(peer.name, process.pid, port)
