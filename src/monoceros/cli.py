@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib
 import os
 import platform
 import sys
@@ -16,13 +17,15 @@ from monoceros.config import Config, load
 from monoceros.config.commandline import build_parser
 from monoceros.config.listing import format_settings
 from monoceros.config.surroundings import enter
-from monoceros.errors import AppImportError, MonocerosError
+from monoceros.errors import AppImportError, ConfigError, MonocerosError
 from monoceros.workers.application import Application
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from types import ModuleType
 
 PROG = "monoceros"
+IMPL_VARIABLE = "MONOCEROS_IMPL"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -32,8 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = sys.argv[1:] if argv is None else list(argv)
     _open_standard_descriptors()
-    _answer_version(arguments)
     try:
+        _answer_version(arguments)
         return _start(load(arguments, os.environ, _current_directory(), PROG))
     except MonocerosError as error:
         print(f"\nError: {error}", file=sys.stderr)
@@ -47,11 +50,11 @@ def _start(cfg: Config) -> int:
         print("Error: No application module specified.", file=sys.stderr)
         return 1
     enter(cfg)
+    _load_http(cfg.http_parser)
     app = Application(cfg)
     if cfg.check_config or cfg.print_config:
         return _check(app)
-    _serve(cfg, app)
-    return None
+    return _serve(cfg, app)
 
 
 def _serve(cfg: Config, app: Application) -> NoReturn:
@@ -59,6 +62,21 @@ def _serve(cfg: Config, app: Application) -> NoReturn:
     from monoceros.arbiter.loop import Arbiter
 
     Arbiter(cfg, app).run()
+
+
+def _load_http(parser: str) -> ModuleType:
+    """Import the HTTP implementation that ``http_parser`` asks for; MONOCEROS_IMPL goes first."""
+    wanted = {"fast": "c", "python": "py"}.get(parser)
+    asked = wanted is not None and not os.environ.get(IMPL_VARIABLE)
+    try:
+        if asked:
+            os.environ[IMPL_VARIABLE] = str(wanted)
+        return importlib.import_module("monoceros.http")
+    except ImportError as error:
+        raise ConfigError(str(error)) from error
+    finally:
+        if asked:
+            del os.environ[IMPL_VARIABLE]
 
 
 def _check(app: Application) -> int:
@@ -75,7 +93,8 @@ def _check(app: Application) -> int:
 
 class _ShowVersion(argparse.Action):
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        parser.exit(0, describe_version() + "\n")
+        print(describe_version())
+        parser.exit()
 
 
 def _answer_version(argv: Sequence[str]) -> None:
@@ -87,8 +106,7 @@ def _answer_version(argv: Sequence[str]) -> None:
 
 def describe_version() -> str:
     """Return the version, the interpreter, and which HTTP implementation runs and why."""
-    from monoceros import http
-
+    http = _load_http("auto")
     interpreter = f"{platform.python_implementation()} {platform.python_version()}"
     return (
         f"monoceros (version {__version__})\n{interpreter}, HTTP: {http.IMPL} ({http.IMPL_REASON})"

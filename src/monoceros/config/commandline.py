@@ -6,6 +6,7 @@ import argparse
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from monoceros.config.listing import format_default
 from monoceros.config.sections import SECTIONS, SETTINGS
 
 if TYPE_CHECKING:
@@ -58,11 +59,11 @@ def _add_option(group: argparse._ArgumentGroup, setting: Setting[object]) -> Non
             help=text,
         )
         return
-    default = str(setting.default).replace("%", "%%")
+    default = format_default(setting).replace("%", "%%")
     group.add_argument(
         *setting.cli,
         dest=setting.name,
         action="append" if setting.kind.repeated else "store",
         metavar=setting.meta,
-        help=f"{text} [{default}]",
+        help=f"{text} [default: {default}]",
     )

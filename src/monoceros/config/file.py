@@ -65,7 +65,7 @@ def _read_path(path: str) -> FileVariables:
     try:
         source = Path(path).read_bytes()
         exec(compile(source, path, "exec"), module.__dict__)
-    except Exception as error:  # border: the file is the user's code
+    except (Exception, SystemExit) as error:  # border: the file is the user's code
         raise _failure(path, error) from error
     return FileVariables(path, vars(module), find_lines(source))
 
@@ -73,14 +73,14 @@ def _read_path(path: str) -> FileVariables:
 def _read_module(name: str) -> FileVariables:
     try:
         module = importlib.import_module(name)
-    except Exception as error:  # border: the module is the user's code
+    except (Exception, SystemExit) as error:  # border: the module is the user's code
         raise _failure(f"python:{name}", error) from error
     path = getattr(module, "__file__", None) or f"python:{name}"
     source = Path(path).read_bytes() if path.endswith(".py") else b""
     return FileVariables(path, vars(module), find_lines(source))
 
 
-def _failure(name: str, error: Exception) -> ConfigError:
+def _failure(name: str, error: BaseException) -> ConfigError:
     own = error.__traceback__
     while own and _is_machinery(own.tb_frame.f_code.co_filename):
         own = own.tb_next

@@ -13,21 +13,25 @@ from monoceros.config.addresses import ALLOWED as ADDRESSES
 from monoceros.config.addresses import parse_address
 from monoceros.config.setting import Kind
 
+C_INT_MAX = 2**31 - 1
+C_LONG_MAX = 2**63 - 1
+
 _TRUE = frozenset({"true", "yes", "y", "on", "1"})
 _FALSE = frozenset({"false", "no", "n", "off", "0"})
 _OLD_OCTAL = re.compile(r"0[0-7]+\Z")
 
 
-def whole(unit: str, minimum: int = 0) -> Kind[int]:
+def whole(unit: str, minimum: int = 0, maximum: int = C_INT_MAX) -> Kind[int]:
     """A whole number of ``unit``; text in decimal, or with a 0x, 0o or 0b prefix, counts too."""
 
     def parse(value: object) -> int:
         number = _number(value)
-        if number < minimum:
+        if not minimum <= number <= maximum:
             raise ValueError
         return number
 
-    return Kind(parse, f"a whole number of {unit}, {minimum} or more", resets=False)
+    allowed = f"a whole number of {unit}, {minimum} or more and {maximum} at most"
+    return Kind(parse, allowed, resets=False)
 
 
 def only_one(why: str) -> Kind[int]:

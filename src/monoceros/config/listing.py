@@ -1,4 +1,4 @@
-"""Settings as text: for ``--print-config`` and for the documentation."""
+"""Settings as text: for ``--print-config``, ``--help`` and the documentation."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from monoceros.config.config import Config
+    from monoceros.config.setting import Setting
 
 
 def format_settings(cfg: Config) -> str:
@@ -15,6 +16,16 @@ def format_settings(cfg: Config) -> str:
     return "\n".join(
         f"{name:{width}} = {_show(values[name])}  # {cfg.origin(name)}" for name in sorted(values)
     )
+
+
+def format_default(setting: Setting[object]) -> str:
+    """Return a default as one would write it on a command line."""
+    value = setting.default
+    if isinstance(value, list):
+        return ", ".join(map(str, value)) or "none"
+    if value is None:
+        return "none"
+    return "does nothing" if callable(value) else str(value)
 
 
 def _show(value: object) -> str:

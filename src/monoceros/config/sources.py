@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from monoceros.config import file
+from monoceros.config import absent, file
 from monoceros.config.commandline import Arguments, parse_arguments
 from monoceros.config.config import DEFAULT, Config
 from monoceros.config.sections import SETTINGS
@@ -45,8 +45,10 @@ def load(
     variable = _arguments_variable(environ, prog)
     variables = _config_file(command_line, variable, cwd)
     given = _from_environment(environ)
+    warnings: tuple[str, ...] = ()
     if variables is not None:
         given.update(_from_file(variables))
+        warnings = absent.review(variables)
     given.update(_from_arguments(variable, ARGUMENTS_VARIABLE))
     given.update(_from_arguments(command_line, COMMAND_LINE))
     values = {setting.name: _value(setting, given) for setting in SETTINGS}
@@ -57,7 +59,7 @@ def load(
         {name: one.origin for name, one in given.items()},
         app_uri=app_uri,
         environ=dict(environ),
-        warnings=(),
+        warnings=warnings,
         again=again,
     )
 

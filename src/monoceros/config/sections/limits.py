@@ -1,6 +1,6 @@
 """How large and how slow a request may be."""
 
-from monoceros.config.kinds import SWITCH, whole
+from monoceros.config.kinds import C_LONG_MAX, SWITCH, whole
 from monoceros.config.setting import Section, Setting
 
 
@@ -44,7 +44,7 @@ class Security(Section):
         meta="BYTES",
     )
     limit_request_body = Setting(
-        whole("bytes"),
+        whole("bytes", maximum=C_LONG_MAX),
         0,
         "The longest request body, in bytes; 413 is the answer to a longer one, before it is "
         "read where its length is announced. 0 means no limit.",
@@ -99,7 +99,7 @@ class SlowClients(Section):
         cli=("--no-request-buffering",),
     )
     body_memory_limit = Setting(
-        whole("bytes"),
+        whole("bytes", maximum=C_LONG_MAX),
         1 << 20,
         "How many bytes of a request body are kept in memory; more goes to an unnamed temporary "
         "file.",
@@ -107,7 +107,7 @@ class SlowClients(Section):
         meta="BYTES",
     )
     body_spool_limit = Setting(
-        whole("bytes"),
+        whole("bytes", maximum=C_LONG_MAX),
         64 << 20,
         "How many bytes of a request body are kept in a temporary file. For a longer body the "
         "application is called then and reads the rest from the client.",

@@ -1,0 +1,172 @@
+"""Configuration files: what is taken from them, and how their own errors show."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from monoceros.config import load
+from monoceros.config.file import find_lines
+from monoceros.errors import ConfigError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .conftest import Configure
+
+
+def test_unknown_names_are_ignored(configure: Configure) -> None:
+    assert configure("preload = True\nlogfile = '-'\n_x = 1\nworkers = 2\n").workers == 2
+
+
+def test_the_name_config_has_no_effect(configure: Configure) -> None:
+    assert configure("config = 7\n").config == "./gunicorn.conf.py"
+
+
+def test_a_file_may_import_its_neighbours(configure: Configure, tmp_path: Path) -> None:
+    (tmp_path / "neighbour_of_conf.py").write_text("N = 4\n")
+    assert configure("from neighbour_of_conf import N\nworkers = N\n").workers == 4
+
+
+def test_a_file_is_a_module(configure: Configure, tmp_path: Path) -> None:
+    cfg = configure("proc_name = f'{__name__} {__file__}'\n")
+    assert cfg.proc_name == f"__config__ {tmp_path}/gunicorn.conf.py"
+    assert vars(sys.modules["__config__"])["proc_name"] == cfg.proc_name
+
+
+def test_a_file_declares_its_encoding(tmp_path: Path) -> None:
+    source = "# -*- coding: latin-1 -*-\nproc_name = 'é'\n".encode("latin-1")
+    (tmp_path / "gunicorn.conf.py").write_bytes(source)
+    assert load([], {}, str(tmp_path)).proc_name == "é"
+
+
+def test_a_missing_file(configure: Configure, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=f"'{tmp_path}/nope.py' doesn't exist"):
+        configure(argv=["-c", "nope.py"])
+
+
+def test_an_exception_shows_the_files_own_traceback(configure: Configure, tmp_path: Path) -> None:
+    path = tmp_path / "gunicorn.conf.py"
+    with pytest.raises(ConfigError) as caught:
+        configure("def f():\n    raise LookupError('gone')\n\nf()\n")
+    message = str(caught.value)
+    assert message.startswith(f"Failed to read config file: {path}\nTraceback")
+    assert message.endswith("LookupError: gone")
+    assert [line.strip() for line in message.splitlines() if "File " in line] == [
+        f'File "{path}", line 4, in <module>',
+        f'File "{path}", line 2, in f',
+    ]
+
+
+def test_an_exception_in_what_the_file_calls(configure: Configure) -> None:
+    with pytest.raises(ConfigError, match=r'json/decoder\.py"') as caught:
+        configure("import json\njson.loads('{')\n")
+    assert "config/file.py" not in str(caught.value)
+
+
+def test_a_syntax_error_shows_its_line(configure: Configure, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        configure("workers = 1\nworkers = = 2\n")
+    message = str(caught.value)
+    assert f'File "{tmp_path}/gunicorn.conf.py", line 2' in message
+    assert "SyntaxError" in message
+    assert "config/file.py" not in message
+
+
+def test_a_file_that_exits_is_an_error(configure: Configure) -> None:
+    with pytest.raises(ConfigError, match="SystemExit: DATABASE_URL is missing"):
+        configure("raise SystemExit('DATABASE_URL is missing')\n")
+
+
+def test_a_module(configure: Configure, tmp_path: Path) -> None:
+    (tmp_path / "conf_as_module.py").write_text("\nworkers = 5\n")
+    cfg = configure(argv=["-c", "python:conf_as_module"])
+    assert (cfg.workers, cfg.origin("workers")) == (5, f"{tmp_path}/conf_as_module.py:2")
+
+
+def test_a_missing_module(configure: Configure) -> None:
+    with pytest.raises(ConfigError) as caught:
+        configure(argv=["-c", "python:conf_that_is_not_there"])
+    message = str(caught.value)
+    assert "No module named 'conf_that_is_not_there'" in message
+    assert "config/file.py" not in message
+    assert "importlib" not in message
+
+
+def test_imported_settings_name_the_file(configure: Configure, tmp_path: Path) -> None:
+    (tmp_path / "base_of_conf.py").write_text("workers = 5\nbacklog = 1\n")
+    cfg = configure("from base_of_conf import *\nfrom base_of_conf import backlog\n")
+    assert cfg.origin("workers") == f"{tmp_path}/gunicorn.conf.py"
+    assert cfg.origin("backlog") == f"{tmp_path}/gunicorn.conf.py:2"
+
+
+SOURCE = b"""\
+import os, sys as system
+from a.b import c as d
+workers = 1
+if workers:
+    workers = 2
+    bind: str = "x"
+else:
+    timeout += 1
+with open("f") as handle:
+    pass
+def post_fork(server, worker):
+    inner = 1
+class Klass:
+    attribute = 1
+for index, (left, right) in ():
+    pass
+try:
+    late = 1
+except OSError:
+    late = 2
+squares = [item for item in ()]
+"""
+
+
+def test_lines() -> None:
+    assert find_lines(SOURCE) == {
+        "os": 1,
+        "system": 1,
+        "d": 2,
+        "workers": 5,
+        "bind": 6,
+        "timeout": 8,
+        "handle": 9,
+        "post_fork": 11,
+        "Klass": 13,
+        "index": 15,
+        "left": 15,
+        "right": 15,
+        "late": 20,
+        "squares": 21,
+    }
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["certfile = 'a.pem'", "proxy_protocol = True", "protocol = 'uwsgi'", "initgroups = True"],
+)
+def test_what_would_change_the_wire_is_refused(line: str, configure: Configure) -> None:
+    name = line.split()[0]
+    with pytest.raises(ConfigError, match=rf"{name} is set in .*:1, but .* is not in this version"):
+        configure(line + "\n")
+
+
+def test_what_has_no_effect_is_remarked(configure: Configure, tmp_path: Path) -> None:
+    cfg = configure("reload = True\ndef pre_request(worker, req): pass\n")
+    path = tmp_path / "gunicorn.conf.py"
+    assert cfg.warnings == (
+        f"pre_request is set in {path}:2, but has no effect in this version",
+        f"reload is set in {path}:1, but has no effect in this version",
+    )
+
+
+def test_what_is_off_is_not_remarked(configure: Configure) -> None:
+    off = (
+        "certfile = None\nproxy_protocol = 'off'\nprotocol = 'HTTP'\nreload = False\nimport syslog"
+    )
+    assert configure(off).warnings == ()
