@@ -82,7 +82,12 @@ def table(load: str, samples: list[Sample], failures: list[Failure], references:
     groups = _by_server(load, samples)
     reference = next((name for name in references if name in groups), "-")
     base = groups.get(reference, [])
-    head = ("server", "CPU us/req, median (min)", f"{reference} / this", "req/s")
+    head = (
+        "server",
+        "CPU us/req, median (min)",
+        f"{reference} / this" if base else "ratio",
+        "req/s",
+    )
     columns = (*head, "max req/s", "p50 / p99 us", "errors")
     lines = [
         f"### {load}",

@@ -93,6 +93,12 @@ def _answers(port: int) -> bool:
         return False
 
 
+def _last_lines(log: Path) -> str:
+    lines = log.read_text("utf-8", "replace").splitlines()
+    said = [line for line in lines if line.strip() and not line.startswith("==")]  # valgrind's
+    return " / ".join(said[-3:])
+
+
 def _await_answer(process: subprocess.Popen[bytes], port: int, log: Path, limit: float) -> None:
     deadline = time.monotonic() + limit
     while time.monotonic() < deadline:
@@ -104,9 +110,7 @@ def _await_answer(process: subprocess.Popen[bytes], port: int, log: Path, limit:
         time.sleep(0.05)
     else:
         reason = f"did not answer within {limit:g} s"
-    raise StartError(
-        f"{reason}: {' / '.join(log.read_text('utf-8', 'replace').split(chr(10))[-4:])}"
-    )
+    raise StartError(f"{reason}: {_last_lines(log)}")
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:
