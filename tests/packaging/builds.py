@@ -20,7 +20,8 @@ SECONDS = 240  # the longest that one build may take on a busy machine
 
 def run(*command: str | Path, **environ: str) -> subprocess.CompletedProcess[str]:
     """Run a command with only these MONOCEROS_* variables; its output is kept as text."""
-    env = {key: value for key, value in os.environ.items() if not key.startswith("MONOCEROS_")}
+    foreign = ("MONOCEROS_", "PYTHON")  # PYTHONPATH would bring this tree into the environments
+    env = {key: value for key, value in os.environ.items() if not key.startswith(foreign)}
     return subprocess.run(
         [str(part) for part in command],
         env=env | {"PIP_DISABLE_PIP_VERSION_CHECK": "1"} | environ,
