@@ -99,6 +99,7 @@ def test_factories(call: str, arguments: str) -> None:
         ("apps_here:none()", "Failed to find application object"),
         ("apps_here:number", "must be callable: 'apps_here:number' is of type int"),
         (":app", "names no module"),
+        (".apps_here:app", "names no module"),
         ("", "names no module"),
     ],
 )

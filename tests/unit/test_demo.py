@@ -14,25 +14,28 @@ from monoceros import http
 from monoceros.demo import app
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from monoceros.http.types import Environ
 
 EVIL = '/"><script>alert(1)</script>&amp;'
 
 
 def ask(**extra: str) -> tuple[dict[str, str], str]:
-    environ: Environ = {"QUERY_STRING": "", "SCRIPT_NAME": "", "PATH_INFO": "/", "SERVER_SOFTWARE": "monoceros/x", **extra}
+    environ: Environ = {"QUERY_STRING": "", "SCRIPT_NAME": "", "PATH_INFO": "/"}
+    environ |= {"SERVER_SOFTWARE": "monoceros/x", **extra}
     setup_testing_defaults(environ)
     answer: list[tuple[str, dict[str, str]]] = []
 
     def start_response(
         status: str, headers: list[tuple[str, str]], exc_info: object = None
-    ) -> object:
+    ) -> Callable[[bytes], object]:
         answer.append((status, dict(headers)))
         return lambda data: None
 
     result = validator(app)(environ, start_response)
     body = b"".join(result).decode()
-    result.close()
+    getattr(result, "close")()  # noqa: B009 - PEP 3333 promises no type that has it
     status, fields = answer[0]
     assert status == "200 OK"
     assert int(fields["Content-Length"]) == len(body.encode())

@@ -27,7 +27,9 @@ line option. A later place in this list wins over an earlier one:
 4. the environment variable `GUNICORN_CMD_ARGS`, which holds command line options,
 5. the command line.
 
-A configuration file is Python and is run as such. Names in it that are no settings are ignored. An
+A configuration file is Python and is run as such. Names in it that are no settings are ignored;
+what Gunicorn knows and this version does not is remarked in the error log, and refused where the
+server would speak another protocol or run with other rights without it. An
 option that may be repeated replaces the file's whole list. `--print-config` shows every
 setting with its value and where it was set; `--check-config` tells whether configuration and
 application can be loaded. A wrong value ends the server at once with exit code 1 and a message that

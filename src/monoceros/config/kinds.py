@@ -30,7 +30,7 @@ def whole(unit: str, minimum: int = 0, maximum: int = C_INT_MAX) -> Kind[int]:
             raise ValueError
         return number
 
-    allowed = f"a whole number of {unit}, {minimum} or more and {maximum} at most"
+    allowed = f"a whole number of {unit} from {minimum} to {maximum}"
     return Kind(parse, allowed, resets=False)
 
 

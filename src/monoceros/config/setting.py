@@ -7,7 +7,7 @@ from the sections, and so ``cfg.workers`` has the type that the record's kind pa
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Generic, NoReturn, TypeVar, cast, overload
+from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar, cast, overload
 
 from monoceros.errors import ConfigError
 
@@ -90,9 +90,6 @@ class Setting(Generic[T_co]):
         if holder is None:
             return self
         return cast("T_co", holder._values[self.name])
-
-    def __set__(self, holder: Section, value: NoReturn) -> None:
-        raise AttributeError(f"a configuration is read-only: {self.name}")
 
     def parse(self, value: object, origin: str) -> T_co:
         """Return the value in its final type; raises ConfigError, which names ``origin``."""

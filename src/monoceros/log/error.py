@@ -28,7 +28,6 @@ class ErrorLog:
     def __init__(self, cfg: Config) -> None:
         self.error_log = logging.getLogger(LOGGER)
         self.error_log.propagate = False
-        self._handler: _Handler | None = None
         self.setup(cfg)
 
     def setup(self, cfg: Config) -> None:
@@ -39,6 +38,7 @@ class ErrorLog:
         file = _open(cfg, "errorlog", cfg.errorlog)
         prepare_access_log(cfg)
         self.cfg = cfg
+        self._file = file
         self.stream = ErrorStream(file)
         self._replace_handler(_Handler(file))
         self.error_log.setLevel(cfg.loglevel.upper())
@@ -74,12 +74,9 @@ class ErrorLog:
 
     def reopen(self) -> None:
         """Open the log's path anew, as after a rotation; the old file stays where that fails."""
-        handler = self._handler
-        if handler is None:
-            return
-        if not handler.file.reopen():
-            self.error("errorlog: %r cannot be reopened", handler.file.path)
-        handler.file.give_to(self.cfg.user, self.cfg.group)
+        if not self._file.reopen():
+            self.error("errorlog: %r cannot be reopened", self._file.path)
+        self._file.give_to(self.cfg.user, self.cfg.group)
         try:
             prepare_access_log(self.cfg)
         except ConfigError as error:
@@ -96,7 +93,6 @@ class ErrorLog:
                 self.error_log.removeHandler(old)
                 old.file.close()
         self.error_log.addHandler(handler)
-        self._handler = handler
 
 
 class ErrorStream:

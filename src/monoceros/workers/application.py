@@ -83,7 +83,7 @@ def parse_uri(uri: str) -> Target:
         raise AppImportError(
             f"Failed to parse {expression!r} as an attribute name or function call."
         ) from None
-    if not module:
+    if not module or module.startswith("."):
         raise AppImportError(f"{uri!r} names no module: an application is given as {_FORMS}")
     if isinstance(body, ast.Name):
         return Target(module, body.id)

@@ -216,7 +216,7 @@ def test_numbers_are_whole_and_bounded(name: str, bad: str, configure: Configure
 @pytest.mark.parametrize("name", NUMBERS)
 def test_numbers_say_their_unit(name: str) -> None:
     setting = next(one for one in SETTINGS if one.name == name)
-    unit = re.match(r"a whole number of ([a-z ]+), ", setting.kind.allowed)
+    unit = re.match(r"a whole number of ([a-z ]+) from ", setting.kind.allowed)
     assert unit is not None
     assert unit[1] in setting.doc
 
@@ -257,6 +257,30 @@ def test_everybody_is_trusted_with_a_star(configure: Configure) -> None:
 def test_bind_needs_addresses(bad: str, configure: Configure) -> None:
     with pytest.raises(ConfigError, match="Invalid value for bind: "):
         configure(f"bind = {bad}\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("secure_scheme_headers = []", "not a dict"),
+        ("raw_env = 7", "neither a string nor a list of strings"),
+        ("raw_env = '=1'", "'=1' is not of the form NAME=VALUE"),
+        ("user = 'no such one'", "there is no such user"),
+        ("group = 'no such one'", "there is no such group"),
+        ("chdir = 'nowhere'", "no such directory"),
+        ("forwarded_allow_ips = '10.0.0.1/8'", "10.0.0.1/8 has host bits set"),
+    ],
+)
+def test_reasons(line: str, reason: str, configure: Configure) -> None:
+    with pytest.raises(ConfigError) as caught:
+        configure(line + "\n")
+    assert f"({reason}). Allowed: " in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["user", "group"])
+def test_ids_are_not_negative(name: str, configure: Configure) -> None:
+    with pytest.raises(ConfigError, match=f"Invalid value for {name}: -1"):
+        configure(f"{name} = -1\n")
 
 
 def test_missing_features_say_so(configure: Configure) -> None:

@@ -87,6 +87,15 @@ def test_one_log_at_a_time(path: Path) -> None:
     assert path.read_text().count("once") == 1
 
 
+def test_handlers_of_others_stay(path: Path) -> None:
+    log = open_log(path)
+    other = logging.NullHandler()
+    log.error_log.addHandler(other)
+    log.setup(log.cfg)
+    assert other in log.error_log.handlers
+    assert len(log.error_log.handlers) == 2
+
+
 def test_setup_moves_to_another_file(path: Path, tmp_path: Path) -> None:
     log = open_log(path)
     other = tmp_path / "other.log"
