@@ -20,6 +20,8 @@ from distutils.sysconfig import customize_compiler, get_python_inc  # isort: ski
 
 SOURCES = Path("ext/monoceros/http")
 CHOICES = ("auto", "require", "no")
+# All others, such as the one that asks for metadata, need neither Cython's work nor a compiler.
+COMMANDS = {"build", "build_ext", "bdist_wheel", "develop", "editable_wheel", "install"}
 
 # Passed as arguments because CFLAGS in the environment replaces the interpreter's own flags.
 COMPILE_ARGS = ["-O3", "-g0"]
@@ -95,7 +97,7 @@ def extensions() -> list[Extension]:
 def chosen() -> list[Extension]:
     """Return the extensions to build under MONOCEROS_EXT on this machine."""
     wanted = choice()
-    if wanted == "no":
+    if wanted == "no" or not COMMANDS.intersection(sys.argv):
         return []
     problem = probe()
     if problem is None:
