@@ -16,7 +16,7 @@ import signal
 import sys
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from monoceros._version import __version__
 from monoceros.arbiter import supervision
@@ -38,11 +38,15 @@ from monoceros.workers.application import Application
 
 if TYPE_CHECKING:
     import socket
+    from collections.abc import Callable
 
     from monoceros.config import Config
     from monoceros.workers.base import Worker
 
 SLOTS = 1024  # at least so many scoreboard records; untouched ones take no memory
+T = TypeVar("T")
+
+CROWDED_S = 60.0  # how long no more workers are tried once all records are taken
 UNHANDLED = 255
 
 
@@ -148,22 +152,43 @@ class Arbiter:
         """Serve until told to stop, then exit the process; in a child, be a worker."""
         self._start_or_exit()
         while True:
-            while self._is_short():
-                worker = self._prepare_worker()
-                if worker is not None and fork_worker(self, worker):
+            # Nothing but these calls may stand around the fork: the child leaves through here.
+            while (worker := self._guard(self._next_worker)) is not None:
+                if fork_worker(self, worker):
                     live(self, worker)
-            self._turn_or_stop(self._sleep())
+            self._guard(self._turn)
+
+    def _guard(self, step: Callable[[], T]) -> T | None:
+        try:
+            return step()
+        except Exception:  # the last border: workers must not be left without an arbiter
+            self.log.exception("Unhandled exception in the arbiter")
+            if self._stop is not None:
+                self._abandon()
+            self.stop(quick=True, code=UNHANDLED, reason="Unhandled exception.")
+            return None
+
+    def _abandon(self) -> NoReturn:
+        """Leave although even stopping failed."""
+        for child in self.children:
+            supervision.send(child, signal.SIGKILL)
+        sys.exit(UNHANDLED)
 
     def _start_or_exit(self) -> None:
         try:
             self._start()
+            return
         except StopRequested:
-            self._exit(Stop(0, ""))
+            code = 0
         except MonocerosError as error:
-            self._exit(Stop(1, str(error)))
+            self.log.error("%s", error)
+            code = 1
         except Exception as error:  # the border around start hooks and a preloaded application
             self.log.error("Exception at start\n%s", format_application_error(error))
-            self._exit(Stop(1, "The server could not start."))
+            code = 1
+        listeners.close(self.LISTENERS)
+        self._remove_pidfile()
+        sys.exit(code)
 
     def _start(self) -> None:
         cfg = self.cfg
@@ -203,15 +228,9 @@ class Arbiter:
             if self.signals.has(signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
                 raise StopRequested
 
-    def _turn_or_stop(self, readable: set[int]) -> None:
-        try:
-            self._turn(readable)
-        except Exception:  # the last border: workers must not be left without an arbiter
-            self.log.exception("Unhandled exception in the arbiter")
-            self.stop(quick=True, code=UNHANDLED, reason="Unhandled exception.")
-
-    def _turn(self, readable: set[int]) -> None:
-        """Handle everything that has happened and everything that is due."""
+    def _turn(self) -> None:
+        """Sleep, then handle everything that has happened and everything that is due."""
+        readable = self._sleep()
         signums = self.signals.take()
         now = time.monotonic()
         supervision.receive_readiness(self, now)
@@ -236,11 +255,14 @@ class Arbiter:
         held = self.backoff.count_held(time.monotonic())
         return len(self.children.serving(self.current.number)) + held < self.num_workers
 
-    def _prepare_worker(self) -> Worker | None:
+    def _next_worker(self) -> Worker | None:
+        """Return a worker to be forked, None where there are enough for now."""
+        if not self._is_short():
+            return None
         slot = self.children.free_slot(self.scoreboard.slots)
         if slot is None:
             self.log.error("No more than %d workers can run at once", self.scoreboard.slots)
-            self.backoff.hold(math.inf)
+            self.backoff.hold(time.monotonic() + CROWDED_S)
             return None
         self.worker_age += 1
         worker = self.current.worker_class(
@@ -271,17 +293,19 @@ class Arbiter:
 
     def _sleep(self) -> set[int]:
         """Wait until something has happened or is due; return the readable descriptors."""
+        # Hooks may have taken the wake-up descriptor away, and a signal with it.
+        self.signals.wakeup.claim()
         poll = select.poll()
         poll.register(self.signals.wakeup, select.POLLIN)
         for child in self.children:
             for fd in (child.ready_fd, child.pidfd):
                 if fd >= 0:
                     poll.register(fd, select.POLLIN)
-        return {fd for fd, _ in poll.poll(self._milliseconds_left())}
+        return {fd for fd, _ in poll.poll(0 if self.signals.has() else self._milliseconds_left())}
 
     def _milliseconds_left(self) -> int | None:
         due = [self.children.next_due(), self.reload.give_up_at, self.backoff.next_due()]
-        times = [time_ for time_ in due if time_ is not None and time_ < math.inf]
+        times = [moment for moment in due if moment is not None]
         if not times:
             return None
         return max(0, math.ceil((min(times) - time.monotonic()) * 1000))
@@ -355,7 +379,10 @@ class Arbiter:
                 self.log.error("Reason: %s", stop.reason)
         else:
             self.log.info("Shutting down: %s", self.master_name)
-        if self._pidfile is not None:
-            self._pidfile.remove(self.pid)
+        self._remove_pidfile()
         self.call_hook("on_exit", self)
         sys.exit(stop.code)
+
+    def _remove_pidfile(self) -> None:
+        if self._pidfile is not None:
+            self._pidfile.remove(self.pid)

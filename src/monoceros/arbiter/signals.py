@@ -54,7 +54,6 @@ class Signals:
     def take(self) -> list[int]:
         """Return and forget what has come, in order; once each save those that count."""
         self.wakeup.drain()
-        self.wakeup.claim()
         taken: list[int] = []
         while self._noted:
             signum = self._noted.popleft()
@@ -63,8 +62,8 @@ class Signals:
         return taken
 
     def has(self, *signums: int) -> bool:
-        """Whether one of these has come and was not taken."""
-        return any(signum in signums for signum in tuple(self._noted))
+        """Whether one of these, or any where none is named, has come and was not taken."""
+        return any(not signums or signum in signums for signum in tuple(self._noted))
 
     @contextlib.contextmanager
     def blocked(self) -> Iterator[None]:

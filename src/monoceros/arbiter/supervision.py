@@ -42,6 +42,7 @@ def receive_readiness(server: Arbiter, now: float) -> None:
 def _welcome(server: Arbiter, child: Child, now: float) -> None:
     server.children.mark_ready(child, now)
     server.was_ready = True
+    server.log.debug("Worker (pid:%s) is ready", child.pid)
     if server.cfg.timeout:
         child.check_at = now + server.cfg.timeout
     if child.owes_reopen:
@@ -134,6 +135,8 @@ def _bury(server: Arbiter, child: Child, status: int | None, now: float) -> None
 def _judge_death(
     server: Arbiter, child: Child, obituary: Obituary, has_worked: bool, now: float
 ) -> None:
+    if child.generation != server.current.number:
+        return  # its successors are booting
     if child.ready_at is None:
         if server.reload.covers(child):
             server.reload.roll_back("a new worker did not boot")

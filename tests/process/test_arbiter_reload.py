@@ -1,0 +1,237 @@
+"""SIGHUP: successors first, and back to the old workers where they do not come up."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.process.conftest import Server
+
+pytestmark = pytest.mark.process
+
+APP = """\
+import os
+ANSWER = {answer!r}
+def app(environ, start_response):
+    body = os.environ.get("COLOUR", "") + ANSWER
+    start_response("200 OK", [("Content-Length", str(len(body)))])
+    return [body.encode()]
+"""
+
+
+def app(answer: str) -> str:
+    """Return the source of an application."""
+    return APP.format(answer=answer)
+
+
+def test_reload_brings_new_code_and_configuration(
+    server: Callable[..., Server], tmp_path: Path
+) -> None:
+    config = "workers = 1\nraw_env = ['COLOUR=red:']\n"
+    srv = server("app:app", files={"app.py": app("one"), "gunicorn.conf.py": config})
+    old = srv.wait_workers(1)
+    assert srv.get().body == b"red:one"
+    (tmp_path / "app.py").write_text(app("two, two"))
+    (tmp_path / "gunicorn.conf.py").write_text("workers = 2\n")
+    srv.signal(signal.SIGHUP)
+    srv.wait_for("Hang up: Master")
+    srv.wait_for("Reloaded: 2 new workers are ready")
+
+    new = srv.wait_workers(2)
+    assert not old & new
+    assert srv.get().body == b"two, two"
+
+
+def test_reload_under_load_loses_nothing(server: Callable[..., Server]) -> None:
+    srv = server("--workers", "2", "app:app")
+    srv.wait_workers(2)
+    stop = threading.Event()
+    failures: list[object] = []
+    answers: list[int] = []
+
+    def load() -> None:
+        while not stop.is_set():
+            try:
+                answers.append(srv.get().status)
+            except Exception as error:
+                failures.append(error)
+
+    threads = [threading.Thread(target=load) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for times in (1, 2, 3):
+        srv.signal(signal.SIGHUP)
+        srv.wait_for("Reloaded", count=times)
+    srv.wait_for("Worker exiting", count=6)
+    stop.set()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert set(answers) == {200}
+
+
+def test_old_workers_serve_until_the_new_are_ready(
+    server: Callable[..., Server], tmp_path: Path
+) -> None:
+    slow = "from pathlib import Path\nwhile not Path('go').exists(): pass\n" + app("two")
+    srv = server("app:app", files={"app.py": app("one")})
+    srv.wait_workers(1)
+    (tmp_path / "app.py").write_text(slow)
+    srv.signal(signal.SIGHUP)
+    srv.wait_for("Booting worker", count=2)
+
+    assert srv.get().body == b"one"
+    assert srv.count("Worker exiting") == 0
+    (tmp_path / "go").touch()
+    srv.wait_for("Reloaded")
+    srv.wait_for("Worker exiting")
+    assert srv.get().body == b"two"
+
+
+def test_configuration_that_does_not_load_changes_nothing(
+    server: Callable[..., Server], tmp_path: Path
+) -> None:
+    srv = server("app:app", files={"app.py": app("one"), "gunicorn.conf.py": "workers = 2\n"})
+    old = srv.wait_workers(2)
+    (tmp_path / "gunicorn.conf.py").write_text("workers = 'many'\n")
+    srv.signal(signal.SIGHUP)
+    srv.wait_for(r"\[ERROR\] Reload failed, everything stays as it was: .*workers.*'many'")
+
+    assert srv.workers() == old
+    assert srv.get().body == b"one"
+
+
+def test_configuration_with_a_syntax_error_changes_nothing(
+    server: Callable[..., Server], tmp_path: Path
+) -> None:
+    srv = server("app:app", files={"app.py": app("one"), "gunicorn.conf.py": ""})
+    old = srv.wait_workers(1)
+    (tmp_path / "gunicorn.conf.py").write_text("workers = = 2\n")
+    srv.signal(signal.SIGHUP)
+    srv.wait_for("Reload failed")
+
+    assert srv.workers() == old
+    assert srv.get().body == b"one"
+
+
+def test_workers_that_do_not_boot_are_given_up(
+    server: Callable[..., Server], tmp_path: Path
+) -> None:
+    config = "workers = 2\nraw_env = ['COLOUR=red:']\n"
+    srv = server("app:app", files={"app.py": app("one"), "gunicorn.conf.py": config})
+    old = srv.wait_workers(2)
+    (tmp_path / "app.py").write_text("import nothing_of_that_name\n")
+    (tmp_path / "gunicorn.conf.py").write_text("workers = 3\nraw_env = ['COLOUR=blue:']\n")
+    srv.signal(signal.SIGHUP)
+    srv.wait_for(r"Reload given up, the old workers keep serving: ")
+    srv.wait_for(r"No module named 'nothing_of_that_name'")
+
+    assert srv.wait_workers(2) == old
+    assert srv.get().body == b"red:one"
+    (tmp_path / "app.py").write_text(app("again"))
+    os.kill(min(old), signal.SIGKILL)
+    srv.wait_for("is ready", count=3)
+    assert len(srv.wait_workers(2) & old) == 1  # and the number is the old one too
+    bodies = {srv.get().body for _ in range(20)}
+    assert bodies <= {b"red:one", b"red:again"}
+
+
+def test_reload_after_a_failed_one(server: Callable[..., Server], tmp_path: Path) -> None:
+    srv = server("app:app", files={"app.py": app("one")})
+    srv.wait_workers(1)
+    (tmp_path / "app.py").write_text("raise OSError\n")
+    srv.signal(signal.SIGHUP)
+    srv.wait_for("Reload given up")
+    (tmp_path / "app.py").write_text(app("three"))
+    srv.signal(signal.SIGHUP)
+    srv.wait_for("Reloaded")
+    srv.wait_workers(1)
+
+    assert srv.get().body == b"three"
+
+
+def test_second_reload_replaces_one_under_way(
+    server: Callable[..., Server], tmp_path: Path
+) -> None:
+    srv = server("app:app", files={"app.py": app("one")})
+    srv.wait_workers(1)
+    (tmp_path / "app.py").write_text("import time\ntime.sleep(600)\n")
+    srv.signal(signal.SIGHUP)
+    srv.wait_for("Booting worker", count=2)
+    (tmp_path / "app.py").write_text(app("three"))
+    srv.signal(signal.SIGHUP)
+    srv.wait_for("Reload given up, .*: another one was asked for")
+    srv.wait_for("Reloaded")
+    srv.wait_workers(1)
+
+    assert srv.get().body == b"three"
+
+
+def test_stop_during_a_reload(server: Callable[..., Server], tmp_path: Path) -> None:
+    srv = server("app:app", files={"app.py": app("one")})
+    srv.wait_workers(1)
+    (tmp_path / "app.py").write_text("import time\ntime.sleep(600)\n")
+    srv.signal(signal.SIGHUP)
+    srv.wait_for("Booting worker", count=2)
+    srv.signal(signal.SIGTERM)
+
+    assert srv.wait(10) == 0
+
+
+def test_addresses_move(server: Callable[..., Server], tmp_path: Path) -> None:
+    stays, goes, comes = (tmp_path / f"{name}.sock" for name in ("stays", "goes", "comes"))
+    config = tmp_path / "gunicorn.conf.py"
+    before = f"bind = ['unix:{stays}', 'unix:{goes}']\npidfile = 'one.pid'\n"
+    after = f"bind = ['unix:{comes}', 'unix:{stays}']\npidfile = 'two.pid'\n"
+    srv = server("app:app", files={"app.py": app("one"), config.name: before}, bind=None)
+    srv.wait_workers(1)
+    inode = stays.stat().st_ino
+    config.write_text(after)
+    srv.signal(signal.SIGHUP)
+    srv.wait_for("Reloaded")
+
+    assert ask(stays) == ask(comes) == b"one"
+    assert stays.stat().st_ino == inode
+    assert not goes.exists()
+    assert not (tmp_path / "one.pid").exists()
+    assert (tmp_path / "two.pid").read_text() == f"{srv.pid}\n"
+
+
+def test_address_that_cannot_be_had_changes_nothing(
+    server: Callable[..., Server], tmp_path: Path
+) -> None:
+    path, config = tmp_path / "one.sock", tmp_path / "gunicorn.conf.py"
+    before = f"bind = 'unix:{path}'\n"
+    srv = server("app:app", files={"app.py": app("one"), config.name: before}, bind=None)
+    old = srv.wait_workers(1)
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        config.write_text(
+            f"bind = ['unix:{tmp_path}/two.sock', '127.0.0.1:{other.getsockname()[1]}']"
+        )
+        srv.signal(signal.SIGHUP)
+        srv.wait_for("Reload failed, everything stays as it was: Can't connect to")
+
+    assert srv.workers() == old
+    assert ask(path) == b"one"
+    assert not (tmp_path / "two.sock").exists()
+
+
+def ask(path: Path) -> bytes:
+    """Return the body of an answer over a unix socket."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(10)
+        client.connect(str(path))
+        client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+        answer = b""
+        while data := client.recv(4096):
+            answer += data
+    return answer.partition(b"\r\n\r\n")[2]

@@ -1,0 +1,84 @@
+"""What counts as a sign of life."""
+
+from __future__ import annotations
+
+import pytest
+
+from monoceros.arbiter.children import Child, Phase
+from monoceros.arbiter.heartbeat import TORN_READS, TORN_S, Verdict, describe, judge
+from monoceros.scoreboard import Record, State
+
+NOW = 1000.0
+
+
+def make(**changes: object) -> Child:
+    """Return a ready child."""
+    child = Child(7, 1, 1, 0, born=NOW - 500, phase=Phase.READY, ready_at=NOW - 400)
+    for name, value in changes.items():
+        setattr(child, name, value)
+    return child
+
+
+def record(state: State, beat: float = 0.0, started: float = 0.0, **texts: str) -> Record:
+    """Return a reading with times in seconds before now."""
+    beat_ns, started_ns = int((NOW - beat) * 1e9), int((NOW - started) * 1e9)
+    request = texts.get("request", "GET /x")
+    return Record(7, state, beat_ns, started_ns, 3, 1, texts.get("peer", "::1"), request)
+
+
+@pytest.mark.parametrize(
+    ("reading", "verdict"),
+    [
+        (record(State.IDLE, beat=10), Verdict(False, NOW + 20)),
+        (record(State.IDLE, beat=29.5), Verdict(False, NOW + 0.5)),
+        (record(State.IDLE, beat=30), Verdict(True, None)),
+        (record(State.RUNNING, beat=200, started=10), Verdict(False, NOW + 20)),
+        (record(State.RUNNING, beat=0, started=31), Verdict(True, None)),
+    ],
+)
+def test_ready_worker(reading: Record, verdict: Verdict) -> None:
+    assert judge(make(), reading, 30, NOW) == verdict
+
+
+def test_time_before_readiness_does_not_count() -> None:
+    child = make(ready_at=NOW - 5)
+
+    assert judge(child, record(State.IDLE, beat=100), 30, NOW) == Verdict(False, NOW + 25)
+
+
+@pytest.mark.parametrize("changes", [{"ready_at": None, "phase": Phase.BOOTING}, {"aborted": True}])
+def test_booting_and_aborted_workers_are_left_alone(changes: dict[str, object]) -> None:
+    assert judge(make(**changes), record(State.RUNNING, started=99), 30, NOW) == (False, None)
+
+
+def test_timeout_of_0_means_never() -> None:
+    assert judge(make(), record(State.RUNNING, started=9999), 0, NOW) == (False, None)
+
+
+def test_draining_worker_is_judged_by_its_request_only() -> None:
+    child = make(phase=Phase.DRAINING)
+
+    assert not judge(child, record(State.IDLE, beat=300), 30, NOW).overdue
+    assert judge(child, record(State.RUNNING, started=31), 30, NOW).overdue
+
+
+def test_record_that_cannot_be_read_gets_some_more_looks() -> None:
+    assert judge(make(torn=1), None, 30, NOW) == Verdict(False, NOW + TORN_S)
+    assert judge(make(torn=TORN_READS), None, 30, NOW) == Verdict(True, None)
+
+
+@pytest.mark.parametrize(
+    ("reading", "text"),
+    [
+        (record(State.RUNNING, started=2.04), "running GET /x from ::1 for 2.0s"),
+        (record(State.RUNNING, started=1, peer=""), "running GET /x from unix socket for 1.0s"),
+        (
+            record(State.RUNNING, started=1, request="GET /\xe9\n\x1b["),
+            r"running GET /\xe9\n\x1b[ from ::1 for 1.0s",
+        ),
+        (record(State.IDLE, beat=31), "no request, no sign of life for 31.0s"),
+        (None, "its scoreboard record cannot be read"),
+    ],
+)
+def test_description(reading: Record | None, text: str) -> None:
+    assert describe(reading, NOW) == text

@@ -1,0 +1,193 @@
+"""Making and closing listeners."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import stat
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
+
+import pytest
+
+from monoceros.errors import BindError
+from monoceros.net import listeners
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from monoceros.config import Config
+    from monoceros.log.error import ErrorLog
+
+
+class Log:
+    """Keeps what was logged."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+
+    def error(self, msg: str, *args: object) -> None:
+        self.lines.append(msg % args)
+
+    info = error
+
+
+def make_config(*address: listeners.Address, umask: int = 0) -> Config:
+    """Return what listeners read of a configuration."""
+    cfg = SimpleNamespace(
+        address=list(address), backlog=16, umask=umask, user=os.geteuid(), group=os.getegid()
+    )
+    return cast("Config", cfg)
+
+
+def create(
+    *address: listeners.Address,
+    umask: int = 0,
+    pause: Callable[[float], object] = lambda s: None,
+    log: Log | None = None,
+) -> list[socket.socket]:
+    """Make listeners; nothing sleeps."""
+    cfg = make_config(*address, umask=umask)
+    return listeners.create(cfg, cast("ErrorLog", log or Log()), pause)
+
+
+def test_tcp_options() -> None:
+    (sock,) = create(("127.0.0.1", 0))
+    with sock:
+        assert not sock.getblocking()
+        assert not sock.get_inheritable()
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR)
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+        assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+        port = sock.getsockname()[1]
+        assert listeners.format_address(sock) == f"http://127.0.0.1:{port}"
+        assert listeners.get_address(sock) == ("127.0.0.1", port)
+
+
+def test_accepted_sockets_inherit_no_delay() -> None:
+    (sock,) = create(("127.0.0.1", 0))
+    with sock, socket.create_connection(sock.getsockname()):
+        sock.setblocking(True)
+        accepted, _ = sock.accept()
+        with accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+
+def test_ipv6() -> None:
+    try:
+        (sock,) = create(("::1", 0))
+    except BindError:
+        pytest.skip("no IPv6 here")
+    with sock:
+        assert sock.family == socket.AF_INET6
+        assert listeners.format_address(sock) == f"http://[::1]:{sock.getsockname()[1]}"
+
+
+def test_host_name() -> None:
+    (sock,) = create(("localhost", 0))
+    with sock:
+        assert sock.getsockname()[0] == "127.0.0.1"
+
+
+def test_unix_socket(tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    (sock,) = create(str(path), umask=0o027)
+
+    assert stat.S_IMODE(path.stat().st_mode) == 0o750
+    assert listeners.format_address(sock) == f"unix:{path}"
+    listeners.close([sock])
+    assert not path.exists()
+    assert sock.fileno() == -1
+
+
+def test_umask_is_put_back(tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        listeners.close(create(str(tmp_path / "socket"), umask=0o077))
+        assert os.umask(0o022) == 0o022
+    finally:
+        os.umask(before)
+
+
+def test_unix_socket_left_behind_is_replaced(tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    with socket.socket(socket.AF_UNIX) as old:
+        old.bind(str(path))
+    listeners.close(create(str(path)))
+
+
+def test_file_that_is_no_socket_stays(tmp_path: Path) -> None:
+    path = tmp_path / "file"
+    path.write_text("precious")
+
+    with pytest.raises(BindError, match="not a socket"):
+        create(str(path))
+    assert path.read_text() == "precious"
+
+
+def test_close_can_leave_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    listeners.close(create(str(path)), unlink=False)
+
+    assert path.exists()
+
+
+def test_closing_twice_is_harmless(tmp_path: Path) -> None:
+    sockets = create(str(tmp_path / "socket"), ("127.0.0.1", 0))
+    listeners.close(sockets)
+    listeners.close(sockets)
+
+
+def test_abstract_unix_name() -> None:
+    if os.uname().sysname != "Linux":
+        pytest.skip("Linux only")
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.bind("\0monoceros-test-" + str(os.getpid()))
+        listeners.close([sock])
+
+
+def test_address_in_use_is_tried_again() -> None:
+    log, pauses = Log(), []
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        address = other.getsockname()
+        with pytest.raises(BindError, match=r"Can't connect to \('127.0.0.1', \d+\)$"):
+            create(address, pause=pauses.append, log=log)
+
+    assert log.lines.count(f"Connection in use: {address}") == 5
+    assert pauses == [1.0] * 4
+
+
+def test_address_that_becomes_free() -> None:
+    other = socket.create_server(("127.0.0.1", 0))
+    address = other.getsockname()
+    (sock,) = create(address, pause=lambda s: other.close())
+    with sock:
+        assert sock.getsockname() == address
+
+
+def test_pause_may_give_up() -> None:
+    class Enough(Exception):
+        """Raised in place of waiting."""
+
+    def give_up(seconds: float) -> None:
+        raise Enough
+
+    with socket.create_server(("127.0.0.1", 0)) as other, pytest.raises(Enough):
+        create(other.getsockname(), pause=give_up)
+
+
+def test_other_errors_are_not_tried_again() -> None:
+    with pytest.raises(BindError, match=r"192\.0\.2\.1") as caught:
+        create(("192.0.2.1", 0), pause=lambda s: pytest.fail("it waited"))
+    assert isinstance(caught.value.__cause__, OSError)
+    assert caught.value.__cause__.errno == errno.EADDRNOTAVAIL
+
+
+def test_failure_closes_what_was_opened(tmp_path: Path) -> None:
+    path = tmp_path / "socket"
+    with pytest.raises(BindError):
+        create(str(path), ("192.0.2.1", 0))
+
+    assert not path.exists()
