@@ -8,6 +8,7 @@ error: falling back would hide a broken installation behind a slow one.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 import os
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
 
 __all__ = ["IMPL", "IMPL_REASON", "Conn", "Core", "accept", "parse_head"]
 
-_COMPILED = ("monoceros.http._head", "monoceros.http._connection")
+_COMPILED = tuple(
+    f"monoceros.http.{name}"
+    for name in ("_names", "_head", "_core", "_channel", "_request", "_conn")
+)
 
 
 def _choose(wanted: str) -> tuple[ModuleType, str]:
@@ -29,8 +33,8 @@ def _choose(wanted: str) -> tuple[ModuleType, str]:
     try:
         return _load("c"), "asked for by MONOCEROS_IMPL" if wanted else "compiled extension found"
     except ModuleNotFoundError as error:
-        if error.name not in _COMPILED:
-            raise
+        if error.name not in _COMPILED or any(map(importlib.util.find_spec, _COMPILED)):
+            raise _broken(error) from error
         if wanted:
             raise ImportError(
                 "MONOCEROS_IMPL is 'c', but this installation has no compiled extension; "
@@ -38,10 +42,14 @@ def _choose(wanted: str) -> tuple[ModuleType, str]:
             ) from error
         return _load("py"), "no compiled extension in this installation"
     except ImportError as error:
-        raise ImportError(
-            f"the compiled extension of monoceros is broken ({error}); "
-            "reinstall it, or set MONOCEROS_IMPL=py to run without it"
-        ) from error
+        raise _broken(error) from error
+
+
+def _broken(error: ImportError) -> ImportError:
+    return ImportError(
+        f"the compiled extension of monoceros is broken ({error}); "
+        "reinstall it, or set MONOCEROS_IMPL=py to run without it"
+    )
 
 
 def _load(impl: str) -> ModuleType:

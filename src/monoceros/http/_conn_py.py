@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import io
 import os
-import select
 import socket
 import struct
 from typing import TYPE_CHECKING, Any
@@ -415,21 +414,9 @@ class Conn:
     def wait_for_room(self) -> None:
         """Make the application wait while too much is unsent; raises ``ClientGone``."""
         policy = self.core.policy
-        outbox = self._outbox
-        if outbox is None or self.fd < 0:
-            return
-        while outbox.size > policy.output_memory + policy.output_spool:
-            self._wait_writable(outbox)
-
-    def _wait_writable(self, outbox: Outbox) -> None:
-        poller = select.poll()
-        poller.register(self.fd, select.POLLOUT)
-        if not poller.poll(self.core.policy.write_timeout * 1000):
-            raise ClientGone("client takes nothing")
-        try:
-            outbox.send(self.fd)
-        except OSError as error:
-            raise ClientGone from error
+        if self._outbox is not None and self.fd >= 0:
+            limit = policy.output_memory + policy.output_spool
+            self._outbox.wait(self.fd, limit, policy.write_timeout)
 
     def writable(self) -> int:
         """Send what is waiting."""
@@ -512,8 +499,8 @@ class Conn:
 
     def _take_socket(self) -> socket.socket:
         self.flush()
-        while self._outbox:
-            self._wait_writable(self._outbox)
+        if self._outbox:
+            self._outbox.wait(self.fd, 0, self.core.policy.write_timeout)
         self.core.policy.release(self.fd)
         self.taken = adopt(*self.detach())
         return self.taken

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from monoceros.http._core_py import Core
 
 _LARGE = 16384  # a chunk of this size is sent from where it is instead of being copied
+_ENOUGH = 262144  # gathered output that is not held back any longer
 
 
 class Request:
@@ -242,19 +243,27 @@ class Request:
             else:
                 self.keep_alive = False
         self._decide_keep_alive(fields, code)
-        if code == 101:
-            connection = b"Connection: upgrade\r\n"
-        elif not self.keep_alive:
-            connection = b"Connection: close\r\n"
-        else:
-            connection = b"" if self._minor else b"Connection: keep-alive\r\n"
         self._mark = len(core.out)
         core.out += b"".join(
-            (b"HTTP/1.1 ", fields.status, b"\r\n", core.server_fields, connection, fields.lines)
+            (
+                b"HTTP/1.1 ",
+                fields.status,
+                b"\r\n",
+                core.server_fields,
+                fields.lines,
+                framing,
+                self._connection_line(code),
+            )
         )
-        core.out += framing
-        core.out += b"\r\n"
         self._fields = fields
+
+    def _connection_line(self, code: int) -> bytes:
+        """Return the Connection field, where one is needed, and the end of the head."""
+        if code == 101:
+            return b"Connection: upgrade\r\n\r\n"
+        if not self.keep_alive:
+            return b"Connection: close\r\n\r\n"
+        return b"\r\n" if self._minor else b"Connection: keep-alive\r\n\r\n"
 
     def _decide_keep_alive(self, fields: ResponseFields, code: int) -> None:
         core = self._conn.core
@@ -280,6 +289,9 @@ class Request:
             self._conn.flush_with(data)
         if self._chunked:
             out += b"\r\n"
+        if len(out) > _ENOUGH:
+            self._mark = -1
+            self._conn.flush()
 
     def _finish(self, total: int | None) -> None:
         if self._fields is None:

@@ -7,6 +7,7 @@ for them; what comes after goes to an unlinked temporary file, from where sendfi
 from __future__ import annotations
 
 import os
+import select
 import tempfile
 from collections import deque
 from typing import TYPE_CHECKING, BinaryIO
@@ -15,6 +16,7 @@ from monoceros.http.files import FileRange
 
 if TYPE_CHECKING:
     from monoceros.http.body import Budget
+from monoceros.http.errors import ClientGone
 
 
 class Outbox:
@@ -57,6 +59,18 @@ class Outbox:
         except BlockingIOError:
             return False
         return True
+
+    def wait(self, fd: int, limit: int, timeout_s: float) -> None:
+        """Send until at most ``limit`` octets wait; raises ``ClientGone``."""
+        poller = select.poll()
+        poller.register(fd, select.POLLOUT)
+        while self._queue and self.size > limit:
+            if not poller.poll(timeout_s * 1000):
+                raise ClientGone("client takes nothing")
+            try:
+                self.send(fd)
+            except OSError as error:
+                raise ClientGone from error
 
     def take(self) -> bytes:
         """Return and forget everything, where the transport is not a socket."""

@@ -1,0 +1,649 @@
+"""One HTTP/1.1 connection, compiled; ``_conn_py`` has the theory of operation."""
+
+from libc.string cimport memchr, memset
+
+from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.dict cimport PyDict_Copy, PyDict_SetItem, PyDict_Size
+from cpython.ref cimport PyObject
+
+from monoceros.http._channel cimport Channel
+from monoceros.http._core cimport IN_SIZE, Core
+from monoceros.http._head cimport FieldSpan, HeadSpans, is_decided
+from monoceros.http._names cimport NAME_GUESSES, Name, NameTable
+from monoceros.http._request cimport Request
+from monoceros.http._socket cimport (
+    AF_INET,
+    AF_INET6,
+    EAGAIN,
+    ECONNABORTED,
+    EINTR,
+    EWOULDBLOCK,
+    MSG_DONTWAIT,
+    SHUT_RDWR,
+    SHUT_WR,
+    close,
+    errno,
+    inet_ntop,
+    mono_accept,
+    ntohl,
+    ntohs,
+    recv,
+    shutdown,
+    sockaddr,
+    sockaddr_in,
+    sockaddr_in6,
+    sockaddr_storage,
+    socklen_t,
+    ssize_t,
+)
+
+from io import BufferedReader, BytesIO
+from urllib.parse import unquote_to_bytes
+
+from monoceros.http.answers import CONTINUE, error_response
+from monoceros.http.body import RECEIVE_SIZE, Body, BodyStream
+from monoceros.http.environ import (
+    apply_scheme,
+    apply_script_name,
+    environ_key,
+    may_pass,
+    name_server,
+    peer_environ,
+)
+from monoceros.http.errors import BadRequest, ClientGone
+from monoceros.http.rawsocket import ClientSocket, adopt, finish
+from monoceros.http.refusals import Refusal, refusal
+from monoceros.http import types as _types
+
+cdef extern from "Python.h":
+    object PyUnicode_New(Py_ssize_t size, unsigned int maxchar)
+    unsigned char *PyUnicode_1BYTE_DATA(object text) noexcept
+    object PyUnicode_DecodeLatin1(const char *data, Py_ssize_t size, const char *errors)
+    PyObject *PyDict_SetDefault(object d, object key, object value) except NULL
+
+cdef extern from "string.h" nogil:
+    void *memcpy(void *to, const void *source, size_t size)
+
+cdef int AGAIN = _types.AGAIN
+cdef int CLOSE = _types.CLOSE
+cdef int WANT_WRITE = _types.WANT_WRITE
+cdef int HANDOFF = _types.HANDOFF
+cdef int LINGER = _types.LINGER
+cdef int MORE = _types.MORE
+cdef int IDLE = _types.IDLE
+cdef int HEAD = _types.HEAD
+cdef int BODY = _types.BODY
+cdef int WRITE = _types.WRITE
+cdef int LINGERING = _types.LINGERING
+
+cdef enum:
+    BATCH_REQUESTS = 64  # pipelined requests that are answered before others get their turn
+    BATCH_OCTETS = 1 << 16
+    SLOW_CALL_NS = 1000000  # after a call this long, finished answers do not wait for the next
+
+
+cdef inline object _text(const char *data, Py_ssize_t size, bint high):
+    """Make a str of latin-1 octets; ``high`` tells whether any is above 0x7f."""
+    if high:
+        return PyUnicode_DecodeLatin1(data, size, NULL)
+    text = PyUnicode_New(size, 0x7F)
+    # The empty string and, in some releases, strings of one character are shared.
+    if size:
+        memcpy(PyUnicode_1BYTE_DATA(text), data, size)
+    return text
+
+
+cdef class Conn(Channel):
+    """The state of one connection; see ``monoceros.http.types.Conn`` for the contract."""
+
+    def __cinit__(
+        self, Core core not None, int fd, remote, local, scheme, bint trusted=False, /
+    ):
+        self.core = core
+        self.fd = fd
+        self.state = HEAD
+        self.since = core.now
+        self.received = 0
+        self.remote = remote
+        self.local = local
+        self.scheme = scheme
+        self.trusted = trusted
+        self.peer = (<str>remote[0]).encode("latin-1") if isinstance(remote, tuple) else b"unix"
+        self.after = AGAIN
+
+    @property
+    def pending(self):
+        """Octets that were received and not used."""
+        if self.position != self.end:
+            return self.end - self.position
+        return 0 if self.buffer is None else len(self.buffer)
+
+    # -- input -------------------------------------------------------------------------------
+
+    def ready(self):
+        """Receive, parse, call the application and send, for all requests that have come."""
+        cdef Core core = self.core
+        cdef Request request
+        cdef int code
+        cdef int batch = 0
+        cdef long long last = 0
+        if self.more:
+            self.more = False
+            self._open_buffer()
+            code = self._advance()
+        else:
+            code = self._receive()
+        while code == HANDOFF:
+            if batch > 1 and core.out_size and core.started_ns - last > SLOW_CALL_NS:
+                self.flush_quietly()
+            last = core.started_ns
+            request = self.request
+            self.request = None
+            code = self._run(request)
+            batch += 1
+            if code != AGAIN or self.position == self.end:
+                break
+            if (
+                batch == BATCH_REQUESTS or core.out_size > BATCH_OCTETS or self.has_output()
+            ):
+                code = MORE
+                break
+            code = self._advance()
+        self._save()
+        return self._settle(code)
+
+    cdef int _run(self, Request request) except -1:
+        cdef HeadSpans *head = &self.core.parser.head
+        self.answering = request
+        # Method and target stand side by side in the input, unless it has been overwritten
+        # while the request waited for its content.
+        if self.body is None:
+            self.core.begin(
+                self.peer, head.data + head.method, head.method_size + 1 + head.target_size
+            )
+            return request.call(self.core)
+        return request.run(self.core)
+
+    def read(self):
+        """Receive and parse only; HANDOFF when a request is complete."""
+        cdef int code = self._receive()
+        self._save()
+        return code
+
+    def feed(self, bytes data not None, /):
+        """Parse what the caller received; an empty ``data`` is the end of the input."""
+        cdef int code
+        if not data:
+            return self._end_input()
+        code = self._take_in(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+        self._save()
+        return code
+
+    def take(self):
+        """Return the next complete request."""
+        request = self.request
+        self.request = None
+        self.answering = request
+        return request
+
+    cdef int _receive(self) except -1:
+        cdef ssize_t size
+        if self.fd < 0:
+            return AGAIN
+        size = recv(self.fd, self.core.input, IN_SIZE, MSG_DONTWAIT)
+        if size > 0:
+            return self._take_in(self.core.input, size)
+        if size == 0:
+            return self._end_input()
+        if errno == EAGAIN or errno == EWOULDBLOCK or errno == EINTR:
+            return AGAIN
+        return CLOSE
+
+    def _end_input(self):
+        if self.body is not None:
+            return self._refuse(refusal(Refusal.CONTENT_CUT_SHORT))
+        return CLOSE
+
+    cdef int _take_in(self, const char *data, Py_ssize_t size) except -1:
+        """Take over received octets, which stay where they are until ``_save``."""
+        self.core.received += size
+        if self.body is not None:
+            return self._take_body(data, size)
+        if self.buffer is None:
+            self.position = data
+            self.end = data + size
+        else:
+            self.buffer += data[:size]
+            self._open_buffer()
+        return self._advance()
+
+    cdef int _take_body(self, const char *data, Py_ssize_t size) except -1:
+        try:
+            self.body.feed(PyBytes_FromStringAndSize(data, size))
+            return self._check_body()
+        except BadRequest as error:
+            return self._refuse(error)
+
+    cdef int _open_buffer(self) except -1:
+        """Make the octets that were kept the present input."""
+        if self.buffer is not None:
+            self.position = PyByteArray_AS_STRING(self.buffer)
+            self.end = self.position + PyByteArray_GET_SIZE(self.buffer)
+        return 0
+
+    cdef int _save(self) except -1:
+        """Keep what was not used of the present input."""
+        cdef Py_ssize_t size = self.end - self.position
+        if size == 0:
+            self.buffer = None
+        elif self.buffer is None or self.position != PyByteArray_AS_STRING(self.buffer):
+            self.buffer = bytearray(self.position[:size])
+        self.position = self.end = NULL
+        return 0
+
+    cdef int _advance(self) except -1:
+        try:
+            return self._next_head()
+        except BadRequest as error:
+            return self._refuse(error)
+
+    cdef int _next_head(self) except -1:
+        cdef Core core = self.core
+        cdef Py_ssize_t size = self.end - self.position
+        cdef HeadSpans *head = &core.parser.head
+        cdef Request request
+        if self.scanning:
+            if not is_decided(&self.scan, self.position, size, &core.parser.limits):
+                return AGAIN
+        if not core.parser.parse(self.position, size):
+            if not self.scanning:
+                self.scanning = True
+                memset(&self.scan, 0, sizeof(self.scan))
+                is_decided(&self.scan, self.position, size, &core.parser.limits)
+            self._enter(HEAD)
+            return AGAIN
+        self.scanning = False
+        request = Request.__new__(Request)
+        request.environ = self._build_environ()
+        request.channel = self
+        request.keep_alive = head.keep_alive
+        request.wants_close = not head.keep_alive
+        request.minor = head.minor
+        request.head_request = (
+            head.method_size == 4 and request.environ["REQUEST_METHOD"] == "HEAD"
+        )
+        self.request = request
+        self.position += head.length
+        if head.content_length == 0:
+            return HANDOFF
+        return self._begin_body()
+
+    cdef int _begin_body(self) except -1:
+        cdef Core core = self.core
+        cdef HeadSpans *head = &core.parser.head
+        cdef Py_ssize_t size = self.end - self.position
+        cdef bytes data
+        if 0 < head.content_length <= size and head.content_length <= core.body_memory:
+            data = PyBytes_FromStringAndSize(self.position, head.content_length)
+            self.request.environ["wsgi.input"] = BytesIO(data)
+            self.position += head.content_length
+            return HANDOFF
+        self.body = Body(
+            None if head.content_length < 0 else head.content_length,
+            core.limits,
+            core.budget,
+            core.policy.tmp_upload_dir,
+        )
+        self.expect = head.expect_continue and size == 0
+        self.streamed = self.fd >= 0 and (head.upgrade or not core.buffering)
+        self.received = 0
+        if size:
+            data = PyBytes_FromStringAndSize(self.position, size)
+            self.position = self.end
+            self.body.feed(data)
+        return self._check_body()
+
+    cdef int _check_body(self) except -1:
+        """Hand the request over once its content is complete, or as much as may be kept."""
+        cdef Request request = self.request
+        cdef bytes rest
+        body = self.body
+        self.received = body.size
+        if body.complete:
+            self.streamed = False
+            rest = body.rest
+            if rest:
+                self.buffer = bytearray(rest)
+                self._open_buffer()
+            request.environ["wsgi.input"] = body.stored()
+            # A coding that was taken off leaves content of known length, and frameworks
+            # read none without it.
+            request.environ["CONTENT_LENGTH"] = str(body.size)
+            return HANDOFF
+        if self.streamed or (body.full and self.fd >= 0):
+            self.streamed = True
+            stream = BodyStream(body, self.fd, self.core.policy.body_timeout, self._invite)
+            request.environ["wsgi.input"] = BufferedReader(stream, RECEIVE_SIZE)
+            return HANDOFF
+        if self.expect:
+            self.expect = False
+            self.core.write(PyBytes_AS_STRING(CONTINUE), PyBytes_GET_SIZE(CONTINUE))
+        self._enter(BODY)
+        return AGAIN
+
+    def _invite(self):
+        """Send what the client may be waiting for before it sends (more of) a streamed body."""
+        if self.expect:
+            self.expect = False
+            self.core.write(PyBytes_AS_STRING(CONTINUE), PyBytes_GET_SIZE(CONTINUE))
+        self.flush()
+
+    # -- environ -----------------------------------------------------------------------------
+
+    cdef dict _build_environ(self):
+        cdef Core core = self.core
+        cdef HeadSpans *head = &core.parser.head
+        cdef dict environ = PyDict_Copy(self._connection_environ())
+        self._add_fields(environ)
+        self._add_target(environ)
+        if core.parser.authority is not None:
+            environ["HTTP_HOST"] = core.parser.authority
+        if head.minor == 0:
+            environ["SERVER_PROTOCOL"] = "HTTP/1.0"
+        if self.trusted and head.has_scheme:
+            apply_scheme(environ, core.scheme_keys)
+        if core.has_script_name or (head.has_underscore and "HTTP_SCRIPT_NAME" in environ):
+            apply_script_name(environ, self.trusted)
+        if not isinstance(self.local, tuple):
+            name_server(environ)
+        return environ
+
+    cdef int _add_target(self, dict environ) except -1:
+        """Set method and target; the template has those of ``GET /`` already."""
+        cdef Core core = self.core
+        cdef HeadSpans *head = &core.parser.head
+        cdef const char *target = head.data + head.target
+        cdef const char *mark
+        cdef Py_ssize_t size = head.target_size
+        if not (head.method_size == 3 and (head.data + head.method)[:3] == b"GET"):
+            PyDict_SetItem(environ, "REQUEST_METHOD", core.parser.method())
+        if size == 1 and target[0] == c"/":
+            return 0
+        whole = _text(target, size, False)
+        PyDict_SetItem(environ, "RAW_URI", whole)
+        if core.parser.target_parts is not None:
+            path, query, _ = core.parser.target_parts
+        elif memchr(target, c"#", size) != NULL:
+            path, _, query = whole.partition("#")[0].partition("?")
+        else:
+            query = ""
+            path = whole
+            mark = <const char *>memchr(target, c"?", size)
+            if mark != NULL:
+                path = _text(target, mark - target, False)
+                query = _text(mark + 1, size - (mark - target) - 1, False)
+        if memchr(target, c"%", size) != NULL and "%" in path:
+            path = unquote_to_bytes(path).decode("latin-1")
+        PyDict_SetItem(environ, "PATH_INFO", path)
+        if query:
+            PyDict_SetItem(environ, "QUERY_STRING", query)
+        return 0
+
+    cdef int _add_fields(self, dict environ) except -1:
+        cdef Core core = self.core
+        cdef HeadSpans *head = &core.parser.head
+        cdef NameTable names = core.names
+        cdef FieldSpan *span
+        cdef Name *known
+        cdef const char *data = head.data
+        cdef Py_ssize_t before
+        cdef int i
+        cdef object key
+        repeated = None
+        for i in range(head.count):
+            span = &core.parser.fields[i]
+            known = span.known
+            if known == NULL:
+                known = names.learn(data + span.name, span.name_size)
+            if known != NULL:
+                if i < NAME_GUESSES:
+                    names.guesses[i] = known
+                if known.underscore:
+                    head.has_underscore = True
+                    if not may_pass(
+                        data[span.name:span.name + span.name_size].decode("ascii"),
+                        self.trusted, core.rules,
+                    ):
+                        continue
+                if known.scheme:
+                    head.has_scheme = True
+                key = <object>known.key
+            else:
+                name = data[span.name:span.name + span.name_size].decode("ascii")
+                if "_" in name:
+                    head.has_underscore = True
+                    if not may_pass(name, self.trusted, core.rules):
+                        continue
+                key = environ_key(name)
+                head.has_scheme = head.has_scheme or key in core.scheme_keys
+            value = _text(data + span.value, span.value_size, span.high)
+            before = PyDict_Size(environ)
+            PyDict_SetDefault(environ, key, value)
+            if PyDict_Size(environ) == before:
+                # Equal strings may be one object, so only the size tells a repetition.
+                if repeated is None:
+                    repeated = {}
+                repeated.setdefault(key, [environ[key]]).append(value)
+        if repeated is not None:
+            for key, values in repeated.items():
+                environ[key] = ("; " if key == "HTTP_COOKIE" else ",").join(values)
+        return 0
+
+    cdef dict _connection_environ(self):
+        cdef dict template = self.template
+        if template is None:
+            template = PyDict_Copy(self.core.template(self.local, self.scheme))
+            for key, value in peer_environ(self.remote).items():
+                template[key] = value
+            template["gunicorn.socket"] = ClientSocket(self._take_socket)
+            template["wsgi.early_hints"] = self._send_early_hints
+            self.template = template
+        return template
+
+    # -- errors ------------------------------------------------------------------------------
+
+    def reject(self, int status, /):
+        """Answer with an error and close; used for timeouts and overload."""
+        return self._settle(self._answer_error(status))
+
+    cdef int _refuse(self, object error) except -1:
+        self.core.errors += 1
+        self.core.log.refused(self.peer.decode("latin-1"), error)
+        return self._answer_error(error.status)
+
+    cdef int _answer_error(self, int status) except -1:
+        cdef bytes response
+        if self.request is not None:
+            is_head = self.request.head_request
+        else:
+            if self.position == self.end:
+                self._open_buffer()
+            is_head = (
+                self.end - self.position >= 5 and self.position[:5] == b"HEAD "
+            )
+        response = error_response(status, self.core.server_fields, not is_head)
+        self.core.write(PyBytes_AS_STRING(response), PyBytes_GET_SIZE(response))
+        self.request = None
+        self.position = self.end = NULL
+        self.buffer = None
+        self.scanning = False
+        self._drop_body()
+        return LINGER
+
+    # -- output ------------------------------------------------------------------------------
+
+    def writable(self):
+        """Send what is waiting."""
+        outbox = self.outbox
+        before = 0 if outbox is None else outbox.size
+        try:
+            done = outbox is None or self.fd < 0 or outbox.send(self.fd)
+        except OSError:
+            self.drop_output()
+            return CLOSE
+        if outbox is not None:
+            self.core.sent += before - outbox.size
+            if outbox.size < before:
+                self.since = self.core.now
+        return self._leave(self.after) if done else WANT_WRITE
+
+    def data_to_send(self):
+        """Return and forget what is waiting, where the caller owns the transport."""
+        self.flush()
+        return self.outbox.take() if self.has_output() else b""
+
+    cdef int _settle(self, int code) except -1:
+        """Send what has gathered, and put off ``code`` until the client has taken it."""
+        try:
+            self.flush()
+        except ClientGone:
+            return CLOSE
+        if self.fd >= 0 and self.has_output():
+            self.after = code
+            self._enter(WRITE)
+            return WANT_WRITE
+        return self._leave(code)
+
+    cdef int _leave(self, int code) except -1:
+        if code == AGAIN:
+            if self.body is not None:
+                self._enter(BODY)
+            else:
+                self._enter(IDLE if self.buffer is None else HEAD)
+        elif code == LINGER:
+            self._enter(LINGERING)
+            if self.fd >= 0:
+                shutdown(self.fd, SHUT_WR)
+        elif code == MORE:
+            self.more = True
+        return code
+
+    cdef void _enter(self, int state) noexcept:
+        if state != self.state or state == IDLE:
+            self.state = state
+            self.since = self.core.now
+
+    # -- the end of a request, and of the connection -----------------------------------------
+
+    cdef bint body_is_read(self):
+        return not self.streamed or self.body is None or self.body.complete
+
+    cdef bint has_unused(self) noexcept:
+        return self.position != self.end
+
+    cdef int finish_request(self) except -1:
+        cdef bytes rest
+        self.answering = None
+        if self.body is not None:
+            if self.streamed and self.body.complete:
+                rest = self.body.rest
+                if rest:
+                    self.buffer = bytearray(rest)
+                    self._open_buffer()
+            self._drop_body()
+        self.streamed = False
+        if self.taken is not None:
+            finish(self.taken)
+        return 0
+
+    cdef int _drop_body(self) except -1:
+        if self.body is not None:
+            self.body.close()
+            self.body = None
+        return 0
+
+    def _send_early_hints(self, headers):
+        if self.answering is not None:
+            self.answering.send_early_hints(headers)
+
+    def _take_socket(self):
+        self.flush()
+        if self.has_output():
+            self.outbox.wait(self.fd, 0, self.core.policy.write_timeout)
+        self.core.policy.release(self.fd)
+        self.taken = adopt(*self.detach())
+        return self.taken
+
+    def detach(self):
+        """Give up the descriptor; returns it with the octets that were received and not used."""
+        cdef int fd = self.fd
+        if self.position == self.end:
+            self._open_buffer()
+        unread = self.position[:self.end - self.position] if self.position != NULL else b""
+        self.position = self.end = NULL
+        self.buffer = None
+        self.fd = -1
+        return fd, unread
+
+    def discard(self):
+        """Throw away input of a lingering connection; CLOSE at its end."""
+        cdef ssize_t size
+        if self.fd < 0:
+            return CLOSE
+        while True:
+            size = recv(self.fd, self.core.input, IN_SIZE, MSG_DONTWAIT)
+            if size <= 0:
+                break
+        if size < 0 and (errno == EAGAIN or errno == EWOULDBLOCK or errno == EINTR):
+            return LINGER
+        return CLOSE
+
+    def close(self):
+        """Shut the connection down, close the descriptor, and drop what the request held."""
+        cdef int fd = self.fd
+        self._drop_body()
+        if self.outbox is not None:
+            self.outbox.close()
+        self.request = None
+        self.template = None
+        self.buffer = None
+        self.fd = -1
+        if fd >= 0:
+            shutdown(fd, SHUT_RDWR)
+            close(fd)
+
+
+def accept(listener, /):
+    """Accept one connection as a non-blocking descriptor and its peer's address."""
+    cdef sockaddr_storage address
+    cdef socklen_t size = sizeof(address)
+    cdef int fd = mono_accept(listener.fileno(), <sockaddr *>&address, &size)
+    cdef int error
+    if fd < 0:
+        error = errno
+        if error == EAGAIN or error == EWOULDBLOCK or error == EINTR or error == ECONNABORTED:
+            return None
+        raise OSError(error, "accept failed")
+    return fd, _address(&address)
+
+
+cdef object _address(sockaddr_storage *address):
+    """Return a peer's address as ``socket.accept`` would."""
+    cdef char text[64]
+    cdef sockaddr_in *four
+    cdef sockaddr_in6 *six
+    if address.ss_family == AF_INET:
+        four = <sockaddr_in *>address
+        inet_ntop(AF_INET, &four.sin_addr, text, sizeof(text))
+        return text.decode("ascii"), ntohs(four.sin_port)
+    if address.ss_family == AF_INET6:
+        six = <sockaddr_in6 *>address
+        inet_ntop(AF_INET6, &six.sin6_addr, text, sizeof(text))
+        return (
+            text.decode("ascii"),
+            ntohs(six.sin6_port),
+            ntohl(six.sin6_flowinfo),
+            six.sin6_scope_id,
+        )
+    return ""

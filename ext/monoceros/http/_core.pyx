@@ -1,0 +1,246 @@
+"""What the connections of one thread share, compiled."""
+
+from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
+from libc.stdlib cimport free, malloc, realloc
+from libc.string cimport memcpy
+
+from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+
+from monoceros.http._head cimport HeadParser
+from monoceros.http._names cimport NameTable
+
+import time
+from email.utils import formatdate
+
+from monoceros.http.access import Entry, format_time
+from monoceros.http.body import Budget
+from monoceros.http.environ import listener_environ, scheme_keys
+from monoceros.http.input import EmptyInput
+from monoceros.scoreboard import (
+    PEER_OFFSET as _PEER_OFFSET,
+)
+from monoceros.scoreboard import (
+    PEER_SIZE as _PEER_SIZE,
+)
+from monoceros.scoreboard import (
+    RECORD_SIZE as _RECORD_SIZE,
+)
+from monoceros.scoreboard import (
+    REQUEST_OFFSET as _REQUEST_OFFSET,
+)
+from monoceros.scoreboard import (
+    REQUEST_SIZE as _REQUEST_SIZE,
+)
+from monoceros.scoreboard import State
+
+cdef extern from "time.h" nogil:
+    ctypedef long time_t
+    struct timespec:
+        time_t tv_sec
+        long tv_nsec
+    int CLOCK_MONOTONIC
+    int clock_gettime(int clock, timespec *now)
+    time_t c_time "time" (time_t *now)
+
+cdef extern from *:
+    """
+    #if PY_VERSION_HEX < 0x030E0000
+    /* Private, but in every release so far: a dict that is sized at birth is copied with its
+       size, which saves each request's environ from growing. */
+    extern PyObject *_PyDict_NewPresized(Py_ssize_t size);
+    #define mono_new_dict(size) _PyDict_NewPresized(size)
+    #else
+    #define mono_new_dict(size) PyDict_New()
+    #endif
+    static inline void mono_publish(void) { __atomic_thread_fence(__ATOMIC_RELEASE); }
+    """
+    dict mono_new_dict(Py_ssize_t size)
+    void mono_publish() noexcept nogil
+
+# Keys that a request's environ ends up with: beyond this a copy has to grow.
+cdef int ENVIRON_SIZE = 42
+cdef size_t OUT_CAPACITY = 1 << 16
+
+cdef size_t PEER_OFFSET = _PEER_OFFSET
+cdef size_t PEER_SIZE = _PEER_SIZE
+cdef size_t REQUEST_OFFSET = _REQUEST_OFFSET
+cdef size_t REQUEST_SIZE = _REQUEST_SIZE
+cdef size_t RECORD_SIZE = _RECORD_SIZE
+cdef uint32_t STATE_IDLE = State.IDLE
+cdef uint32_t STATE_RUNNING = State.RUNNING
+
+cdef object EMPTY_INPUT = EmptyInput()
+
+
+cdef int64_t monotonic_ns() noexcept nogil:
+    cdef timespec now
+    clock_gettime(CLOCK_MONOTONIC, &now)
+    return <int64_t>now.tv_sec * 1000000000 + now.tv_nsec
+
+
+cdef class Core:
+    """Buffers, Date line, access lines and scoreboard record of one thread that runs apps."""
+
+    def __cinit__(
+        self, app, dict base_environ, limits, rules, str server, policy, log, slot, /
+    ):
+        cdef Py_buffer view
+        self.app = app
+        self.base_environ = base_environ
+        self.limits = limits
+        self.rules = rules
+        self.policy = policy
+        self.log = log
+        self.access = log.access
+        self.budget = policy.budget or Budget()
+        self.scheme_keys = scheme_keys(rules)
+        self.names = NameTable(self.scheme_keys)
+        self.parser = HeadParser(limits, rules, self.names)
+        self.keepalive = policy.keepalive
+        self.buffering = policy.request_buffering
+        self.body_memory = limits.body_memory
+        self.has_script_name = bool(base_environ.get("SCRIPT_NAME"))
+        self.lines = []
+        self.templates = {}
+        self.methods = {}
+        self.server_line = f"Server: {server}\r\n".encode("latin-1") if server else b""
+        self.second = -1
+        self.input = <char *>malloc(IN_SIZE + IN_SLACK)
+        self.out_capacity = OUT_CAPACITY
+        self.out = <char *>malloc(self.out_capacity)
+        if self.input == NULL or self.out == NULL:
+            raise MemoryError
+        if slot is not None:
+            # The mapping lives as long as the process; only the address is kept.
+            PyObject_GetBuffer(slot, &view, PyBUF_WRITABLE)
+            if <size_t>view.len < RECORD_SIZE:
+                PyBuffer_Release(&view)
+                raise ValueError("slot is smaller than a scoreboard record")
+            self.slot = <unsigned char *>view.buf
+            self.slot_owner = slot
+            PyBuffer_Release(&view)
+        self.tick(time.monotonic())
+
+    def __dealloc__(self):
+        free(self.input)
+        free(self.out)
+
+    cpdef tick(self, double now):
+        """Take over the time of a wake-up (``time.monotonic()``) and refresh Date."""
+        cdef int64_t seconds = c_time(NULL)
+        self.now = now
+        if seconds != self.second:
+            self.second = seconds
+            date = formatdate(seconds, usegmt=True).encode("ascii")
+            self.server_fields = b"%bDate: %b\r\n" % (self.server_line, date)
+            if self.access is not None:
+                self.when = format_time(seconds)
+
+    def drain_log(self):
+        """Return and forget the access log's whole lines so far."""
+        lines = b"".join(self.lines)
+        self.lines.clear()
+        return lines
+
+    def counters(self):
+        """Return requests, responses, received and sent octets, and errors so far."""
+        return {
+            "requests": self.requests,
+            "responses": self.responses,
+            "received": self.received,
+            "sent": self.sent,
+            "errors": self.errors,
+        }
+
+    cdef dict template(self, object local, object scheme):
+        """Return the environ that all requests to one listener begin with."""
+        key = (local, scheme)
+        found = self.templates.get(key)
+        if found is None:
+            found = mono_new_dict(ENVIRON_SIZE)
+            # One by one: update() on an empty dict would take over the other's size.
+            for name, value in listener_environ(self.base_environ, local, scheme).items():
+                found[name] = value
+            found["wsgi.input"] = EMPTY_INPUT
+            self.templates[key] = found
+        return found
+
+    cdef int reserve(self, size_t more) except -1:
+        """Make room in the output buffer."""
+        cdef size_t capacity = self.out_capacity
+        cdef char *out
+        if self.out_size + more <= capacity:
+            return 0
+        while capacity < self.out_size + more:
+            capacity *= 2
+        out = <char *>realloc(self.out, capacity)
+        if out == NULL:
+            raise MemoryError
+        self.out = out
+        self.out_capacity = capacity
+        return 0
+
+    cdef int write(self, const char *data, size_t size) except -1:
+        """Append to the output buffer."""
+        self.reserve(size)
+        memcpy(self.out + self.out_size, data, size)
+        self.out_size += size
+        return 0
+
+    cdef int begin(self, bytes peer, const char *request, size_t size) except -1:
+        """Put a request in flight on the scoreboard."""
+        cdef unsigned char *slot = self.slot
+        cdef size_t peer_size
+        cdef uint64_t sequence
+        if self.running:
+            raise RuntimeError("a Core serves one request at a time")
+        self.running = True
+        self.requests += 1
+        self.started_ns = monotonic_ns()
+        if slot == NULL:
+            return 0
+        if size > REQUEST_SIZE:
+            size = REQUEST_SIZE
+        peer_size = min(<size_t>PyBytes_GET_SIZE(peer), PEER_SIZE)
+        sequence = (<uint64_t *>slot)[0] | 1
+        (<uint64_t *>slot)[0] = sequence
+        mono_publish()
+        (<uint32_t *>(slot + 12))[0] = STATE_RUNNING
+        (<int64_t *>(slot + 16))[0] = self.started_ns
+        (<int64_t *>(slot + 24))[0] = self.started_ns
+        (<uint64_t *>(slot + 32))[0] = self.requests
+        (<uint16_t *>(slot + 48))[0] = <uint16_t>size
+        (<uint16_t *>(slot + 50))[0] = <uint16_t>peer_size
+        memcpy(slot + PEER_OFFSET, PyBytes_AS_STRING(peer), peer_size)
+        memcpy(slot + REQUEST_OFFSET, request, size)
+        mono_publish()
+        (<uint64_t *>slot)[0] = sequence + 1
+        return 0
+
+    cdef void end(self) noexcept:
+        """Take the request in flight off the scoreboard."""
+        cdef unsigned char *slot = self.slot
+        cdef uint64_t sequence
+        self.running = False
+        if slot == NULL:
+            return
+        sequence = (<uint64_t *>slot)[0] | 1
+        (<uint64_t *>slot)[0] = sequence
+        mono_publish()
+        (<uint32_t *>(slot + 12))[0] = STATE_IDLE
+        (<int64_t *>(slot + 16))[0] = monotonic_ns()
+        (<int64_t *>(slot + 24))[0] = 0
+        mono_publish()
+        (<uint64_t *>slot)[0] = sequence + 1
+
+    cdef int log_access(self, dict environ, object status, object headers, int64_t sent) except -1:
+        """Add a line to the access log."""
+        cdef int64_t elapsed_us
+        if self.access is None:
+            return 0
+        elapsed_us = (monotonic_ns() - self.started_ns) // 1000
+        self.lines.append(
+            self.access.line(Entry(environ, status, headers, sent, elapsed_us, self.when))
+        )
+        return 0

@@ -1,0 +1,39 @@
+"""One request and its response."""
+
+from libc.stdint cimport int64_t
+
+from monoceros.http._channel cimport Channel
+from monoceros.http._core cimport Core
+
+cdef class Request:
+    cdef readonly dict environ
+    cdef public bint keep_alive
+    cdef readonly bint wants_close
+    cdef Channel channel
+    cdef object status
+    cdef object headers
+    cdef bint head_request
+    cdef bint minor
+    cdef bint head_written
+    cdef bint body_allowed
+    cdef bint chunked
+    cdef bint complete
+    cdef int64_t length  # announced octets of content, -1 where there is no announcement
+    cdef int64_t sent
+    cdef Py_ssize_t mark  # where the response begins in the buffer, while none of it is sent
+
+    cdef int call(self, Core core) except -1
+    cdef int _call(self, Core core) except -1
+    cdef int finish(self) except -1
+    cdef int fail(self, object error) except -1
+    cdef int answer_error(self, int status) except -1
+    cdef int respond(self, Core core, object result) except -1
+    cdef int respond_at_once(self, object chunks) except -1
+    cdef int respond_file(self, object wrapper) except -1
+    cdef int write_now(self, object data) except -1
+    cdef int write_head(self, int64_t total) except -1
+    cdef int write_fields(self, Core core, int *code, bint *close) except -1
+    cdef int write_odd_fields(self, Core core, int *code, bint *close) except -1
+    cdef int write_data(self, bytes data) except -1
+    cdef int end_data(self, int64_t total) except -1
+    cdef int send_early_hints(self, object headers) except -1

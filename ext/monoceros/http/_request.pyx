@@ -1,0 +1,483 @@
+"""One request and its response, compiled (PEP 3333; RFC 9112 sections 6 and 7)."""
+
+from libc.stdint cimport int64_t
+from libc.stdio cimport snprintf
+from libc.string cimport memcpy
+
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
+from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
+
+from monoceros.http._channel cimport Channel
+from monoceros.http._core cimport Core
+from monoceros.http._scan cimport (
+    MONO_TOKEN,
+    mono_same_caseless,
+    mono_scan_class,
+    mono_scan_value,
+)
+
+from monoceros.errors import StopWorker
+from monoceros.http.answers import early_hints, error_response
+from monoceros.http.errors import BodyError, ClientGone
+from monoceros.http.fields import encode_fields
+from monoceros.http.files import FileWrapper, open_range
+from monoceros.http.types import AGAIN as _AGAIN
+from monoceros.http.types import CLOSE as _CLOSE
+from monoceros.http.types import LINGER as _LINGER
+from monoceros.http.types import UPGRADE as _UPGRADE
+
+cdef extern from "Python.h":
+    int PyUnicode_KIND(object text) noexcept
+    int PyUnicode_1BYTE_KIND
+    Py_ssize_t PyUnicode_GET_LENGTH(object text) noexcept
+    unsigned char *PyUnicode_1BYTE_DATA(object text) noexcept
+    bint PyUnicode_CheckExact(object text) noexcept
+    bint PyBytes_CheckExact(object data) noexcept
+    bint PyTuple_CheckExact(object pair) noexcept
+    bint PyList_CheckExact(object items) noexcept
+
+cdef enum:
+    LARGE = 16384  # a chunk of this size is sent from where it is instead of being copied
+    ENOUGH = 262144  # gathered output that is not held back any longer
+    UNKNOWN = -1
+
+    # What a response's field name means to the server.
+    PLAIN = 0
+    SERVERS_OWN = 1
+    LENGTH = 2
+    CONNECTION = 3
+    UPGRADE_FIELD = 4
+
+cdef int AGAIN = _AGAIN
+cdef int CLOSE = _CLOSE
+cdef int LINGER = _LINGER
+cdef int UPGRADE = _UPGRADE
+
+
+cdef class Request:
+    """A request that the application answers; its output goes to the Core's buffer first."""
+
+    def __cinit__(self):
+        self.length = UNKNOWN
+        self.mark = -1
+        self.body_allowed = True
+
+    def start_response(self, status, headers, exc_info=None, /):
+        """PEP 3333's ``start_response``."""
+        if exc_info is not None:
+            try:
+                if self.head_written:
+                    raise exc_info[1].with_traceback(exc_info[2])
+            finally:
+                exc_info = None
+        elif self.status is not None:
+            raise AssertionError("start_response was called twice without exc_info")
+        self.status = status
+        self.headers = headers
+        return self
+
+    def __call__(self, data, /):
+        """PEP 3333's ``write``."""
+        self.write_now(data)
+
+    def run(self, Core core not None, /):
+        """Call the application, send what it answers, and return a code as ``Conn.ready`` does."""
+        line = f"{self.environ['REQUEST_METHOD']} {self.environ['RAW_URI']}".encode("latin-1")
+        core.begin(self.channel.peer, PyBytes_AS_STRING(line), PyBytes_GET_SIZE(line))
+        return self.call(core)
+
+    def abort(self, error, /):
+        """End the request by an error: 500 where nothing was sent, else cut the connection."""
+        return self.fail(error)
+
+    cdef int call(self, Core core) except -1:
+        """Run a request that is on the scoreboard already."""
+        cdef int code
+        try:
+            code = self._call(core)
+        finally:
+            core.end()
+            self.channel.finish_request()
+        return code
+
+    cdef int _call(self, Core core) except -1:
+        try:
+            result = core.app(self.environ, self.start_response)
+            if PyList_CheckExact(result) and self.channel.taken is None:
+                self.respond_at_once(result)
+            else:
+                try:
+                    if self.channel.taken is None:
+                        self.respond(core, result)
+                finally:
+                    close = getattr(result, "close", None)
+                    if close is not None:
+                        close()
+        except StopWorker as stop:
+            self.fail(stop)
+            raise
+        except BaseException as error:  # border: whatever an application raises ends its request
+            return self.fail(error)
+        if self.channel.taken is not None:
+            return UPGRADE
+        return self.finish()
+
+    cdef int finish(self) except -1:
+        """Log, and decide what becomes of the connection."""
+        cdef Channel channel = self.channel
+        cdef Core core = channel.core
+        core.responses += 1
+        if core.access is not None:
+            core.log_access(self.environ, self.status or "500", self.headers, self.sent)
+        if not self.complete:
+            return CLOSE
+        if self.keep_alive and channel.body_is_read():
+            return AGAIN
+        if self.wants_close and channel.body_is_read() and not channel.has_unused():
+            return CLOSE
+        return LINGER
+
+    cdef int fail(self, object error) except -1:
+        """End the request because of an error."""
+        cdef Channel channel = self.channel
+        cdef Core core = channel.core
+        if channel.taken is not None:
+            if not isinstance(error, StopIteration):
+                core.log.failed(self.environ, error)
+            return UPGRADE
+        if isinstance(error, ClientGone):
+            channel.drop_output()
+            return CLOSE
+        core.errors += 1
+        if not isinstance(error, StopWorker):
+            core.log.failed(self.environ, error)
+        if self.complete:
+            return self.finish()
+        if not self.head_written or self.mark >= 0:
+            return self.answer_error(400 if isinstance(error, BodyError) else 500)
+        if self.length == UNKNOWN and not self.chunked:
+            # The client must not take an unfinished response for a whole one.
+            channel.reset_on_close()
+        return CLOSE
+
+    cdef int answer_error(self, int status) except -1:
+        cdef Core core = self.channel.core
+        cdef bytes response = error_response(status, core.server_fields, not self.head_request)
+        if self.mark >= 0:
+            core.out_size = self.mark
+        core.write(PyBytes_AS_STRING(response), PyBytes_GET_SIZE(response))
+        self.status = str(status)
+        self.headers = []
+        self.sent = 0
+        self.complete = True
+        self.keep_alive = self.wants_close = False
+        self.finish()
+        self.channel.flush_quietly()
+        return LINGER
+
+    cdef int respond(self, Core core, object result) except -1:
+        kind = type(result)
+        if kind is list or kind is tuple:
+            self.respond_at_once(list(result))
+        elif isinstance(result, FileWrapper):
+            self.respond_file(result)
+        else:
+            for chunk in result:
+                if chunk:
+                    self.write_now(chunk)
+            self.end_data(UNKNOWN)
+            self.channel.flush()
+        return 0
+
+    cdef int respond_at_once(self, object chunks) except -1:
+        """Send chunks that are all there already, so that their length is known."""
+        cdef int64_t total = 0
+        cdef Py_ssize_t i
+        cdef Py_ssize_t count = PyList_GET_SIZE(chunks)
+        for i in range(count):
+            chunk = <object>PyList_GET_ITEM(chunks, i)
+            if not isinstance(chunk, bytes):
+                raise TypeError("the application's iterable has an item that is not bytes")
+            total += PyBytes_GET_SIZE(chunk)
+        if not self.head_written:
+            self.write_head(total)
+        for i in range(count):
+            chunk = <object>PyList_GET_ITEM(chunks, i)
+            if PyBytes_GET_SIZE(chunk):
+                self.write_data(chunk)
+        self.end_data(total)
+        return 0
+
+    cdef int respond_file(self, object wrapper) except -1:
+        cdef Channel channel = self.channel
+        if not self.head_written and channel.core.policy.sendfile and channel.fd >= 0:
+            file = open_range(wrapper)
+            if file is not None:
+                self.write_head(file.count)
+                if not self.body_allowed:
+                    file.close()
+                else:
+                    if self.length != UNKNOWN:
+                        file.count = min(file.count, self.length)
+                    self.sent += file.count
+                    channel.send_file(file)
+                self.end_data(UNKNOWN)
+                channel.flush()
+                return 0
+        for chunk in wrapper:
+            if chunk:
+                self.write_now(chunk)
+        self.end_data(UNKNOWN)
+        return channel.flush()
+
+    cdef int write_now(self, object data) except -1:
+        """Write and send: PEP 3333 wants nothing held back once it is yielded or written."""
+        if not isinstance(data, bytes):
+            raise TypeError("the application's iterable has an item that is not bytes")
+        if PyBytes_GET_SIZE(data) == 0:
+            return 0
+        if not self.head_written:
+            self.write_head(UNKNOWN)
+        self.write_data(data)
+        self.mark = -1
+        self.channel.flush()
+        return self.channel.wait_for_room()
+
+    cdef int write_head(self, int64_t total) except -1:
+        """Write the response's head; ``total`` is the content's length where it is known."""
+        cdef Core core = self.channel.core
+        cdef int code = 0
+        cdef bint close = False
+        cdef char line[48]
+        cdef int size
+        if self.status is None:
+            raise AssertionError("the application did not call start_response")
+        self.mark = core.out_size
+        try:
+            if not self.write_fields(core, &code, &close):
+                core.out_size = self.mark
+                self.write_odd_fields(core, &code, &close)
+        except BaseException:
+            core.out_size = self.mark
+            self.mark = -1
+            raise
+        self.body_allowed = not (self.head_request or code < 200 or code == 204 or code == 304)
+        if self.length == UNKNOWN and self.body_allowed:
+            if total != UNKNOWN:
+                self.length = total
+                size = snprintf(line, sizeof(line), "Content-Length: %lld\r\n", <long long>total)
+                core.write(line, size)
+            elif self.minor:
+                self.chunked = True
+                core.write(b"Transfer-Encoding: chunked\r\n", 28)
+            else:
+                self.keep_alive = False
+        if (
+            core.closing or close or code == 101 or not core.keepalive
+            or not self.channel.body_is_read()
+        ):
+            self.keep_alive = False
+        if code == 101:
+            core.write(b"Connection: upgrade\r\n\r\n", 23)
+        elif not self.keep_alive:
+            core.write(b"Connection: close\r\n\r\n", 21)
+        elif self.minor:
+            core.write(b"\r\n", 2)
+        else:
+            core.write(b"Connection: keep-alive\r\n\r\n", 26)
+        self.head_written = True
+        return 0
+
+    cdef int write_fields(self, Core core, int *code, bint *close) except -1:
+        """Write status and fields as nearly every application gives them; 0 where they are odd."""
+        cdef Py_ssize_t i
+        cdef Py_ssize_t size
+        cdef Py_ssize_t value_size
+        cdef const char *text
+        cdef const char *value
+        cdef char *out
+        cdef int kind
+        cdef int high = 0
+        status = self.status
+        if not PyUnicode_CheckExact(status) or not PyList_CheckExact(self.headers):
+            return 0
+        if PyUnicode_KIND(status) != PyUnicode_1BYTE_KIND:
+            return 0
+        text = <const char *>PyUnicode_1BYTE_DATA(status)
+        size = PyUnicode_GET_LENGTH(status)
+        if (
+            size < 4 or not c"2" <= text[0] <= c"9" or not c"0" <= text[1] <= c"9"
+            or not c"0" <= text[2] <= c"9" or text[3] != c" "
+            or mono_scan_value(text, text + size, &high) != text + size
+        ):
+            return 0
+        code[0] = (text[0] - c"0") * 100 + (text[1] - c"0") * 10 + (text[2] - c"0")
+        core.write(b"HTTP/1.1 ", 9)
+        core.write(text, size)
+        core.write(b"\r\n", 2)
+        core.write(PyBytes_AS_STRING(core.server_fields), PyBytes_GET_SIZE(core.server_fields))
+        for i in range(PyList_GET_SIZE(self.headers)):
+            pair = <object>PyList_GET_ITEM(self.headers, i)
+            if not PyTuple_CheckExact(pair) or PyTuple_GET_SIZE(pair) != 2:
+                return 0
+            name_object = <object>PyTuple_GET_ITEM(pair, 0)
+            value_object = <object>PyTuple_GET_ITEM(pair, 1)
+            if not PyUnicode_CheckExact(name_object) or not PyUnicode_CheckExact(value_object):
+                return 0
+            if (
+                PyUnicode_KIND(name_object) != PyUnicode_1BYTE_KIND
+                or PyUnicode_KIND(value_object) != PyUnicode_1BYTE_KIND
+            ):
+                return 0
+            text = <const char *>PyUnicode_1BYTE_DATA(name_object)
+            size = PyUnicode_GET_LENGTH(name_object)
+            value = <const char *>PyUnicode_1BYTE_DATA(value_object)
+            value_size = PyUnicode_GET_LENGTH(value_object)
+            if (
+                size == 0 or mono_scan_class(text, text + size, MONO_TOKEN) != text + size
+                or mono_scan_value(value, value + value_size, &high) != value + value_size
+            ):
+                return 0
+            kind = _response_field(text, size)
+            if kind != PLAIN:
+                if kind == LENGTH:
+                    if self.length != UNKNOWN or not _parse_length(value, value_size, &self.length):
+                        self.length = UNKNOWN
+                        return 0
+                    if code[0] == 204:
+                        return 0
+                elif kind == CONNECTION:
+                    # Its list is read by the general code, and it hardly ever comes.
+                    return 0
+                else:
+                    continue
+            core.reserve(size + value_size + 4)
+            out = core.out + core.out_size
+            memcpy(out, text, size)
+            out += size
+            out[0] = c":"
+            out[1] = c" "
+            memcpy(out + 2, value, value_size)
+            out += 2 + value_size
+            out[0] = c"\r"
+            out[1] = c"\n"
+            core.out_size += size + value_size + 4
+        return 1
+
+    cdef int write_odd_fields(self, Core core, int *code, bint *close) except -1:
+        """Write what ``write_fields`` leaves to the pure-Python code, which may refuse it."""
+        cdef bytes block
+        self.length = UNKNOWN
+        fields = encode_fields(self.status, self.headers)
+        block = b"".join(
+            (b"HTTP/1.1 ", fields.status, b"\r\n", core.server_fields, fields.lines)
+        )
+        core.write(PyBytes_AS_STRING(block), PyBytes_GET_SIZE(block))
+        code[0] = fields.code
+        close[0] = fields.close
+        if fields.content_length is not None:
+            self.length = fields.content_length
+        return 0
+
+    cdef int write_data(self, bytes data) except -1:
+        """Write content in the response's framing."""
+        cdef Core core = self.channel.core
+        cdef size_t size = PyBytes_GET_SIZE(data)
+        cdef char line[24]
+        if not self.body_allowed:
+            return 0
+        if self.length != UNKNOWN and <int64_t>size > self.length - self.sent:
+            # Never more than announced: what is over would be taken for the next response.
+            size = self.length - self.sent
+        if size == 0:
+            return 0
+        self.sent += size
+        if self.chunked:
+            core.write(line, snprintf(line, sizeof(line), "%zx\r\n", size))
+        if size < LARGE:
+            core.write(PyBytes_AS_STRING(data), size)
+        else:
+            self.mark = -1
+            self.channel.flush_with(data, PyBytes_AS_STRING(data), size)
+        if self.chunked:
+            core.write(b"\r\n", 2)
+        if core.out_size > ENOUGH:
+            self.mark = -1
+            self.channel.flush()
+        return 0
+
+    cdef int end_data(self, int64_t total) except -1:
+        """Write the end of the content."""
+        cdef Core core = self.channel.core
+        if not self.head_written:
+            self.write_head(0 if total == UNKNOWN else total)
+        if self.chunked:
+            core.write(b"0\r\n\r\n", 5)
+        elif self.body_allowed and self.length != UNKNOWN and self.sent < self.length:
+            core.log.warning(
+                f"Response of {self.sent} octets is shorter than its Content-Length "
+                f"{self.length}; closing the connection"
+            )
+            return 0
+        self.complete = True
+        return 0
+
+    cdef int send_early_hints(self, object headers) except -1:
+        """Send 103 Early Hints, unless the response has begun or the client speaks HTTP/1.0."""
+        cdef bytes hints
+        if not self.head_written and self.minor:
+            hints = early_hints(headers)
+            self.channel.core.write(PyBytes_AS_STRING(hints), PyBytes_GET_SIZE(hints))
+            self.channel.flush()
+        return 0
+
+
+cdef int _response_field(const char *name, Py_ssize_t size) noexcept:
+    """Tell what a response's field name means to the server, whatever its case."""
+    cdef char first = name[0] | 0x20
+    if first == c"c":
+        if size == 14 and mono_same_caseless(name, b"content-length", 14):
+            return LENGTH
+        if size == 10 and mono_same_caseless(name, b"connection", 10):
+            return CONNECTION
+    elif first == c"d":
+        if size == 4 and mono_same_caseless(name, b"date", 4):
+            return SERVERS_OWN
+    elif first == c"k":
+        if size == 10 and mono_same_caseless(name, b"keep-alive", 10):
+            return SERVERS_OWN
+    elif first == c"p":
+        if size == 18 and mono_same_caseless(name, b"proxy-authenticate", 18):
+            return SERVERS_OWN
+        if size == 19 and mono_same_caseless(name, b"proxy-authorization", 19):
+            return SERVERS_OWN
+    elif first == c"s":
+        if size == 6 and mono_same_caseless(name, b"server", 6):
+            return SERVERS_OWN
+    elif first == c"t":
+        if size == 2 and mono_same_caseless(name, b"te", 2):
+            return SERVERS_OWN
+        if size == 7 and mono_same_caseless(name, b"trailer", 7):
+            return SERVERS_OWN
+        if size == 8 and mono_same_caseless(name, b"trailers", 8):
+            return SERVERS_OWN
+        if size == 17 and mono_same_caseless(name, b"transfer-encoding", 17):
+            return SERVERS_OWN
+    elif first == c"u":
+        # Only a 101 lets it through, and that is written by the general code.
+        if size == 7 and mono_same_caseless(name, b"upgrade", 7):
+            return UPGRADE_FIELD
+    return PLAIN
+
+
+cdef bint _parse_length(const char *text, Py_ssize_t size, int64_t *length) noexcept:
+    cdef Py_ssize_t i
+    if not 0 < size <= 18:
+        return False
+    length[0] = 0
+    for i in range(size):
+        if not c"0" <= text[i] <= c"9":
+            return False
+        length[0] = length[0] * 10 + (text[i] - c"0")
+    return True
