@@ -11,16 +11,16 @@ from monoceros.http.access import Entry, format_time
 from monoceros.http.body import Budget
 from monoceros.http.environ import environ_key, listener_environ, scheme_keys
 from monoceros.http.input import EmptyInput
-from monoceros.scoreboard import PEER_OFFSET, PEER_SIZE, REQUEST_OFFSET, REQUEST_SIZE, State
+from monoceros.scoreboard import PEER_SIZE, REQUEST_SIZE, State
 
 if TYPE_CHECKING:
     from monoceros.http.types import CoreLog, Environ, Field, Limits, Policy, Rules, WsgiApp
 
 _SEQUENCE = struct.Struct("=Q")
 _STATE = struct.Struct("=IqqQ")  # state, heartbeat, start of the request, requests started
-_LENGTHS = struct.Struct("=HH")
 _STATE_OFFSET = 12
-_LENGTHS_OFFSET = 48
+_REQUEST = struct.Struct(f"=HH12x{PEER_SIZE}s{REQUEST_SIZE}s")  # lengths, peer, request
+_REQUEST_OFFSET = 48
 _LEARNED_NAMES = 512
 
 EMPTY_INPUT = EmptyInput()
@@ -149,14 +149,11 @@ class Core:
         slot = self._slot
         if slot is None:
             return
-        request = request[:REQUEST_SIZE]
-        peer = peer[:PEER_SIZE]
         odd = _SEQUENCE.unpack_from(slot)[0] | 1
         _SEQUENCE.pack_into(slot, 0, odd)
         _STATE.pack_into(slot, _STATE_OFFSET, State.RUNNING, started, started, self.requests)
-        _LENGTHS.pack_into(slot, _LENGTHS_OFFSET, len(request), len(peer))
-        slot[PEER_OFFSET : PEER_OFFSET + len(peer)] = peer
-        slot[REQUEST_OFFSET : REQUEST_OFFSET + len(request)] = request
+        sizes = (min(len(request), REQUEST_SIZE), min(len(peer), PEER_SIZE))
+        _REQUEST.pack_into(slot, _REQUEST_OFFSET, *sizes, peer, request)
         _SEQUENCE.pack_into(slot, 0, odd + 1)
 
     def end(self) -> None:

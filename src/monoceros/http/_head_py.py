@@ -13,6 +13,7 @@ accept is walked line by line to find out why.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import NamedTuple, NoReturn
 
 from monoceros.http.errors import BadRequest
@@ -231,7 +232,36 @@ def _judge(lines: _Lines, limits: Limits, rules: Rules) -> Head:
         lower = name.lower()
         if lower in _SPECIAL:
             special.setdefault(lower, []).append(value)
-    _check_host(special.get("host", []), minor, rules)
+    _check_host(special.get("host"), minor, rules)
+    if len(special) > 1:
+        return _finish(lines, limits, method, minor, authority, fields, special)
+    # Nothing but Host among the fields that bear on framing and connection.
+    if special and "host" not in special:
+        return _finish(lines, limits, method, minor, authority, fields, special)
+    return Head(
+        method,
+        lines.target,
+        "HTTP/1.1" if minor else "HTTP/1.0",
+        tuple(fields),
+        lines.length,
+        minor == 1,
+        0,
+        False,
+        method == "CONNECT",
+        authority,
+    )
+
+
+def _finish(
+    lines: _Lines,
+    limits: Limits,
+    method: str,
+    minor: int,
+    authority: str | None,
+    fields: list[Field],
+    special: dict[str, list[str]],
+) -> Head:
+    """Judge framing, expectation and connection."""
     if len(special.get("content-type", ())) > 1:
         raise refusal(Refusal.REPEATED_CONTENT_TYPE)
     content_length = _frame(special, minor, limits)
@@ -240,17 +270,16 @@ def _judge(lines: _Lines, limits: Limits, rules: Rules) -> Head:
         check_expectation(expectation)
     connection = split_list(special["connection"]) if "connection" in special else []
     return Head(
-        method=method,
-        target=lines.target,
-        version="HTTP/1.1" if minor else "HTTP/1.0",
-        fields=tuple(fields),
-        length=lines.length,
-        keep_alive="close" not in connection and (bool(minor) or "keep-alive" in connection),
-        content_length=content_length,
-        expect_continue=bool(expectation and minor),
-        upgrade=method == "CONNECT"
-        or (bool(minor) and "upgrade" in special and "upgrade" in connection),
-        authority=authority,
+        method,
+        lines.target,
+        "HTTP/1.1" if minor else "HTTP/1.0",
+        tuple(fields),
+        lines.length,
+        "close" not in connection and (minor == 1 or "keep-alive" in connection),
+        content_length,
+        bool(expectation and minor),
+        method == "CONNECT" or (minor == 1 and "upgrade" in special and "upgrade" in connection),
+        authority,
     )
 
 
@@ -267,11 +296,12 @@ _SPECIAL = frozenset(
 )
 
 
+@lru_cache(maxsize=64)
 def _is_conventional(method: str) -> bool:
     return 3 <= len(method) <= 20 and not _UNCONVENTIONAL.search(method)
 
 
-def _check_host(hosts: list[str], minor: int, rules: Rules) -> None:
+def _check_host(hosts: list[str] | None, minor: int, rules: Rules) -> None:
     """RFC 9112 section 3.2."""
     if not hosts:
         if minor and not rules.permit_missing_host:

@@ -267,7 +267,13 @@ class Request:
 
     def _decide_keep_alive(self, fields: ResponseFields, code: int) -> None:
         core = self._conn.core
-        if core.closing or not core.policy.keepalive or fields.close or code == 101 or not self._conn.body_is_read():
+        if (
+            core.closing
+            or not core.policy.keepalive
+            or fields.close
+            or code == 101
+            or not self._conn.body_is_read()
+        ):
             self.keep_alive = False
 
     def _write(self, data: bytes) -> None:

@@ -84,15 +84,18 @@ def scheme_keys(rules: Rules) -> dict[str, str]:
 
 def apply_scheme(environ: Environ, keys: Mapping[str, str]) -> None:
     """Let a trusted proxy's fields decide ``wsgi.url_scheme``; refuses a contradiction."""
-    verdicts = {
-        all(member.strip() == secure for member in environ[key].split(","))
-        for key, secure in keys.items()
-        if key in environ
-    }
-    if len(verdicts) > 1:
-        raise refusal(Refusal.SCHEME_FIELDS)
-    if verdicts:
-        environ["wsgi.url_scheme"] = "https" if verdicts.pop() else "http"
+    verdict: bool | None = None
+    for key, secure in keys.items():
+        value = environ.get(key)
+        if value is not None:
+            is_secure = value == secure or all(
+                member.strip() == secure for member in value.split(",")
+            )
+            if verdict is not None and verdict != is_secure:
+                raise refusal(Refusal.SCHEME_FIELDS)
+            verdict = is_secure
+    if verdict is not None:
+        environ["wsgi.url_scheme"] = "https" if verdict else "http"
 
 
 def apply_script_name(environ: Environ, trusted: bool) -> None:

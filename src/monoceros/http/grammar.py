@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from ipaddress import AddressValueError, IPv6Address
 
 from monoceros.http.refusals import Refusal, refusal
@@ -20,6 +21,7 @@ _AUTHORITY_FORM = re.compile(r".+:[0-9]+")
 _CODING = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 
 
+@lru_cache(maxsize=256)
 def is_host(value: str) -> bool:
     """Tell whether a Host value, or an authority without userinfo, is valid; empty is."""
     if not value.startswith("["):

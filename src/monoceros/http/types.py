@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     import socket
@@ -113,8 +113,7 @@ class StartResponse(Protocol):
     ) -> Callable[[bytes], object]: ...
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(NamedTuple):
     """An accepted request head (RFC 9112 sections 2 to 6).
 
     ``fields`` are all field lines in order, names as sent, values without the blanks around
