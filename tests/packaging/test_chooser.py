@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 import monoceros
+from tests.packaging.builds import ROOT
 
-# The extensions behind the compiled twin.
-EXTENSIONS = ("_head", "_connection")
+EXTENSIONS = sorted(path.stem for path in (ROOT / "ext/monoceros/http").glob("*.pyx"))
 SHOW = "import monoceros.http as http; print(http.IMPL, http.IMPL_REASON, sep='|')"
 
 
@@ -38,10 +38,10 @@ def choose(site: Path, impl: str | None = None) -> subprocess.CompletedProcess[s
     )
 
 
-def break_extensions(site: Path) -> None:
+def break_extensions(site: Path, *names: str) -> None:
     """Put files in the place of the extensions that no loader accepts."""
     suffix = sysconfig.get_config_var("EXT_SUFFIX")
-    for name in EXTENSIONS:
+    for name in names or EXTENSIONS:
         (site / f"monoceros/http/{name}{suffix}").write_bytes(b"not a shared object")
 
 
@@ -79,6 +79,16 @@ def test_a_broken_extension_is_an_error(site: Path, impl: str | None) -> None:
     complaint = result.stderr.splitlines()[-1]
     assert "is broken" in complaint
     assert any(f"monoceros/http/{name}." in complaint for name in EXTENSIONS)
+
+
+@pytest.mark.parametrize("name", EXTENSIONS)
+def test_a_part_of_the_extensions_is_not_taken_for_none(site: Path, name: str) -> None:
+    break_extensions(site, name)
+
+    result = choose(site)
+
+    assert result.returncode != 0
+    assert "is broken" in result.stderr.splitlines()[-1]
 
 
 def test_the_pure_twin_runs_beside_a_broken_extension(site: Path) -> None:
