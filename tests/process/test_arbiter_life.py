@@ -163,7 +163,7 @@ def app(environ, start_response):
 
 
 def test_exit_handlers_of_the_application_run(server: Callable[..., Server]) -> None:
-    source = APP + "import atexit, sys\natexit.register(print, 'flushed', file=sys.stderr)\n"
+    source = APP + "import atexit, os\natexit.register(os.write, 2, b'flushed\\n')\n"
     srv = server("--workers", "2", "app:app", files={"app.py": source})
     srv.wait_workers(2)
     srv.signal(signal.SIGTERM)

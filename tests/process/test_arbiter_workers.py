@@ -69,6 +69,8 @@ def test_silent_worker_is_ended_and_its_request_named(server: Callable[..., Serv
         assert client.recv(4096).startswith(b"HTTP/1.1 500 ")
 
     assert "GET /sleep/600?x=1 from 127.0.0.1 for 1." in match[1]
+    srv.wait_for(rf"\[{victim}\] \[ERROR\] Interrupted by the timeout at")
+    srv.wait_for(r'File ".*/app.py", line 5, in app')
     srv.wait_for(rf"Worker \(pid:{victim}\) exited with code 1")
     assert srv.get().status == 200
     assert srv.count("WORKER TIMEOUT") == 1
@@ -101,7 +103,7 @@ def test_stopped_process_is_found_silent(server: Callable[..., Server]) -> None:
 
 
 def test_idle_workers_are_not_silent(server: Callable[..., Server]) -> None:
-    srv = server("--timeout", "2", "app:app")
+    srv = server("--timeout", "1", "app:app")
     (pid,) = srv.wait_workers(1)
     with pytest.raises(AssertionError):
         srv.wait_for("WORKER TIMEOUT", timeout=4)

@@ -11,6 +11,8 @@ from typing import NamedTuple
 from monoceros.arbiter.children import Child, Phase
 from monoceros.scoreboard import Record, State
 
+# Idle workers give a sign of life about once a second: some of them have to be missing.
+SHORTEST_SILENCE_S = 3.0
 TORN_READS = 20
 TORN_S = 0.1  # between two looks at a record that could not be read
 
@@ -37,7 +39,8 @@ def judge(child: Child, record: Record | None, timeout: float, now: float) -> Ve
         return _compare(record.started_ns / 1e9, timeout, now)
     if child.phase is Phase.DRAINING:
         return Verdict(False, now + timeout)
-    return _compare(max(record.beat_ns / 1e9, child.ready_at), timeout, now)
+    silence = max(timeout, SHORTEST_SILENCE_S)
+    return _compare(max(record.beat_ns / 1e9, child.ready_at), silence, now)
 
 
 def _compare(since: float, timeout: float, now: float) -> Verdict:

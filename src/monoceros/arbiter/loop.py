@@ -172,6 +172,7 @@ class Arbiter:
         """Leave although even stopping failed."""
         for child in self.children:
             supervision.send(child, signal.SIGKILL)
+        self._remove_pidfile()
         sys.exit(UNHANDLED)
 
     def _start_or_exit(self) -> None:

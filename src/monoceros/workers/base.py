@@ -20,6 +20,7 @@ import random
 import signal
 import sys
 import time
+import traceback
 from typing import TYPE_CHECKING, Any
 
 from monoceros.errors import StopWorker
@@ -150,6 +151,7 @@ class Worker:
         """ABRT: the arbiter lost patience."""
         self.alive = False
         self.aborted = True
+        self.log.error("Interrupted by the timeout at\n%s", _format_stack(frame))
         try:
             self.cfg.worker_abort(self)
         finally:
@@ -193,6 +195,19 @@ class Worker:
         if self.ready_fd >= 0:
             os.close(self.ready_fd)
             self.ready_fd = -1
+
+
+def _format_stack(frame: FrameType | None) -> str:
+    """Format what the application was doing: the frames inside of the innermost one of ours."""
+    frames: list[tuple[FrameType, int]] = []
+    while frame is not None and not (frames and _is_ours(frame)):
+        frames.append((frame, frame.f_lineno))
+        frame = frame.f_back
+    return "".join(traceback.StackSummary.extract(reversed(frames)).format()).rstrip()
+
+
+def _is_ours(frame: FrameType) -> bool:
+    return str(frame.f_globals.get("__name__", "")).partition(".")[0] == "monoceros"
 
 
 def _draw_max_requests(cfg: Config) -> int:

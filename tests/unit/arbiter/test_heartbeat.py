@@ -51,6 +51,12 @@ def test_booting_and_aborted_workers_are_left_alone(changes: dict[str, object]) 
     assert judge(make(**changes), record(State.RUNNING, started=99), 30, NOW) == (False, None)
 
 
+def test_idle_worker_may_miss_a_beat_whatever_the_timeout() -> None:
+    assert not judge(make(), record(State.IDLE, beat=2.5), 1, NOW).overdue
+    assert judge(make(), record(State.IDLE, beat=3), 1, NOW).overdue
+    assert judge(make(), record(State.RUNNING, started=1), 1, NOW).overdue
+
+
 def test_timeout_of_0_means_never() -> None:
     assert judge(make(), record(State.RUNNING, started=9999), 0, NOW) == (False, None)
 
