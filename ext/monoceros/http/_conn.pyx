@@ -8,7 +8,7 @@ from cpython.dict cimport PyDict_Copy, PyDict_SetItem, PyDict_Size
 from cpython.ref cimport PyObject
 
 from monoceros.http._channel cimport Channel
-from monoceros.http._core cimport IN_SIZE, Core
+from monoceros.http._core cimport IN_SIZE, Core, put
 from monoceros.http._head cimport FieldSpan, HeadSpans, is_decided
 from monoceros.http._names cimport NAME_GUESSES, Name, NameTable
 from monoceros.http._request cimport Request
@@ -328,7 +328,7 @@ cdef class Conn(Channel):
             return HANDOFF
         if self.expect:
             self.expect = False
-            self.core.write(PyBytes_AS_STRING(CONTINUE), PyBytes_GET_SIZE(CONTINUE))
+            put(self.core, PyBytes_AS_STRING(CONTINUE), PyBytes_GET_SIZE(CONTINUE))
         self._enter(BODY)
         return AGAIN
 
@@ -336,7 +336,7 @@ cdef class Conn(Channel):
         """Send what the client may be waiting for before it sends (more of) a streamed body."""
         if self.expect:
             self.expect = False
-            self.core.write(PyBytes_AS_STRING(CONTINUE), PyBytes_GET_SIZE(CONTINUE))
+            put(self.core, PyBytes_AS_STRING(CONTINUE), PyBytes_GET_SIZE(CONTINUE))
         self.flush()
 
     # -- environ -----------------------------------------------------------------------------
@@ -473,7 +473,7 @@ cdef class Conn(Channel):
                 self.end - self.position >= 5 and self.position[:5] == b"HEAD "
             )
         response = error_response(status, self.core.server_fields, not is_head)
-        self.core.write(PyBytes_AS_STRING(response), PyBytes_GET_SIZE(response))
+        put(self.core, PyBytes_AS_STRING(response), PyBytes_GET_SIZE(response))
         self.request = None
         self.position = self.end = NULL
         self.buffer = None

@@ -2,12 +2,18 @@
 
 from libc.stdint cimport int64_t, uint64_t
 
+from libc.string cimport memcpy
+
+from cpython.ref cimport PyObject
+
+from monoceros.http._access cimport AccessLines
 from monoceros.http._head cimport HeadParser
 from monoceros.http._names cimport NameTable
 
 cdef enum:
     IN_SIZE = 65536  # octets that one recv(2) takes at most
     IN_SLACK = 64
+    KNOWN_NAMES = 64  # response field names remembered by identity
 
 cdef class Core:
     cdef readonly object app
@@ -33,9 +39,7 @@ cdef class Core:
     cdef bint buffering
     cdef int64_t body_memory
     cdef bint has_script_name
-    cdef object access
-    cdef object when
-    cdef list lines
+    cdef AccessLines access
     cdef dict templates
     cdef dict methods
 
@@ -44,6 +48,12 @@ cdef class Core:
     cdef size_t out_size
     cdef size_t out_capacity
     cdef bytes server_fields
+    # The status line and server fields of the last response, for the next one of its kind.
+    cdef object status
+    cdef int status_code
+    cdef bytes status_block
+    cdef PyObject *known_names[KNOWN_NAMES]
+    cdef unsigned char known_meanings[KNOWN_NAMES]
     cdef bytes server_line
     cdef int64_t second
     cdef int64_t started_ns
@@ -53,9 +63,21 @@ cdef class Core:
     cpdef tick(self, double now)
     cdef dict template(self, object local, object scheme)
     cdef int reserve(self, size_t more) except -1
-    cdef int write(self, const char *data, size_t size) except -1
     cdef int begin(self, bytes peer, const char *request, size_t size) except -1
     cdef void end(self) noexcept
-    cdef int log_access(self, dict environ, object status, object headers, int64_t sent) except -1
 
 cdef int64_t monotonic_ns() noexcept nogil
+
+
+cdef inline char *room(Core core, size_t more) except NULL:
+    """Return where the next ``more`` octets of output go; ``out_size`` is the caller's to raise."""
+    if core.out_size + more > core.out_capacity:
+        core.reserve(more)
+    return core.out + core.out_size
+
+
+cdef inline int put(Core core, const char *data, size_t size) except -1:
+    """Append to the output buffer."""
+    memcpy(room(core, size), data, size)
+    core.out_size += size
+    return 0

@@ -4,6 +4,9 @@ from libc.stdint cimport int64_t, uint32_t
 
 from monoceros.http._names cimport Name, NameTable
 
+cdef enum:
+    HOST_SIZE = 64
+
 ctypedef struct FieldSpan:
     Name *known  # NULL for a name that was not learned
     uint32_t name
@@ -49,6 +52,8 @@ cdef class HeadParser:
     cdef readonly object rules
     cdef object lenient_data  # keeps rewritten octets alive
     cdef object authority
+    cdef char last_host[HOST_SIZE]  # the last valid Host, which the next most likely repeats
+    cdef uint32_t last_host_size
     cdef object target_parts  # path, query, authority of a target that is not in origin-form
     cdef bint casefold
     cdef bint any_method

@@ -7,7 +7,7 @@ head is accepted whole; ``_diagnose`` looks again only at what that pass did not
 
 from libc.stdint cimport int64_t, uint32_t
 from libc.stdlib cimport free, realloc
-from libc.string cimport memchr, memcmp
+from libc.string cimport memchr, memcmp, memcpy
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 
@@ -88,7 +88,7 @@ def parse_head(bytes data not None, limits, rules, /):
             head.data[span.name:span.name + span.name_size].decode("ascii"),
             head.data[span.value:span.value + span.value_size].decode("latin-1"),
         ))
-    return Head(
+    return tuple.__new__(Head, (
         parser.method(),
         parser.target(),
         "HTTP/1.1" if head.minor else "HTTP/1.0",
@@ -99,7 +99,7 @@ def parse_head(bytes data not None, limits, rules, /):
         head.expect_continue,
         head.upgrade,
         parser.authority,
-    )
+    ))
 
 
 cdef class HeadParser:
@@ -414,6 +414,10 @@ cdef class HeadParser:
         if hosts > 1:
             raise refusal(REPEATED_HOST)
         span = &self.fields[index]
+        if span.value_size == self.last_host_size and memcmp(
+            self.head.data + span.value, self.last_host, span.value_size
+        ) == 0:
+            return 0
         end = self.head.data + span.value + span.value_size
         p = mono_scan_class(self.head.data + span.value, end, MONO_HOST)
         if p < end and p[0] == c":":
@@ -423,6 +427,9 @@ cdef class HeadParser:
         # Address literals and percent-encoding are rare enough for the general grammar.
         if p < end and not is_host(self._values(FIELD_HOST)[0]):
             raise refusal(INVALID_HOST)
+        if span.value_size <= HOST_SIZE:
+            self.last_host_size = span.value_size
+            memcpy(self.last_host, self.head.data + span.value, span.value_size)
         return 0
 
     cdef int _frame(self, int lengths, int index, int codings) except -1:

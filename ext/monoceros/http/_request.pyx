@@ -6,10 +6,11 @@ from libc.string cimport memcpy
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
+from cpython.ref cimport Py_INCREF, Py_XDECREF, PyObject
 from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
 
 from monoceros.http._channel cimport Channel
-from monoceros.http._core cimport Core
+from monoceros.http._core cimport KNOWN_NAMES, Core, monotonic_ns, put, room
 from monoceros.http._scan cimport (
     MONO_TOKEN,
     mono_same_caseless,
@@ -129,7 +130,13 @@ cdef class Request:
         cdef Core core = channel.core
         core.responses += 1
         if core.access is not None:
-            core.log_access(self.environ, self.status or "500", self.headers, self.sent)
+            core.access.add(
+                self.environ,
+                self.status or "500",
+                self.headers,
+                self.sent,
+                (monotonic_ns() - core.started_ns) // 1000,
+            )
         if not self.complete:
             return CLOSE
         if self.keep_alive and channel.body_is_read():
@@ -166,7 +173,7 @@ cdef class Request:
         cdef bytes response = error_response(status, core.server_fields, not self.head_request)
         if self.mark >= 0:
             core.out_size = self.mark
-        core.write(PyBytes_AS_STRING(response), PyBytes_GET_SIZE(response))
+        put(core, PyBytes_AS_STRING(response), PyBytes_GET_SIZE(response))
         self.status = str(status)
         self.headers = []
         self.sent = 0
@@ -267,10 +274,10 @@ cdef class Request:
             if total != UNKNOWN:
                 self.length = total
                 size = snprintf(line, sizeof(line), "Content-Length: %lld\r\n", <long long>total)
-                core.write(line, size)
+                put(core, line, size)
             elif self.minor:
                 self.chunked = True
-                core.write(b"Transfer-Encoding: chunked\r\n", 28)
+                put(core, b"Transfer-Encoding: chunked\r\n", 28)
             else:
                 self.keep_alive = False
         if (
@@ -279,13 +286,13 @@ cdef class Request:
         ):
             self.keep_alive = False
         if code == 101:
-            core.write(b"Connection: upgrade\r\n\r\n", 23)
+            put(core, b"Connection: upgrade\r\n\r\n", 23)
         elif not self.keep_alive:
-            core.write(b"Connection: close\r\n\r\n", 21)
+            put(core, b"Connection: close\r\n\r\n", 21)
         elif self.minor:
-            core.write(b"\r\n", 2)
+            put(core, b"\r\n", 2)
         else:
-            core.write(b"Connection: keep-alive\r\n\r\n", 26)
+            put(core, b"Connection: keep-alive\r\n\r\n", 26)
         self.head_written = True
         return 0
 
@@ -297,26 +304,15 @@ cdef class Request:
         cdef const char *text
         cdef const char *value
         cdef char *out
+        cdef size_t slot
         cdef int kind
         cdef int high = 0
-        status = self.status
-        if not PyUnicode_CheckExact(status) or not PyList_CheckExact(self.headers):
+        if not PyList_CheckExact(self.headers):
             return 0
-        if PyUnicode_KIND(status) != PyUnicode_1BYTE_KIND:
+        if self.status is not core.status and not _remember_status(core, self.status):
             return 0
-        text = <const char *>PyUnicode_1BYTE_DATA(status)
-        size = PyUnicode_GET_LENGTH(status)
-        if (
-            size < 4 or not c"2" <= text[0] <= c"9" or not c"0" <= text[1] <= c"9"
-            or not c"0" <= text[2] <= c"9" or text[3] != c" "
-            or mono_scan_value(text, text + size, &high) != text + size
-        ):
-            return 0
-        code[0] = (text[0] - c"0") * 100 + (text[1] - c"0") * 10 + (text[2] - c"0")
-        core.write(b"HTTP/1.1 ", 9)
-        core.write(text, size)
-        core.write(b"\r\n", 2)
-        core.write(PyBytes_AS_STRING(core.server_fields), PyBytes_GET_SIZE(core.server_fields))
+        code[0] = core.status_code
+        put(core, PyBytes_AS_STRING(core.status_block), PyBytes_GET_SIZE(core.status_block))
         for i in range(PyList_GET_SIZE(self.headers)):
             pair = <object>PyList_GET_ITEM(self.headers, i)
             if not PyTuple_CheckExact(pair) or PyTuple_GET_SIZE(pair) != 2:
@@ -334,12 +330,16 @@ cdef class Request:
             size = PyUnicode_GET_LENGTH(name_object)
             value = <const char *>PyUnicode_1BYTE_DATA(value_object)
             value_size = PyUnicode_GET_LENGTH(value_object)
-            if (
-                size == 0 or mono_scan_class(text, text + size, MONO_TOKEN) != text + size
-                or mono_scan_value(value, value + value_size, &high) != value + value_size
-            ):
+            slot = (<size_t><PyObject *>name_object >> 4) & (KNOWN_NAMES - 1)
+            if core.known_names[slot] == <PyObject *>name_object:
+                kind = core.known_meanings[slot]
+            else:
+                if size == 0 or mono_scan_class(text, text + size, MONO_TOKEN) != text + size:
+                    return 0
+                kind = _response_field(text, size)
+                _remember_name(core, name_object, slot, kind)
+            if mono_scan_value(value, value + value_size, &high) != value + value_size:
                 return 0
-            kind = _response_field(text, size)
             if kind != PLAIN:
                 if kind == LENGTH:
                     if self.length != UNKNOWN or not _parse_length(value, value_size, &self.length):
@@ -352,8 +352,7 @@ cdef class Request:
                     return 0
                 else:
                     continue
-            core.reserve(size + value_size + 4)
-            out = core.out + core.out_size
+            out = room(core, size + value_size + 4)
             memcpy(out, text, size)
             out += size
             out[0] = c":"
@@ -373,7 +372,7 @@ cdef class Request:
         block = b"".join(
             (b"HTTP/1.1 ", fields.status, b"\r\n", core.server_fields, fields.lines)
         )
-        core.write(PyBytes_AS_STRING(block), PyBytes_GET_SIZE(block))
+        put(core, PyBytes_AS_STRING(block), PyBytes_GET_SIZE(block))
         code[0] = fields.code
         close[0] = fields.close
         if fields.content_length is not None:
@@ -394,14 +393,14 @@ cdef class Request:
             return 0
         self.sent += size
         if self.chunked:
-            core.write(line, snprintf(line, sizeof(line), "%zx\r\n", size))
+            put(core, line, snprintf(line, sizeof(line), "%zx\r\n", size))
         if size < LARGE:
-            core.write(PyBytes_AS_STRING(data), size)
+            put(core, PyBytes_AS_STRING(data), size)
         else:
             self.mark = -1
             self.channel.flush_with(data, PyBytes_AS_STRING(data), size)
         if self.chunked:
-            core.write(b"\r\n", 2)
+            put(core, b"\r\n", 2)
         if core.out_size > ENOUGH:
             self.mark = -1
             self.channel.flush()
@@ -413,7 +412,7 @@ cdef class Request:
         if not self.head_written:
             self.write_head(0 if total == UNKNOWN else total)
         if self.chunked:
-            core.write(b"0\r\n\r\n", 5)
+            put(core, b"0\r\n\r\n", 5)
         elif self.body_allowed and self.length != UNKNOWN and self.sent < self.length:
             core.log.warning(
                 f"Response of {self.sent} octets is shorter than its Content-Length "
@@ -428,9 +427,41 @@ cdef class Request:
         cdef bytes hints
         if not self.head_written and self.minor:
             hints = early_hints(headers)
-            self.channel.core.write(PyBytes_AS_STRING(hints), PyBytes_GET_SIZE(hints))
+            put(self.channel.core, PyBytes_AS_STRING(hints), PyBytes_GET_SIZE(hints))
             self.channel.flush()
         return 0
+
+
+cdef bint _remember_status(Core core, object status) except -1:
+    """Check a status and keep the block that begins its responses; False where it is odd."""
+    cdef const char *text
+    cdef Py_ssize_t size
+    cdef int high = 0
+    if core.status is not None and type(status) is str and core.status == status:
+        core.status = status
+        return True
+    if not PyUnicode_CheckExact(status) or PyUnicode_KIND(status) != PyUnicode_1BYTE_KIND:
+        return False
+    text = <const char *>PyUnicode_1BYTE_DATA(status)
+    size = PyUnicode_GET_LENGTH(status)
+    if (
+        size < 4 or not c"2" <= text[0] <= c"9" or not c"0" <= text[1] <= c"9"
+        or not c"0" <= text[2] <= c"9" or text[3] != c" "
+        or mono_scan_value(text, text + size, &high) != text + size
+    ):
+        return False
+    core.status = status
+    core.status_code = (text[0] - c"0") * 100 + (text[1] - c"0") * 10 + (text[2] - c"0")
+    core.status_block = b"HTTP/1.1 %b\r\n%b" % (text[:size], core.server_fields)
+    return True
+
+
+cdef void _remember_name(Core core, object name, size_t slot, int meaning) noexcept:
+    """Keep a valid name; the reference makes sure that its identity is not used again."""
+    Py_INCREF(name)
+    Py_XDECREF(core.known_names[slot])
+    core.known_names[slot] = <PyObject *>name
+    core.known_meanings[slot] = meaning
 
 
 cdef int _response_field(const char *name, Py_ssize_t size) noexcept:

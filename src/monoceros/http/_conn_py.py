@@ -22,6 +22,7 @@ from monoceros.http.body import RECEIVE_SIZE, Body, BodyStream
 from monoceros.http.environ import (
     apply_scheme,
     apply_script_name,
+    is_script_name,
     may_pass,
     name_server,
     peer_environ,
@@ -152,6 +153,8 @@ class Conn:
 
     def read(self) -> int:
         """Receive and parse only; HANDOFF when a request is complete."""
+        if self._buffer and self._scan is None:
+            return self._advance()
         if self._socket is None:
             return AGAIN
         try:
@@ -241,7 +244,7 @@ class Conn:
             request.environ["wsgi.input"] = body.stored()
             # A coding that was taken off leaves content of known length, and frameworks
             # read none without it.
-            request.environ["CONTENT_LENGTH"] = str(body.size)
+            request.environ.setdefault("CONTENT_LENGTH", str(body.size))
             return HANDOFF
         if self._streamed or (body.full and self.fd >= 0):
             self._streamed = True
@@ -286,8 +289,8 @@ class Conn:
         environ["SERVER_PROTOCOL"] = head.version
         if self._trusted:
             apply_scheme(environ, self.core.scheme_keys)
-        if environ["SCRIPT_NAME"] or "HTTP_SCRIPT_NAME" in environ:
-            apply_script_name(environ, self._trusted)
+        if environ["SCRIPT_NAME"]:
+            apply_script_name(environ)
         if not isinstance(self._local, tuple):
             name_server(environ)
         return environ
@@ -296,8 +299,11 @@ class Conn:
         core = self.core
         repeated: dict[str, list[str]] = {}
         for name, value in head.fields:
-            if "_" in name and not may_pass(name, self._trusted, core.rules):
-                continue
+            if "_" in name:
+                if not may_pass(name, self._trusted, core.rules):
+                    continue
+                if is_script_name(name, self._trusted, core.rules):
+                    environ["SCRIPT_NAME"] = value
             key = core.key(name)
             if key in repeated:
                 repeated[key].append(value)

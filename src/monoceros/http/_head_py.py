@@ -25,7 +25,7 @@ from monoceros.http.grammar import (
     split_list,
     split_target,
 )
-from monoceros.http.lenient import normalise
+from monoceros.http.lenient import is_ended, normalise
 from monoceros.http.refusals import Refusal, refusal
 from monoceros.http.types import Field, Head, Limits, Rules
 
@@ -87,7 +87,7 @@ def parse_head(data: bytes, limits: Limits, rules: Rules, /) -> Head | None:
         lines = _match(data, limits) or _walk(data, limits)
     except BadRequest:
         lenient = normalise(data, rules)
-        if lenient is None:
+        if lenient is None or not is_ended(data, limits):
             raise
         return _parse_lenient(data, lenient, limits, rules)
     return None if lines is None else _judge(lines, limits, rules)
@@ -131,11 +131,10 @@ def _longest(fields: list[tuple[bytes, bytes]]) -> int:
 def _walk(data: bytes, limits: Limits) -> _Lines | None:
     """Go through the lines of a head that is incomplete or faulty."""
     start = begin = 2 if data.startswith(b"\r\n") else 0
-    if data[start : start + 1] and data[start] not in _TOKEN_OCTETS:
-        # Not HTTP at all, a TLS client for instance: its lines may never end. A CR may be
-        # half of an empty line, and is left to the line it ends.
-        if data[start] != 0x0D:
-            raise refusal(Refusal.METHOD)
+    # Not HTTP at all, a TLS client for instance: its lines may never end. A CR may be half of
+    # an empty line, and is left to the line it ends.
+    if data and data[0] not in _TOKEN_OCTETS and data[0] != 0x0D:
+        raise refusal(Refusal.METHOD)
     head_end = begin + limits.head
     request: tuple[str, str, int, int] | None = None
     fields: list[tuple[bytes, bytes]] = []
@@ -221,7 +220,7 @@ def _judge(lines: _Lines, limits: Limits, rules: Rules) -> Head:
         raise refusal(Refusal.UNSUPPORTED_VERSION)
     minor = min(lines.minor, 1) if lines.major == 1 else int(lines.major > 1)
     authority = None
-    if not lines.target.startswith("/"):
+    if method == "CONNECT" or not lines.target.startswith("/"):
         authority = split_target(method, lines.target)[2]
     fields: list[Field] = []
     special: dict[str, list[str]] = {}

@@ -45,7 +45,8 @@ class Request:
     def __init__(self, conn: Conn, environ: Environ, head: Head) -> None:
         self._conn = conn
         self.environ = environ
-        self.keep_alive = head.keep_alive
+        # What follows CONNECT, or a request for another protocol, may be no HTTP.
+        self.keep_alive = head.keep_alive and not head.upgrade
         self.wants_close = not head.keep_alive
         self._minor = 1 if head.version == "HTTP/1.1" else 0
         self._head_request = head.method == "HEAD"

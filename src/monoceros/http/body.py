@@ -112,8 +112,6 @@ class Body:
         """Decode without keeping, for content that goes straight to the application."""
         pieces, self.rest = self._decoder.feed(data)
         self.size += sum(map(len, pieces))
-        if self._limits.body and self.size > self._limits.body:
-            raise refusal(Refusal.CONTENT_TOO_LARGE)
         return pieces
 
     def stored(self) -> BinaryIO:

@@ -28,6 +28,7 @@ class ChunkedDecoder:
     """Turns chunks into content; ``complete`` once the trailer section has ended."""
 
     __slots__ = (
+        "_content",
         "_fields",
         "_in_trailers",
         "_limits",
@@ -42,6 +43,7 @@ class ChunkedDecoder:
         self._pending = b""  # the start of a line whose end has not come
         self._remaining = -1  # octets of the present chunk with its CRLF; -1 before a size line
         self._in_trailers = False
+        self._content = 0
         self._fields = 0
         self._size = 0
         self.complete = False
@@ -105,6 +107,9 @@ class ChunkedDecoder:
         if not _EXTENSIONS.fullmatch(line, size.end()):
             raise refusal(Refusal.CHUNK_EXTENSION if b";" in line else Refusal.CHUNK_SIZE)
         octets = int(size[0], 16)
+        self._content += octets
+        if self._limits.body and self._content > self._limits.body:
+            raise refusal(Refusal.CONTENT_TOO_LARGE)
         if octets:
             self._remaining = octets + 2
         else:

@@ -77,6 +77,17 @@ def may_pass(name: str, trusted: bool, rules: Rules) -> bool:
     return rules.header_map == "dangerous"
 
 
+def is_script_name(name: str, trusted: bool, rules: Rules) -> bool:
+    """Tell whether a field is a trusted proxy's SCRIPT_NAME.
+
+    ``Script-Name`` is not: it has the same key in the environ, but proxies that drop names
+    with ``_`` pass it on from their clients.
+    """
+    if not trusted or name.upper() != "SCRIPT_NAME":
+        return False
+    return "SCRIPT_NAME" in rules.forwarder_headers or "*" in rules.forwarder_headers
+
+
 def scheme_keys(rules: Rules) -> dict[str, str]:
     """Return environ key to secure value for ``secure_scheme_headers``."""
     return {environ_key(name): value for name, value in rules.secure_scheme_headers.items()}
@@ -98,7 +109,7 @@ def apply_scheme(environ: Environ, keys: Mapping[str, str]) -> None:
         environ["wsgi.url_scheme"] = "https" if verdict else "http"
 
 
-def apply_script_name(environ: Environ, trusted: bool) -> None:
+def apply_script_name(environ: Environ, trusted: bool = False) -> None:
     """Take SCRIPT_NAME, from a trusted proxy's field or the process environment, off the path."""
     name = environ["SCRIPT_NAME"]
     if trusted:

@@ -59,7 +59,8 @@ def split_target(method: str, target: str) -> tuple[str, str, str | None]:
         raise refusal(Refusal.TARGET_FORM)
     end = min((i for i in map(rest.find, "/?#") if i >= 0), default=len(rest))
     authority = rest[:end]
-    if not authority or not is_host(authority):
+    # RFC 9110 4.2.1: a host is needed here, unlike in Host.
+    if not authority or authority[0] == ":" or not is_host(authority):
         raise refusal(Refusal.TARGET_FORM)
     path, query = _split_query(rest[end:])
     return path or "/", query, authority

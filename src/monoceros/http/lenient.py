@@ -10,10 +10,28 @@ import re
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from monoceros.http.types import Rules
+    from monoceros.http.types import Limits, Rules
 
 _FOLD = re.compile(rb"\r\n[ \t]+")
 _BLANK_BEFORE_COLON = re.compile(rb"^([!#$%&'*+\-.^_`|~0-9A-Za-z]+)[ \t]+:", re.MULTILINE)
+
+
+def is_ended(data: bytes, limits: Limits) -> bool:
+    """Tell whether a head's empty line has come before anything that ends it as refused.
+
+    What is too long, or has a bare LF, was refused before its empty line could be seen if it
+    came slowly; the verdict must not depend on that.
+    """
+    start = 2 if data.startswith(b"\r\n") else 0
+    end = data.find(b"\r\n\r\n", start)
+    line, *fields = data[start : end + 2].split(b"\n")[:-1]
+    return (
+        end + 4 - start <= limits.head
+        and len(line) <= limits.line + 1
+        and len(fields) <= limits.fields
+        and max(map(len, fields), default=0) < limits.field
+        and all(one.endswith(b"\r") for one in (line, *fields))
+    )
 
 
 def normalise(data: bytes, rules: Rules) -> bytes | None:
