@@ -241,7 +241,7 @@ class Server:
     def _collect_output(self) -> None:
         assert self.process.stdout is not None
         with self.process.stdout as stream:
-            while data := stream.read1(65536):
+            while data := os.read(stream.fileno(), 65536):
                 self.output += data
 
 

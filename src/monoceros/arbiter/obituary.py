@@ -28,7 +28,11 @@ def write_obituary(child: Child, status: int | None) -> Obituary:
     if os.WIFSIGNALED(status):
         return Obituary(None, _describe_signal(child, os.WTERMSIG(status)))
     code = os.WEXITSTATUS(status)
-    return Obituary(code, f"Worker (pid:{child.pid}) exited with code {code}." if code else "")
+    if code:
+        return Obituary(code, f"Worker (pid:{child.pid}) exited with code {code}.")
+    if child.was_ready or child.phase is Phase.DRAINING:
+        return Obituary(code, "")
+    return Obituary(code, f"Worker (pid:{child.pid}) exited before it was ready.")
 
 
 def _describe_signal(child: Child, signum: int) -> str:

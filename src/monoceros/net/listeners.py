@@ -97,17 +97,20 @@ def _open(address: Address, cfg: Config) -> socket.socket:
         else:
             family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
             sock = undo.enter_context(socket.socket(family, socket.SOCK_STREAM))
-            _bind_tcp(sock, address)
+            _bind_tcp(sock, address, cfg)
         sock.setblocking(False)
         sock.listen(cfg.backlog)
         undo.pop_all()
     return sock
 
 
-def _bind_tcp(sock: socket.socket, address: tuple[str, int]) -> None:
+def _bind_tcp(sock: socket.socket, address: tuple[str, int], cfg: Config) -> None:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     # Accepted sockets inherit it on Linux and the BSDs, which saves a system call each.
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    if address[0] == "::" and ("0.0.0.0", address[1]) in cfg.address:
+        # Else it would take the IPv4 connections too, and the two would be in each other's way.
+        sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
     sock.bind(address)
 
 

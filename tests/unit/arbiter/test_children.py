@@ -28,7 +28,12 @@ def test_phases(children: Children) -> None:
     assert (child.phase, child.ready_at, child.was_ready) == (Phase.READY, 5.0, True)
     children.mark_draining(child, 35.0)
     assert (child.phase, child.kill_at) == (Phase.DRAINING, 35.0)
+
+
+def test_reaped_child_is_gone(children: Children) -> None:
+    child = next(iter(children))
     children.remove(child)
+
     assert child.phase is Phase.GONE
     assert child.pid not in children
     assert len(children) == 2

@@ -12,13 +12,16 @@ from monoceros.arbiter.obituary import write_obituary
 
 def make(phase: Phase = Phase.READY, *, killed: bool = False) -> Child:
     """Return the child that died."""
-    return Child(7, 1, 1, 0, born=0.0, phase=phase, killed=killed)
+    ready_at = None if phase is Phase.BOOTING else 1.0
+    return Child(7, 1, 1, 0, born=0.0, phase=phase, ready_at=ready_at, killed=killed)
 
 
 @pytest.mark.parametrize(
     ("child", "status", "code", "message"),
     [
         (make(), 0, 0, ""),
+        (make(Phase.DRAINING), 0, 0, ""),
+        (make(Phase.BOOTING), 0, 0, "Worker (pid:7) exited before it was ready."),
         (make(), 3 << 8, 3, "Worker (pid:7) exited with code 3."),
         (make(), 255 << 8, 255, "Worker (pid:7) exited with code 255."),
         (make(), 9, None, "Worker (pid:7) was sent SIGKILL! Perhaps out of memory?"),

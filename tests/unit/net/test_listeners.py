@@ -85,6 +85,19 @@ def test_ipv6() -> None:
         assert listeners.format_address(sock) == f"http://[::1]:{sock.getsockname()[1]}"
 
 
+def test_all_interfaces_of_both_families() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    try:
+        sockets = create(("0.0.0.0", port), ("::", port))
+    except BindError as error:
+        if "in use" not in str(error.__cause__):
+            pytest.skip("no IPv6 here")
+        raise
+    assert [sock.family for sock in sockets] == [socket.AF_INET, socket.AF_INET6]
+    listeners.close(sockets)
+
+
 def test_host_name() -> None:
     (sock,) = create(("localhost", 0))
     with sock:
@@ -149,7 +162,8 @@ def test_abstract_unix_name() -> None:
 
 
 def test_address_in_use_is_tried_again() -> None:
-    log, pauses = Log(), []
+    log = Log()
+    pauses: list[float] = []
     with socket.create_server(("127.0.0.1", 0)) as other:
         address = other.getsockname()
         with pytest.raises(BindError, match=r"Can't connect to \('127.0.0.1', \d+\)$"):
