@@ -49,7 +49,6 @@ def serve_once(environment: Environment) -> str:
     return page
 
 
-@pytest.mark.process
 @pytest.mark.parametrize("version", VERSIONS)
 def test_compiled_wheel_installs_without_a_compiler(
     version: str, sdist: Path, empty: Path, tmp_path: Path, request: pytest.FixtureRequest
@@ -68,7 +67,6 @@ def test_compiled_wheel_installs_without_a_compiler(
     assert "monoceros" in serve_once(environment).lower()
 
 
-@pytest.mark.process
 def test_pure_wheel_installs_and_serves(pure: Path, empty: Path, tmp_path: Path) -> None:
     environment = make_environment(find_interpreter_here(), tmp_path / "venv", empty)
     environment.install(pure)
