@@ -29,6 +29,7 @@ class Request:
         "_chunked",
         "_complete",
         "_conn",
+        "_connect",
         "_fields",
         "_head_request",
         "_headers",
@@ -50,6 +51,7 @@ class Request:
         self.wants_close = not head.keep_alive
         self._minor = 1 if head.version == "HTTP/1.1" else 0
         self._head_request = head.method == "HEAD"
+        self._connect = head.method == "CONNECT"
         self._status: str | None = None
         self._headers: list[Field] = []
         self._fields: ResponseFields | None = None  # set once the response's head is written
@@ -166,8 +168,7 @@ class Request:
             self._respond_file(result)
         else:
             for chunk in result:
-                if chunk:
-                    self._write_now(chunk)
+                self._write_now(chunk)
             self._finish(None)
             self._conn.flush()
 
@@ -193,8 +194,7 @@ class Request:
                 self._send_file(file)
                 return
         for chunk in wrapper:
-            if chunk:
-                self._write_now(chunk)
+            self._write_now(chunk)
         self._finish(None)
         conn.flush()
 
@@ -231,10 +231,14 @@ class Request:
             raise AssertionError("the application did not call start_response")
         fields = encode_fields(self._status, self._headers)
         code = fields.code
+        # RFC 9110 9.3.6: a tunnel has neither Content-Length nor Transfer-Encoding.
+        tunnel = self._connect and 200 <= code < 300
+        if tunnel:
+            fields = encode_fields(self._status, _without_length(self._headers))
         self._body_allowed = not self._head_request and code >= 200 and code not in (204, 304)
         self._length = fields.content_length
         framing = b""
-        if self._length is None and self._body_allowed:
+        if self._length is None and self._body_allowed and not tunnel:
             if total is not None:
                 self._length = total
                 framing = b"Content-Length: %d\r\n" % total
@@ -318,3 +322,7 @@ class Request:
         if self._fields is None and self._minor:
             self._conn.core.out += early_hints(headers)
             self._conn.flush()
+
+
+def _without_length(headers: list[Field]) -> list[Field]:
+    return [(name, value) for name, value in headers if name.lower() != "content-length"]
