@@ -94,6 +94,21 @@ def test_reload(server: Callable[..., Server]) -> None:
     ]
 
 
+def test_reload_with_another_number_of_workers(server: Callable[..., Server]) -> None:
+    srv = server("app:app", files=FILES)
+    srv.wait_workers(1)
+    (srv.cwd / "gunicorn.conf.py").write_text("workers = 3\n" + HOOKS)
+    srv.signal(signal.SIGHUP)
+    srv.wait_for("hook nworkers_changed 3 1")
+    srv.wait_for("Reloaded: 3")
+    (srv.cwd / "app.py").write_text("raise OSError\n")
+    (srv.cwd / "gunicorn.conf.py").write_text("workers = 2\n" + HOOKS)
+    srv.signal(signal.SIGHUP)
+    srv.wait_for("hook nworkers_changed 2 3")
+    srv.wait_for("hook nworkers_changed 3 2")
+    srv.wait_for("Reload given up")
+
+
 def test_timeout(server: Callable[..., Server]) -> None:
     srv = server("--timeout", "1", "app:app", files=FILES)
     with srv.connect() as client:

@@ -129,9 +129,10 @@ class Arbiter:
 
     @num_workers.setter
     def num_workers(self, value: int) -> None:
-        self._set_wanted(value, self.current.wanted)
+        self.set_wanted(value, self.current.wanted)
 
-    def _set_wanted(self, value: int, before: int | None) -> None:
+    def set_wanted(self, value: int, before: int | None) -> None:
+        """Change the number of workers and tell the hook, which gets None as the very first."""
         self.current.wanted = value
         self.call_hook("nworkers_changed", self, value, before)
 
@@ -193,7 +194,7 @@ class Arbiter:
 
     def _start(self) -> None:
         cfg = self.cfg
-        self._set_wanted(cfg.workers, None)
+        self.set_wanted(cfg.workers, None)
         about = self.current.worker_class.describe(cfg)
         self.log.info("Starting monoceros %s%s", __version__, f" ({about})" if about else "")
         for warning in cfg.warnings:

@@ -100,9 +100,8 @@ class Reload:
             supervision.retire(server, child)
         self._undo_settings(old.cfg, new.cfg)
         listeners.close(_without(new.sockets, old.sockets))
-        wanted = old.wanted
         server.current = old
-        server.num_workers = wanted
+        server.set_wanted(old.wanted, new.wanted)
         server.backoff.clear()
 
     def _prepare(self, old: Generation) -> Generation:
@@ -120,7 +119,7 @@ class Reload:
             listeners.close(_without(sockets, old.sockets))
             raise
         number = old.number + 1
-        return Generation(number, cfg, app, worker_class, cfg.workers, sockets)
+        return Generation(number, cfg, app, worker_class, old.wanted, sockets)
 
     def _undo_settings(self, old: Config, new: Config) -> None:
         reenter(new, old)
