@@ -18,5 +18,6 @@ cython-lint ext
 codespell
 zizmor --offline --quiet --persona pedantic .github
 
-MONOCEROS_IMPL=c MONOCEROS_REQUIRE_C=1 python -m pytest
+# The server's own tests on the pure-Python twin, then everything, with the server on the compiled.
 MONOCEROS_IMPL=py python -m pytest -m process
+MONOCEROS_IMPL=c MONOCEROS_REQUIRE_C=1 python -m pytest
