@@ -10,7 +10,7 @@ cdef class Channel:
     cdef readonly object taken
     cdef bytes peer
     cdef object outbox
-    cdef object running
+    cdef bint reset
 
     cdef int flush(self) except -1
     cdef int flush_with(self, bytes data, const char *start, size_t size) except -1

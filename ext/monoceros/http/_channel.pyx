@@ -7,15 +7,11 @@ from monoceros.http._socket cimport (
     EWOULDBLOCK,
     MSG_DONTWAIT,
     MSG_NOSIGNAL,
-    SO_LINGER,
-    SOL_SOCKET,
     errno,
     iovec,
-    linger,
     msghdr,
     send,
     sendmsg,
-    setsockopt,
     ssize_t,
 )
 
@@ -97,10 +93,14 @@ cdef class Channel:
 
     cdef int keep(self, object data) except -1:
         """Put what the client did not take into the outbox."""
-        if self.outbox is None:
-            self.outbox = Outbox(self.core.budget, self.core.policy.output_memory)
-        self.outbox.add(data)
+        self._open_outbox().add(data)
         return 0
+
+    def _open_outbox(self):
+        if self.outbox is None:
+            policy = self.core.policy
+            self.outbox = Outbox(self.core.budget, policy.output_memory, policy.tmp_upload_dir)
+        return self.outbox
 
     cdef bint has_output(self):
         """Whether the outbox holds anything."""
@@ -109,9 +109,7 @@ cdef class Channel:
     cdef int send_file(self, object file) except -1:
         """Send the Core's buffer, then a file; what does not fit waits."""
         self.flush()
-        if self.outbox is None:
-            self.outbox = Outbox(self.core.budget, self.core.policy.output_memory)
-        self.outbox.add_file(file)
+        self._open_outbox().add_file(file)
         try:
             self.outbox.send(self.fd)
         except OSError as error:
@@ -128,12 +126,8 @@ cdef class Channel:
 
     cdef int reset_on_close(self) except -1:
         """Let ``close`` end in a reset instead of a clean end of the stream."""
-        cdef linger option
-        if self.fd >= 0:
-            self.flush_quietly()
-            option.l_onoff = 1
-            option.l_linger = 0
-            setsockopt(self.fd, SOL_SOCKET, SO_LINGER, &option, sizeof(option))
+        self.flush_quietly()
+        self.reset = True
         return 0
 
     cdef int drop_output(self) except -1:

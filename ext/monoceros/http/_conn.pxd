@@ -24,7 +24,6 @@ cdef class Conn(Channel):
     cdef object body
     cdef bint streamed
     cdef bint expect
-    cdef bint more
     cdef int after
 
     cdef int _receive(self) except -1

@@ -4,11 +4,11 @@ from libc.string cimport memchr, memset
 
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.dict cimport PyDict_Copy, PyDict_SetItem, PyDict_Size
+from cpython.dict cimport PyDict_Copy, PyDict_SetItem
 from cpython.ref cimport PyObject
 
 from monoceros.http._channel cimport Channel
-from monoceros.http._core cimport IN_SIZE, Core, put
+from monoceros.http._core cimport IN_SIZE, Core, monotonic_ns, put
 from monoceros.http._head cimport FieldSpan, HeadSpans, is_decided
 from monoceros.http._names cimport NAME_GUESSES, Name, NameTable
 from monoceros.http._request cimport Request
@@ -22,13 +22,17 @@ from monoceros.http._socket cimport (
     MSG_DONTWAIT,
     SHUT_RDWR,
     SHUT_WR,
+    SO_LINGER,
+    SOL_SOCKET,
     close,
     errno,
     inet_ntop,
+    linger,
     mono_accept,
     ntohl,
     ntohs,
     recv,
+    setsockopt,
     shutdown,
     sockaddr,
     sockaddr_in,
@@ -60,6 +64,7 @@ cdef extern from "Python.h":
     object PyUnicode_New(Py_ssize_t size, unsigned int maxchar)
     unsigned char *PyUnicode_1BYTE_DATA(object text) noexcept
     object PyUnicode_DecodeLatin1(const char *data, Py_ssize_t size, const char *errors)
+    Py_ssize_t PyDict_GET_SIZE(object items) noexcept
     PyObject *PyDict_SetDefault(object d, object key, object value) except NULL
 
 cdef extern from "string.h" nogil:
@@ -127,17 +132,10 @@ cdef class Conn(Channel):
         cdef Request request
         cdef int code
         cdef int batch = 0
-        cdef long long last = 0
-        if self.more:
-            self.more = False
-            self._open_buffer()
-            code = self._advance()
-        else:
-            code = self._receive()
+        code = self._receive()
         while code == HANDOFF:
-            if batch > 1 and core.out_size and core.started_ns - last > SLOW_CALL_NS:
+            if core.out_size and monotonic_ns() - core.started_ns > SLOW_CALL_NS:
                 self.flush_quietly()
-            last = core.started_ns
             request = self.request
             self.request = None
             code = self._run(request)
@@ -189,6 +187,10 @@ cdef class Conn(Channel):
 
     cdef int _receive(self) except -1:
         cdef ssize_t size
+        if self.buffer is not None and not self.scanning:
+            # What a batch of requests, or a body, left behind comes first.
+            self._open_buffer()
+            return self._advance()
         if self.fd < 0:
             return AGAIN
         size = recv(self.fd, self.core.input, IN_SIZE, MSG_DONTWAIT)
@@ -428,9 +430,9 @@ cdef class Conn(Channel):
                 key = environ_key(name)
                 head.has_scheme = head.has_scheme or key in core.scheme_keys
             value = _text(data + span.value, span.value_size, span.high)
-            before = PyDict_Size(environ)
+            before = PyDict_GET_SIZE(environ)
             PyDict_SetDefault(environ, key, value)
-            if PyDict_Size(environ) == before:
+            if PyDict_GET_SIZE(environ) == before:
                 # Equal strings may be one object, so only the size tells a repetition.
                 if repeated is None:
                     repeated = {}
@@ -470,7 +472,8 @@ cdef class Conn(Channel):
             if self.position == self.end:
                 self._open_buffer()
             is_head = (
-                self.end - self.position >= 5 and self.position[:5] == b"HEAD "
+                self.end - self.position >= 7
+                and self.position[:7].lstrip(b"\r\n").startswith(b"HEAD ")
             )
         response = error_response(status, self.core.server_fields, not is_head)
         put(self.core, PyBytes_AS_STRING(response), PyBytes_GET_SIZE(response))
@@ -525,8 +528,6 @@ cdef class Conn(Channel):
             self._enter(LINGERING)
             if self.fd >= 0:
                 shutdown(self.fd, SHUT_WR)
-        elif code == MORE:
-            self.more = True
         return code
 
     cdef void _enter(self, int state) noexcept:
@@ -545,6 +546,8 @@ cdef class Conn(Channel):
     cdef int finish_request(self) except -1:
         cdef bytes rest
         self.answering = None
+        # What has come of a next head is not the present one's, whose time began earlier.
+        self._enter(IDLE)
         if self.body is not None:
             if self.streamed and self.body.complete:
                 rest = self.body.rest
@@ -602,6 +605,7 @@ cdef class Conn(Channel):
     def close(self):
         """Shut the connection down, close the descriptor, and drop what the request held."""
         cdef int fd = self.fd
+        cdef linger option
         self._drop_body()
         if self.outbox is not None:
             self.outbox.close()
@@ -610,7 +614,13 @@ cdef class Conn(Channel):
         self.buffer = None
         self.fd = -1
         if fd >= 0:
-            shutdown(fd, SHUT_RDWR)
+            if self.reset:
+                # No shutdown before: the client would take it for the end of the content.
+                option.l_onoff = 1
+                option.l_linger = 0
+                setsockopt(fd, SOL_SOCKET, SO_LINGER, &option, sizeof(option))
+            else:
+                shutdown(fd, SHUT_RDWR)
             close(fd)
 
 

@@ -32,6 +32,7 @@ cdef class Core:
     cdef public uint64_t sent
     cdef public uint64_t errors
     cdef readonly double now
+    cdef double ticked
 
     cdef HeadParser parser
     cdef NameTable names
@@ -64,7 +65,7 @@ cdef class Core:
     cdef dict template(self, object local, object scheme)
     cdef int reserve(self, size_t more) except -1
     cdef int begin(self, bytes peer, const char *request, size_t size) except -1
-    cdef void end(self) noexcept
+    cdef int end(self) except -1
 
 cdef int64_t monotonic_ns() noexcept nogil
 

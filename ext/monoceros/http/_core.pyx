@@ -48,24 +48,13 @@ cdef extern from "time.h" nogil:
 
 cdef extern from *:
     """
-    #if PY_VERSION_HEX < 0x030E0000
-    /* Private, but in every release so far: a dict that is sized at birth is copied with its
-       size, which saves each request's environ from growing. */
-    extern PyObject *_PyDict_NewPresized(Py_ssize_t size);
-    #define mono_new_dict(size) _PyDict_NewPresized(size)
-    #else
-    #define mono_new_dict(size) PyDict_New()
-    #endif
     #ifndef CLOCK_MONOTONIC_COARSE
     #define CLOCK_MONOTONIC_COARSE CLOCK_MONOTONIC
     #endif
     static inline void mono_publish(void) { __atomic_thread_fence(__ATOMIC_RELEASE); }
     """
-    dict mono_new_dict(Py_ssize_t size)
     void mono_publish() noexcept nogil
 
-# Keys that a request's environ ends up with: beyond this a copy has to grow.
-cdef int ENVIRON_SIZE = 42
 cdef size_t OUT_CAPACITY = 1 << 16
 
 cdef size_t PEER_OFFSET = _PEER_OFFSET
@@ -144,7 +133,7 @@ cdef class Core:
     cpdef tick(self, double now):
         """Take over the time of a wake-up (``time.monotonic()``) and refresh Date."""
         cdef int64_t seconds = c_time(NULL)
-        self.now = now
+        self.now = self.ticked = now
         if seconds != self.second:
             self.second = seconds
             date = formatdate(seconds, usegmt=True).encode("ascii")
@@ -172,10 +161,7 @@ cdef class Core:
         key = (local, scheme)
         found = self.templates.get(key)
         if found is None:
-            found = mono_new_dict(ENVIRON_SIZE)
-            # One by one: update() on an empty dict would take over the other's size.
-            for name, value in listener_environ(self.base_environ, local, scheme).items():
-                found[name] = value
+            found = listener_environ(self.base_environ, local, scheme)
             found["wsgi.input"] = EMPTY_INPUT
             self.templates[key] = found
         return found
@@ -225,18 +211,23 @@ cdef class Core:
         (<uint64_t *>slot)[0] = sequence + 1
         return 0
 
-    cdef void end(self) noexcept:
+    cdef int end(self) except -1:
         """Take the request in flight off the scoreboard."""
         cdef unsigned char *slot = self.slot
         cdef uint64_t sequence
+        cdef int64_t now = _coarse_ns()
         self.running = False
+        self.now = now * 1e-9
+        if self.now - self.ticked > 1:
+            self.tick(self.now)
         if slot == NULL:
-            return
+            return 0
         sequence = (<uint64_t *>slot)[0] | 1
         (<uint64_t *>slot)[0] = sequence
         mono_publish()
         (<uint32_t *>(slot + 12))[0] = STATE_IDLE
-        (<int64_t *>(slot + 16))[0] = _coarse_ns()
+        (<int64_t *>(slot + 16))[0] = now
         (<int64_t *>(slot + 24))[0] = 0
         mono_publish()
         (<uint64_t *>slot)[0] = sequence + 1
+        return 0

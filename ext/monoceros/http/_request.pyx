@@ -162,7 +162,7 @@ cdef class Request:
         if self.complete:
             return self.finish()
         if not self.head_written or self.mark >= 0:
-            return self.answer_error(400 if isinstance(error, BodyError) else 500)
+            return self.answer_error(error.status if isinstance(error, BodyError) else 500)
         if self.length == UNKNOWN and not self.chunked:
             # The client must not take an unfinished response for a whole one.
             channel.reset_on_close()

@@ -12,6 +12,7 @@ import io
 import os
 import socket
 import struct
+import time
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_to_bytes
 
@@ -70,10 +71,10 @@ class Conn:
         "_buffer",
         "_expect",
         "_local",
-        "_more",
         "_outbox",
         "_remote",
         "_request",
+        "_reset",
         "_running",
         "_scan",
         "_scheme",
@@ -114,7 +115,7 @@ class Conn:
         self._expect = False
         self._outbox: Outbox | None = None
         self._after = AGAIN
-        self._more = False
+        self._reset = False
         self._template: Environ | None = None
 
     @property
@@ -127,14 +128,11 @@ class Conn:
     def ready(self) -> int:
         """Receive, parse, call the application and send, for all requests that have come."""
         core = self.core
-        code = self._advance() if self._more else self.read()
-        self._more = False
+        code = self.read()
         batch = 0
-        last = 0
         while code == HANDOFF:
-            if core.out and core.started_ns - last > _SLOW_CALL_NS and batch > 1:
+            if core.out and time.monotonic_ns() - core.started_ns > _SLOW_CALL_NS:
                 self.flush_quietly()
-            last = core.started_ns
             code = self._run()
             batch += 1
             if code != AGAIN or not self._buffer:
@@ -154,6 +152,7 @@ class Conn:
     def read(self) -> int:
         """Receive and parse only; HANDOFF when a request is complete."""
         if self._buffer and self._scan is None:
+            # What a batch of requests, or a body, left behind comes first.
             return self._advance()
         if self._socket is None:
             return AGAIN
@@ -340,7 +339,7 @@ class Conn:
         is_head = (
             request.environ["REQUEST_METHOD"] == "HEAD"
             if request is not None
-            else self._buffer.startswith(b"HEAD ")
+            else self._buffer.startswith((b"HEAD ", b"\r\nHEAD "))
         )
         self.core.out += error_response(status, self.core.server_fields, not is_head)
         self._request = None
@@ -402,27 +401,39 @@ class Conn:
             self._keep(memoryview(data)[sent:])
 
     def _keep(self, data: bytes | memoryview) -> None:
+        self._open_outbox().add(data)
+
+    def _open_outbox(self) -> Outbox:
         if self._outbox is None:
-            self._outbox = Outbox(self.core.budget, self.core.policy.output_memory)
-        self._outbox.add(data)
+            core = self.core
+            self._outbox = Outbox(
+                core.budget, core.policy.output_memory, core.policy.tmp_upload_dir
+            )
+        return self._outbox
 
     def send_file(self, file: FileRange) -> None:
         """Send the Core's buffer, then a file; what does not fit waits."""
         self.flush()
-        if self._outbox is None:
-            self._outbox = Outbox(self.core.budget, self.core.policy.output_memory)
-        self._outbox.add_file(file)
+        outbox = self._open_outbox()
+        outbox.add_file(file)
+        before = outbox.size
         try:
-            self._outbox.send(self.fd)
+            outbox.send(self.fd)
         except OSError as error:
             raise ClientGone from error
+        self.core.sent += before - outbox.size
 
     def wait_for_room(self) -> None:
         """Make the application wait while too much is unsent; raises ``ClientGone``."""
         policy = self.core.policy
-        if self._outbox is not None and self.fd >= 0:
-            limit = policy.output_memory + policy.output_spool
-            self._outbox.wait(self.fd, limit, policy.write_timeout)
+        self._wait(policy.output_memory + policy.output_spool)
+
+    def _wait(self, limit: int) -> None:
+        outbox = self._outbox
+        if outbox and self.fd >= 0:
+            before = outbox.size
+            outbox.wait(self.fd, limit, self.core.policy.write_timeout)
+            self.core.sent += before - outbox.size
 
     def writable(self) -> int:
         """Send what is waiting."""
@@ -462,8 +473,6 @@ class Conn:
             self._shut_down(socket.SHUT_WR)
         elif code == AGAIN:
             self._enter(BODY if self._body else HEAD if self._buffer else IDLE)
-        elif code == MORE:
-            self._more = True
         return code
 
     def _enter(self, state: int) -> None:
@@ -480,6 +489,8 @@ class Conn:
     def finish_request(self) -> None:
         """Drop what the request held; what came behind its content is the next request."""
         self._running = None
+        # What has come of a next head is not the present one's, whose time began earlier.
+        self._enter(IDLE)
         if self._body is not None:
             if self._streamed and self._body.complete:
                 self._buffer = self._body.rest
@@ -505,8 +516,7 @@ class Conn:
 
     def _take_socket(self) -> socket.socket:
         self.flush()
-        if self._outbox:
-            self._outbox.wait(self.fd, 0, self.core.policy.write_timeout)
+        self._wait(0)
         self.core.policy.release(self.fd)
         self.taken = adopt(*self.detach())
         return self.taken
@@ -539,7 +549,7 @@ class Conn:
         """Let ``close`` end in a reset instead of a clean end of the stream."""
         if self._socket is not None:
             self.flush_quietly()
-            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            self._reset = True
 
     def _shut_down(self, how: int) -> None:
         if self._socket is not None:
@@ -556,7 +566,11 @@ class Conn:
         self._request = None
         self._template = None
         if self._socket is not None:
-            self._shut_down(socket.SHUT_RDWR)
+            if self._reset:
+                # No shutdown before: the client would take it for the end of the content.
+                self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+            else:
+                self._shut_down(socket.SHUT_RDWR)
             self._socket.close()
             self._socket = None
         self.fd = -1

@@ -36,6 +36,7 @@ class Core:
         "_server_line",
         "_slot",
         "_templates",
+        "_ticked",
         "app",
         "base_environ",
         "budget",
@@ -82,7 +83,7 @@ class Core:
         self.requests = self.responses = self.received = self.sent = self.errors = 0
         self.out = bytearray()
         self.started_ns = 0
-        self.now = 0.0
+        self.now = self._ticked = 0.0
         self.when = ""
         self.server_fields = b""
         self._server_line = f"Server: {server}\r\n" if server else ""
@@ -95,7 +96,7 @@ class Core:
 
     def tick(self, now: float, /) -> None:
         """Take over the time of a wake-up; Date and the access log's time change once a second."""
-        self.now = now
+        self.now = self._ticked = now
         seconds = int(time.time())
         if seconds != self._second:
             self._second = seconds
@@ -159,12 +160,15 @@ class Core:
     def end(self) -> None:
         """Take the request in flight off the scoreboard."""
         self.running = False
+        now = time.monotonic_ns()
+        self.now = now / 1e9
+        if self.now - self._ticked > 1:
+            self.tick(self.now)
         slot = self._slot
         if slot is None:
             return
         odd = _SEQUENCE.unpack_from(slot)[0] | 1
         _SEQUENCE.pack_into(slot, 0, odd)
-        now = time.monotonic_ns()
         _STATE.pack_into(slot, _STATE_OFFSET, State.IDLE, now, 0, self.requests)
         _SEQUENCE.pack_into(slot, 0, odd + 1)
 

@@ -138,7 +138,7 @@ class Request:
         if self._complete:
             return self._end()
         if self._fields is None or self._mark >= 0:
-            return self._answer_error(400 if isinstance(error, BodyError) else 500)
+            return self._answer_error(error.status if isinstance(error, BodyError) else 500)
         self._cut()
         return CLOSE
 

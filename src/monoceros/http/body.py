@@ -77,7 +77,7 @@ class Body:
         "_budget",
         "_decoder",
         "_file",
-        "_in_memory",
+        "_held",
         "_limits",
         "_tmp_dir",
         "full",
@@ -92,8 +92,8 @@ class Body:
         self._limits = limits
         self._budget = budget
         self._tmp_dir = tmp_dir
-        self._file: BinaryIO = io.BytesIO()
-        self._in_memory = True
+        self._file: io.BytesIO | io.FileIO = io.BytesIO()
+        self._held = 0  # octets that are kept
         self.size = 0  # octets of content so far
         self.full = False  # no more is kept: the application has to start
         self.rest = b""  # what came behind the body: the next request
@@ -115,55 +115,63 @@ class Body:
         return pieces
 
     def stored(self) -> BinaryIO:
-        """Return what was kept, from its start."""
-        self._file.seek(0)
-        return self._file
+        """Return what was kept, from its start; it is valid until ``close``."""
+        file = self._file
+        file.seek(0)
+        return file if isinstance(file, io.BytesIO) else io.BufferedReader(file, RECEIVE_SIZE)
 
     def close(self) -> None:
-        """Give the room back; an application that still reads keeps its file."""
-        held = self._held()
-        if self._in_memory:
-            self._budget.memory += held
+        """Give the room back."""
+        # Counted, not asked of the file: applications close or empty their input.
+        if isinstance(self._file, io.BytesIO):
+            self._budget.memory += self._held
         else:
-            self._budget.spool += held
+            self._budget.spool += self._held
             self._file.close()
+        self._held = 0
         self._file = io.BytesIO()
-        self._in_memory = True
-
-    def _held(self) -> int:
-        return 0 if self._file.closed else self._file.seek(0, os.SEEK_END)
 
     def _keep(self, piece: bytes) -> None:
-        if self._in_memory and not self._fits_memory(len(piece)):
-            self._move_to_file()
-        if self._in_memory:
+        file = self._file
+        if isinstance(file, io.BytesIO) and self._fits_memory(len(piece)):
+            file.write(piece)
             self._budget.memory -= len(piece)
-        else:
-            self._budget.spool -= len(piece)
-        self._file.write(piece)
-        if not self._in_memory:
-            held = self._file.tell()
-            self.full = held >= self._limits.body_spool or self._budget.spool <= 0
+            self._held += len(piece)
+            return
+        if isinstance(file, io.BytesIO):
+            self._move_to_file(file.getvalue())
+        self._spool(piece)
+        if self._held >= self._limits.body_spool or self._budget.spool <= 0:
+            self.full = True
 
     def _fits_memory(self, more: int) -> bool:
-        return self._file.tell() + more <= self._limits.body_memory and more <= self._budget.memory
+        return self._held + more <= self._limits.body_memory and more <= self._budget.memory
 
-    def _move_to_file(self) -> None:
-        held = self._file.tell()
-        if held + RECEIVE_SIZE > self._budget.spool:
+    def _move_to_file(self, content: bytes) -> None:
+        if len(content) + RECEIVE_SIZE > self._budget.spool:
             raise refusal(Refusal.NO_ROOM)
         try:
-            # Unlinked from the start, so that nothing stays behind however the worker ends.
-            file = tempfile.TemporaryFile(dir=self._tmp_dir)
+            # Unlinked from the start, so that nothing stays behind however the worker ends, and
+            # unbuffered, so that closing it cannot fail.
+            file = tempfile.TemporaryFile(buffering=0, dir=self._tmp_dir)  # noqa: SIM115
+            self.full = _free_space(file.fileno()) < _DISK_RESERVE
         except OSError as error:
             raise refusal(Refusal.NO_ROOM) from error
-        if _free_space(file.fileno()) < _DISK_RESERVE:
-            self.full = True
-        file.write(self._file.getvalue() if isinstance(self._file, io.BytesIO) else b"")
-        self._budget.memory += held
-        self._budget.spool -= held
+        self._budget.memory += self._held
+        self._held = 0
         self._file = file
-        self._in_memory = False
+        self._spool(content)
+
+    def _spool(self, data: bytes) -> None:
+        """Write to the file, which takes all or is no use any more."""
+        view = memoryview(data)
+        try:
+            while view:
+                view = view[self._file.write(view) :]
+        except OSError as error:
+            raise refusal(Refusal.NO_ROOM) from error
+        self._budget.spool -= len(data)
+        self._held += len(data)
 
 
 def _free_space(fd: int) -> int:
@@ -180,7 +188,7 @@ def receive(fd: int, timeout_s: float) -> bytes:
             return os.read(fd, RECEIVE_SIZE)
         except BlockingIOError:
             if not poller.poll(timeout_s * 1000):
-                raise BodyError("request content stalled longer than body_timeout") from None
+                raise BodyError("request content stalled longer than body_timeout", 408) from None
         except OSError as error:
             raise BodyError("connection lost while reading the request content") from error
 
@@ -195,7 +203,8 @@ class BodyStream(io.RawIOBase):
         self._timeout_s = timeout_s
         self._invite = invite  # sends 100 Continue before the first octet is asked of the client
         self._stored: BinaryIO | None = body.stored()
-        self._pieces: list[bytes] = []
+        self._data = b""  # decoded, and used up to the position
+        self._position = 0
         self._error: BodyError | None = None
 
     def readable(self) -> bool:
@@ -209,16 +218,12 @@ class BodyStream(io.RawIOBase):
             if count:
                 return int(count)
             self._stored = None
-        while not self._pieces and not self._body.complete:
+        while self._position == len(self._data) and not self._body.complete:
             self._fetch()
-        if not self._pieces:
-            return 0
-        piece = self._pieces.pop(0)
-        count = min(len(piece), len(buffer))
-        buffer[:count] = piece[:count]
-        if count < len(piece):
-            self._pieces.insert(0, piece[count:])
-        return count
+        piece = self._data[self._position : self._position + len(buffer)]
+        buffer[: len(piece)] = piece
+        self._position += len(piece)
+        return len(piece)
 
     def _fetch(self) -> None:
         if self._error is not None:
@@ -228,9 +233,10 @@ class BodyStream(io.RawIOBase):
             data = receive(self._fd, self._timeout_s)
             if not data:
                 raise BodyError("client closed the connection inside the request content")
-            self._pieces = [piece for piece in self._body.decode(data) if piece]
+            self._data = b"".join(self._body.decode(data))
+            self._position = 0
         except BadRequest as error:
-            self._error = BodyError(error.reason)
+            self._error = BodyError(error.reason, error.status)
             raise self._error from error
         except BodyError as error:
             self._error = error

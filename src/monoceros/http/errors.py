@@ -28,8 +28,13 @@ class InvalidResponse(HttpError):
 class BodyError(HttpError, OSError):
     """A request body that is being streamed to the application cannot be read to its end.
 
-    Also an ``OSError``, because that is what applications expect of ``wsgi.input``.
+    Also an ``OSError``, because that is what applications expect of ``wsgi.input``. ``status``
+    is the answer where the application lets it pass and nothing was sent.
     """
+
+    def __init__(self, reason: str, status: int = 400) -> None:
+        super().__init__(reason)
+        self.status = status
 
 
 class ClientGone(HttpError, OSError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import stat
 from typing import TYPE_CHECKING, Protocol
@@ -42,6 +43,21 @@ class FileRange:
         self.offset = offset
         self.count = count
 
+    @property
+    def end(self) -> int:
+        """Where the range ends in the file."""
+        return self.offset + self.count
+
+    def append(self, data: bytes | memoryview) -> None:
+        """Write behind the range and add it, all or nothing; raises ``OSError``."""
+        view = memoryview(data)
+        position = self.end
+        while view:
+            written = os.pwrite(self.fd, view, position)
+            view = view[written:]
+            position += written
+        self.count = position - self.offset
+
     def send(self, socket_fd: int) -> int:
         """Send what the socket takes (sendfile(2)) and return how much it was."""
         sent = os.sendfile(socket_fd, self.fd, self.offset, min(self.count, 1 << 30))
@@ -64,6 +80,8 @@ class FileRange:
 def open_range(wrapper: FileWrapper) -> FileRange | None:
     """Return the rest of a wrapped regular file, or None for any other."""
     filelike = wrapper.filelike
+    if not _is_plain(filelike):
+        return None
     try:
         fd: int = filelike.fileno()  # type: ignore[attr-defined]
         offset: int = filelike.tell()  # type: ignore[attr-defined]
@@ -73,3 +91,14 @@ def open_range(wrapper: FileWrapper) -> FileRange | None:
     if not stat.S_ISREG(status.st_mode):
         return None
     return FileRange(fd, offset, max(0, status.st_size - offset))
+
+
+def _is_plain(filelike: object) -> bool:
+    """Tell whether what is read of a file is what its descriptor holds.
+
+    The file objects of gzip and its like have the descriptor of the compressed file, and a
+    text file has one of octets.
+    """
+    if isinstance(filelike, (io.BufferedReader, io.BufferedRandom)):
+        return isinstance(filelike.raw, io.FileIO)
+    return isinstance(filelike, io.FileIO) or not isinstance(filelike, io.IOBase)

@@ -1,7 +1,9 @@
 """Output that the client has not taken yet.
 
 The application's own ``bytes`` objects wait in memory as long as the worker's budget has room
-for them; what comes after goes to an unlinked temporary file, from where sendfile(2) takes it.
+for them; what comes after goes to unlinked temporary files, from where sendfile(2) takes it.
+Each file is given up once it is sent, so that a long response to a slow client takes no more
+room on the disk, and no more descriptors, than what waits.
 """
 
 from __future__ import annotations
@@ -10,26 +12,29 @@ import os
 import select
 import tempfile
 from collections import deque
-from typing import TYPE_CHECKING, BinaryIO
+from typing import TYPE_CHECKING
 
+from monoceros.http.errors import ClientGone
 from monoceros.http.files import FileRange
 
 if TYPE_CHECKING:
     from monoceros.http.body import Budget
-from monoceros.http.errors import ClientGone
+
+_SEGMENT = 8 << 20  # octets after which a spool file is not continued
 
 
 class Outbox:
     """A queue of octets and file ranges for one connection."""
 
-    __slots__ = ("_budget", "_file", "_memory", "_memory_limit", "_queue", "size")
+    __slots__ = ("_budget", "_memory", "_memory_limit", "_queue", "_spooled", "_tmp_dir", "size")
 
-    def __init__(self, budget: Budget, memory_limit: int) -> None:
+    def __init__(self, budget: Budget, memory_limit: int, tmp_dir: str | None = None) -> None:
         self._queue: deque[memoryview | FileRange] = deque()
         self._budget = budget
         self._memory_limit = memory_limit
         self._memory = 0
-        self._file: BinaryIO | None = None
+        self._spooled: FileRange | None = None  # the last spool file, while some of it waits
+        self._tmp_dir = tmp_dir
         self.size = 0  # octets that wait
 
     def __bool__(self) -> bool:
@@ -39,7 +44,7 @@ class Outbox:
         """Append octets."""
         self.size += len(data)
         fits = self._memory + len(data) <= self._memory_limit or not self._queue
-        if self._file is None and fits and len(data) <= self._budget.output:
+        if self._spooled is None and fits and len(data) <= self._budget.output:
             self._memory += len(data)
             self._budget.output -= len(data)
             self._queue.append(memoryview(data))
@@ -84,24 +89,26 @@ class Outbox:
         """Forget everything and give the room back."""
         while self._queue:
             self._drop_first(self._queue[0])
-        if self._file is not None:
-            self._file.close()
-            self._file = None
         self.size = 0
 
     def _spool(self, data: bytes | memoryview) -> None:
         try:
-            if self._file is None:
-                self._file = tempfile.TemporaryFile()
-            offset = self._file.seek(0, os.SEEK_END)
-            self._file.write(data)
-            self._file.flush()
-            self._queue.append(FileRange(self._file.fileno(), offset, len(data)))
+            spooled = self._last_spooled()
+            spooled.append(data)
         except OSError:
             # No room on the disk: the data is there already, so memory has to hold it.
             self._memory += len(data)
             self._budget.output -= len(data)
             self._queue.append(memoryview(data))
+
+    def _last_spooled(self) -> FileRange:
+        """Return the spool file at the end of the queue, a new one if need be."""
+        spooled = self._spooled
+        if spooled is None or spooled is not self._queue[-1] or spooled.end >= _SEGMENT:
+            with tempfile.TemporaryFile(dir=self._tmp_dir) as file:
+                spooled = self._spooled = FileRange(file.fileno(), 0, 0)
+            self._queue.append(spooled)
+        return spooled
 
     def _send_first(self, fd: int, first: memoryview | FileRange) -> None:
         if isinstance(first, FileRange):
@@ -123,6 +130,8 @@ class Outbox:
     def _drop_first(self, first: memoryview | FileRange) -> None:
         self._queue.popleft()
         if isinstance(first, FileRange):
+            if first is self._spooled:
+                self._spooled = None
             first.close()
         else:
             self._release(len(first))

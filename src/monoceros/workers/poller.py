@@ -7,7 +7,7 @@ import selectors
 from typing import Protocol
 
 READ = 1  # EPOLLIN, EVENT_READ
-_BATCH = 256  # descriptors dealt with before signals, timeouts and new connections get a look
+_BATCH = 64  # descriptors dealt with before signals, timeouts and new connections get a look
 
 
 class Poller(Protocol):

@@ -50,7 +50,10 @@ _CROWDED = 16  # idle connections that make room at a time
 
 
 class Reactor:
-    """Connections of one worker, and the listeners they come from."""
+    """Connections of one worker, and the listeners they come from.
+
+    At most ``limit`` connections are held, and at most ``burst`` accepted per wake-up.
+    """
 
     def __init__(
         self,
@@ -58,6 +61,7 @@ class Reactor:
         listeners: list[socket.socket],
         *,
         limit: int,
+        burst: int,
         timeouts: Timeouts,
         trusted: Trusted,
         access: AccessSink | None,
@@ -66,6 +70,7 @@ class Reactor:
     ) -> None:
         self._core = core
         self._limit = limit
+        self._burst = burst
         self._timeouts = timeouts
         self._trusted = trusted
         self._access = access
@@ -77,7 +82,7 @@ class Reactor:
         self._accept_after = 0.0
         self._handlers: dict[int, Callable[[], int]] = {}
         self._conns: dict[int, Conn] = {}
-        self._more: list[int] = []
+        self._more: dict[int, None] = {}
         core.policy.release = self._poller.remove
         self._poller.add(wakeup.fileno())
         self._handlers[wakeup.fileno()] = self._wake
@@ -134,7 +139,7 @@ class Reactor:
 
     def _continue(self) -> None:
         """Give connections with unused input another turn."""
-        waiting, self._more = self._more, []
+        waiting, self._more = self._more, {}
         for fd in waiting:
             conn = self._conns.get(fd)
             if conn is not None:
@@ -148,7 +153,7 @@ class Reactor:
         if code == WANT_WRITE:
             self._await_output(fd, conn)
         elif code == MORE:
-            self._more.append(fd)
+            self._more[fd] = None
         elif code == LINGER:
             self._handlers[fd] = conn.discard
         elif code == UPGRADE:
@@ -189,20 +194,22 @@ class Reactor:
     def _make_acceptor(self, listener: socket.socket) -> Callable[[], int]:
         local = listener.getsockname()
 
-        def accept_one() -> int:
-            if len(self._conns) >= self._limit and not self._make_room():
-                self.stop_accepting()
-                return AGAIN
-            try:
-                accepted = accept(listener)
-            except OSError as error:
-                self._pause_accepting(error)
-                return AGAIN
-            if accepted is not None:
+        def accept_some() -> int:
+            for _ in range(self._burst):
+                if len(self._conns) >= self._limit and not self._make_room():
+                    self.stop_accepting()
+                    break
+                try:
+                    accepted = accept(listener)
+                except OSError as error:
+                    self._pause_accepting(error)
+                    break
+                if accepted is None:
+                    break
                 self._admit(accepted[0], accepted[1], local)
             return AGAIN
 
-        return accept_one
+        return accept_some
 
     def _admit(self, fd: int, remote: Any, local: Any) -> None:
         fd = move_up(fd)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 _TICK_S = 1.0  # how often timeouts and the arbiter's presence are looked at
 _DRAIN_TICK_S = 0.1
+_BURST = 16
 _IDLE_GRACE_S = 2.0  # how long a draining worker waits for the next request on idle connections
 
 
@@ -76,6 +77,9 @@ class SyncWorker(Worker):
             core,
             self.sockets,
             limit=cfg.worker_connections,
+            # Connections that a sibling could take are left to it; without siblings nobody
+            # else will, and one per wake-up would make a crowd wait.
+            burst=1 if cfg.workers > 1 else _BURST,
             timeouts=Timeouts.from_config(cfg),
             trusted=Trusted(cfg.forwarded_allow_ips),
             access=self._access,
