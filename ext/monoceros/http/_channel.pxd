@@ -18,6 +18,7 @@ cdef class Channel:
     cdef int keep(self, object data) except -1
     cdef int send_file(self, object file) except -1
     cdef int wait_for_room(self) except -1
+    cdef int wait(self, object limit) except -1
     cdef int reset_on_close(self) except -1
     cdef int drop_output(self) except -1
     cdef bint has_output(self)

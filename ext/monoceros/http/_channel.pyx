@@ -109,19 +109,29 @@ cdef class Channel:
     cdef int send_file(self, object file) except -1:
         """Send the Core's buffer, then a file; what does not fit waits."""
         self.flush()
-        self._open_outbox().add_file(file)
+        outbox = self._open_outbox()
+        outbox.add_file(file)
+        before = outbox.size
         try:
-            self.outbox.send(self.fd)
+            outbox.send(self.fd)
         except OSError as error:
             raise ClientGone from error
+        self.core.sent += before - outbox.size
         return 0
 
     cdef int wait_for_room(self) except -1:
         """Make the application wait while too much is unsent; raises ``ClientGone``."""
-        if self.outbox is not None and self.fd >= 0:
-            policy = self.core.policy
-            limit = policy.output_memory + policy.output_spool
-            self.outbox.wait(self.fd, limit, policy.write_timeout)
+        if self.outbox is None:
+            return 0
+        policy = self.core.policy
+        return self.wait(policy.output_memory + policy.output_spool)
+
+    cdef int wait(self, object limit) except -1:
+        """Wait until at most ``limit`` octets are unsent; raises ``ClientGone``."""
+        if self.fd >= 0 and self.has_output():
+            before = self.outbox.size
+            self.outbox.wait(self.fd, limit, self.core.policy.write_timeout)
+            self.core.sent += before - self.outbox.size
         return 0
 
     cdef int reset_on_close(self) except -1:

@@ -51,6 +51,7 @@ from monoceros.http.environ import (
     apply_scheme,
     apply_script_name,
     environ_key,
+    is_script_name,
     may_pass,
     name_server,
     peer_environ,
@@ -269,11 +270,15 @@ cdef class Conn(Channel):
         request = Request.__new__(Request)
         request.environ = self._build_environ()
         request.channel = self
-        request.keep_alive = head.keep_alive
+        # What follows CONNECT, or a request for another protocol, may be no HTTP.
+        request.keep_alive = head.keep_alive and not head.upgrade
         request.wants_close = not head.keep_alive
         request.minor = head.minor
         request.head_request = (
             head.method_size == 4 and request.environ["REQUEST_METHOD"] == "HEAD"
+        )
+        request.connect = (
+            head.method_size == 7 and request.environ["REQUEST_METHOD"] == "CONNECT"
         )
         self.request = request
         self.position += head.length
@@ -321,7 +326,7 @@ cdef class Conn(Channel):
             request.environ["wsgi.input"] = body.stored()
             # A coding that was taken off leaves content of known length, and frameworks
             # read none without it.
-            request.environ["CONTENT_LENGTH"] = str(body.size)
+            request.environ.setdefault("CONTENT_LENGTH", str(body.size))
             return HANDOFF
         if self.streamed or (body.full and self.fd >= 0):
             self.streamed = True
@@ -355,8 +360,8 @@ cdef class Conn(Channel):
             environ["SERVER_PROTOCOL"] = "HTTP/1.0"
         if self.trusted and head.has_scheme:
             apply_scheme(environ, core.scheme_keys)
-        if core.has_script_name or (head.has_underscore and "HTTP_SCRIPT_NAME" in environ):
-            apply_script_name(environ, self.trusted)
+        if (core.has_script_name or head.has_underscore) and environ["SCRIPT_NAME"]:
+            apply_script_name(environ)
         if not isinstance(self.local, tuple):
             name_server(environ)
         return environ
@@ -402,6 +407,7 @@ cdef class Conn(Channel):
         cdef Py_ssize_t before
         cdef int i
         cdef object key
+        cdef bint is_prefix = False
         repeated = None
         for i in range(head.count):
             span = &core.parser.fields[i]
@@ -413,11 +419,10 @@ cdef class Conn(Channel):
                     names.guesses[i] = known
                 if known.underscore:
                     head.has_underscore = True
-                    if not may_pass(
-                        data[span.name:span.name + span.name_size].decode("ascii"),
-                        self.trusted, core.rules,
-                    ):
+                    name = data[span.name:span.name + span.name_size].decode("ascii")
+                    if not may_pass(name, self.trusted, core.rules):
                         continue
+                    is_prefix = is_script_name(name, self.trusted, core.rules)
                 if known.scheme:
                     head.has_scheme = True
                 key = <object>known.key
@@ -427,9 +432,13 @@ cdef class Conn(Channel):
                     head.has_underscore = True
                     if not may_pass(name, self.trusted, core.rules):
                         continue
+                    is_prefix = is_script_name(name, self.trusted, core.rules)
                 key = environ_key(name)
                 head.has_scheme = head.has_scheme or key in core.scheme_keys
             value = _text(data + span.value, span.value_size, span.high)
+            if is_prefix:
+                is_prefix = False
+                environ["SCRIPT_NAME"] = value
             before = PyDict_GET_SIZE(environ)
             PyDict_SetDefault(environ, key, value)
             if PyDict_GET_SIZE(environ) == before:
@@ -572,8 +581,7 @@ cdef class Conn(Channel):
 
     def _take_socket(self):
         self.flush()
-        if self.has_output():
-            self.outbox.wait(self.fd, 0, self.core.policy.write_timeout)
+        self.wait(0)
         self.core.policy.release(self.fd)
         self.taken = adopt(*self.detach())
         return self.taken

@@ -49,7 +49,8 @@ cdef class HeadParser:
     cdef FieldSpan *fields
     cdef int capacity
     cdef NameTable names
-    cdef readonly object rules
+    cdef object limits_object
+    cdef object rules
     cdef object lenient_data  # keeps rewritten octets alive
     cdef object authority
     cdef char last_host[HOST_SIZE]  # the last valid Host, which the next most likely repeats

@@ -36,7 +36,7 @@ from monoceros.http._scan cimport (
 )
 
 from monoceros.http.grammar import check_codings, check_expectation, is_host, split_target
-from monoceros.http.lenient import normalise
+from monoceros.http.lenient import is_ended, normalise
 from monoceros.http.refusals import Refusal, refusal
 from monoceros.http.types import Head
 
@@ -108,6 +108,7 @@ cdef class HeadParser:
     def __cinit__(self, limits, rules, NameTable names):
         self.names = names
         self.rules = rules
+        self.limits_object = limits
         self.limits.line = limits.line
         self.limits.fields = limits.fields
         self.limits.field = limits.field
@@ -144,7 +145,7 @@ cdef class HeadParser:
         if code != COMPLETE and self.lenient:
             original = data[:size]
             rewritten = normalise(original, self.rules)
-            if rewritten is not None:
+            if rewritten is not None and is_ended(original, self.limits_object):
                 self.lenient_data = rewritten
                 taken = size - PyBytes_GET_SIZE(rewritten)
                 code = self._tokenise(PyBytes_AS_STRING(rewritten), PyBytes_GET_SIZE(rewritten))
@@ -178,8 +179,10 @@ cdef class HeadParser:
 
         if size >= 2 and data[0] == c"\r" and data[1] == c"\n":
             begin = data + 2
-        if begin == end:
-            return INCOMPLETE
+        if size and data[0] != c"\r" and not mono_is(data[0], MONO_TOKEN):
+            # Not HTTP at all, a TLS client for instance: its lines may never end. A CR may be
+            # half of an empty line, and is left to the line it ends.
+            return METHOD
         head_end = begin + self.limits.head
         head.data = data
         head.has_underscore = head.has_scheme = False
@@ -188,10 +191,6 @@ cdef class HeadParser:
         start = begin
         line_end = min(start + self.limits.line + 2, head_end)
         p = mono_scan_class(start, end, MONO_TOKEN)
-        if p == start and p[0] != c"\r":
-            # Not HTTP at all, a TLS client for instance: its lines may never end. A CR may be
-            # half of an empty line, and is left to the line it ends.
-            return METHOD
         if p == start or p == end or p[0] != c" ":
             return self._diagnose(start, end, line_end, head_end, -1, 0)
         head.method = <uint32_t>(start - data)
@@ -357,7 +356,7 @@ cdef class HeadParser:
         self.authority = None
         self.target_parts = None
         is_connect = head.method_size == 7 and self.method() == "CONNECT"
-        if head.data[head.target] != c"/":
+        if is_connect or head.data[head.target] != c"/":
             self.target_parts = split_target(self.method(), self.target())
             self.authority = self.target_parts[2]
         for i in range(head.count):

@@ -14,6 +14,7 @@ cdef class Request:
     cdef object headers
     cdef bint head_request
     cdef bint minor
+    cdef bint connect
     cdef bint head_written
     cdef bint body_allowed
     cdef bint chunked

@@ -21,7 +21,7 @@ from monoceros.http._scan cimport (
 from monoceros.errors import StopWorker
 from monoceros.http.answers import early_hints, error_response
 from monoceros.http.errors import BodyError, ClientGone
-from monoceros.http.fields import encode_fields
+from monoceros.http.fields import encode_fields, without_length
 from monoceros.http.files import FileWrapper, open_range
 from monoceros.http.types import AGAIN as _AGAIN
 from monoceros.http.types import CLOSE as _CLOSE
@@ -191,8 +191,7 @@ cdef class Request:
             self.respond_file(result)
         else:
             for chunk in result:
-                if chunk:
-                    self.write_now(chunk)
+                self.write_now(chunk)
             self.end_data(UNKNOWN)
             self.channel.flush()
         return 0
@@ -233,8 +232,7 @@ cdef class Request:
                 channel.flush()
                 return 0
         for chunk in wrapper:
-            if chunk:
-                self.write_now(chunk)
+            self.write_now(chunk)
         self.end_data(UNKNOWN)
         return channel.flush()
 
@@ -256,13 +254,16 @@ cdef class Request:
         cdef Core core = self.channel.core
         cdef int code = 0
         cdef bint close = False
+        cdef bint tunnel = False
         cdef char line[48]
         cdef int size
         if self.status is None:
             raise AssertionError("the application did not call start_response")
         self.mark = core.out_size
         try:
-            if not self.write_fields(core, &code, &close):
+            if self.connect:
+                tunnel = self.write_odd_fields(core, &code, &close)
+            elif not self.write_fields(core, &code, &close):
                 core.out_size = self.mark
                 self.write_odd_fields(core, &code, &close)
         except BaseException:
@@ -270,7 +271,7 @@ cdef class Request:
             self.mark = -1
             raise
         self.body_allowed = not (self.head_request or code < 200 or code == 204 or code == 304)
-        if self.length == UNKNOWN and self.body_allowed:
+        if self.length == UNKNOWN and self.body_allowed and not tunnel:
             if total != UNKNOWN:
                 self.length = total
                 size = snprintf(line, sizeof(line), "Content-Length: %lld\r\n", <long long>total)
@@ -365,10 +366,17 @@ cdef class Request:
         return 1
 
     cdef int write_odd_fields(self, Core core, int *code, bint *close) except -1:
-        """Write what ``write_fields`` leaves to the pure-Python code, which may refuse it."""
+        """Write what ``write_fields`` leaves to the pure-Python code, which may refuse it.
+
+        Returns 1 where the response opens a tunnel.
+        """
         cdef bytes block
         self.length = UNKNOWN
         fields = encode_fields(self.status, self.headers)
+        tunnel = self.connect and 200 <= fields.code < 300
+        if tunnel:
+            # RFC 9110 9.3.6: a tunnel has neither Content-Length nor Transfer-Encoding.
+            fields = encode_fields(self.status, without_length(self.headers))
         block = b"".join(
             (b"HTTP/1.1 ", fields.status, b"\r\n", core.server_fields, fields.lines)
         )
@@ -377,7 +385,7 @@ cdef class Request:
         close[0] = fields.close
         if fields.content_length is not None:
             self.length = fields.content_length
-        return 0
+        return tunnel
 
     cdef int write_data(self, bytes data) except -1:
         """Write content in the response's framing."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from monoceros.errors import StopWorker
 from monoceros.http.answers import early_hints, error_response
 from monoceros.http.errors import BodyError, ClientGone
-from monoceros.http.fields import ResponseFields, encode_fields
+from monoceros.http.fields import ResponseFields, encode_fields, without_length
 from monoceros.http.files import FileRange, FileWrapper, open_range
 from monoceros.http.types import AGAIN, CLOSE, LINGER, UPGRADE, Environ, ExcInfo, Field, Head
 
@@ -234,7 +234,7 @@ class Request:
         # RFC 9110 9.3.6: a tunnel has neither Content-Length nor Transfer-Encoding.
         tunnel = self._connect and 200 <= code < 300
         if tunnel:
-            fields = encode_fields(self._status, _without_length(self._headers))
+            fields = encode_fields(self._status, without_length(self._headers))
         self._body_allowed = not self._head_request and code >= 200 and code not in (204, 304)
         self._length = fields.content_length
         framing = b""
@@ -322,7 +322,3 @@ class Request:
         if self._fields is None and self._minor:
             self._conn.core.out += early_hints(headers)
             self._conn.flush()
-
-
-def _without_length(headers: list[Field]) -> list[Field]:
-    return [(name, value) for name, value in headers if name.lower() != "content-length"]

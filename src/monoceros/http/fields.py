@@ -122,3 +122,8 @@ def _parse_length(value: str) -> int:
     if not _DIGITS.fullmatch(digits):
         raise InvalidResponse("response Content-Length is not a number")
     return int(digits)
+
+
+def without_length(headers: Iterable[tuple[str, str]]) -> list[tuple[str, str]]:
+    """Return valid fields without Content-Length."""
+    return [(name, value) for name, value in headers if name.lower() != "content-length"]
