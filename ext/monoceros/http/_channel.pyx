@@ -17,7 +17,7 @@ from monoceros.http._socket cimport (
 
 from libc.string cimport memset
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 
 from monoceros.http.errors import ClientGone
 from monoceros.http.outbox import Outbox

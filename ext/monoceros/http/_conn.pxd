@@ -35,9 +35,6 @@ cdef class Conn(Channel):
     cdef int _next_head(self) except -1
     cdef int _begin_body(self) except -1
     cdef int _check_body(self) except -1
-    cdef dict _build_environ(self)
-    cdef int _add_fields(self, dict environ) except -1
-    cdef int _add_target(self, dict environ) except -1
     cdef dict _connection_environ(self)
     cdef int _run(self, Request request) except -1
     cdef int _refuse(self, object error) except -1

@@ -1,22 +1,18 @@
 """One HTTP/1.1 connection, compiled; ``_conn_py`` has the theory of operation."""
 
-from libc.string cimport memchr, memset
+from libc.string cimport memset
 
 from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.dict cimport PyDict_Copy, PyDict_SetItem
-from cpython.ref cimport PyObject
+from cpython.dict cimport PyDict_Copy
 
 from monoceros.http._channel cimport Channel
 from monoceros.http._core cimport IN_SIZE, Core, monotonic_ns, put
-from monoceros.http._head cimport FieldSpan, HeadSpans, is_decided
-from monoceros.http._names cimport NAME_GUESSES, Name, NameTable
+from monoceros.http._environ cimport build_environ
+from monoceros.http._head cimport HeadSpans, is_decided
 from monoceros.http._request cimport Request
 from monoceros.http._socket cimport (
-    AF_INET,
-    AF_INET6,
     EAGAIN,
-    ECONNABORTED,
     EINTR,
     EWOULDBLOCK,
     MSG_DONTWAIT,
@@ -26,50 +22,22 @@ from monoceros.http._socket cimport (
     SOL_SOCKET,
     close,
     errno,
-    inet_ntop,
     linger,
-    mono_accept,
-    ntohl,
-    ntohs,
     recv,
     setsockopt,
     shutdown,
-    sockaddr,
-    sockaddr_in,
-    sockaddr_in6,
-    sockaddr_storage,
-    socklen_t,
     ssize_t,
 )
 
 from io import BufferedReader, BytesIO
-from urllib.parse import unquote_to_bytes
 
 from monoceros.http.answers import CONTINUE, error_response
 from monoceros.http.body import RECEIVE_SIZE, Body, BodyStream
-from monoceros.http.environ import (
-    apply_scheme,
-    apply_script_name,
-    environ_key,
-    is_script_name,
-    may_pass,
-    name_server,
-    peer_environ,
-)
+from monoceros.http.environ import peer_environ
 from monoceros.http.errors import BadRequest, ClientGone
 from monoceros.http.rawsocket import ClientSocket, adopt, finish
 from monoceros.http.refusals import Refusal, refusal
 from monoceros.http import types as _types
-
-cdef extern from "Python.h":
-    object PyUnicode_New(Py_ssize_t size, unsigned int maxchar)
-    unsigned char *PyUnicode_1BYTE_DATA(object text) noexcept
-    object PyUnicode_DecodeLatin1(const char *data, Py_ssize_t size, const char *errors)
-    Py_ssize_t PyDict_GET_SIZE(object items) noexcept
-    PyObject *PyDict_SetDefault(object d, object key, object value) except NULL
-
-cdef extern from "string.h" nogil:
-    void *memcpy(void *to, const void *source, size_t size)
 
 cdef int AGAIN = _types.AGAIN
 cdef int CLOSE = _types.CLOSE
@@ -87,17 +55,6 @@ cdef enum:
     BATCH_REQUESTS = 64  # pipelined requests that are answered before others get their turn
     BATCH_OCTETS = 1 << 16
     SLOW_CALL_NS = 1000000  # after a call this long, finished answers do not wait for the next
-
-
-cdef inline object _text(const char *data, Py_ssize_t size, bint high):
-    """Make a str of latin-1 octets; ``high`` tells whether any is above 0x7f."""
-    if high:
-        return PyUnicode_DecodeLatin1(data, size, NULL)
-    text = PyUnicode_New(size, 0x7F)
-    # The empty string and, in some releases, strings of one character are shared.
-    if size:
-        memcpy(PyUnicode_1BYTE_DATA(text), data, size)
-    return text
 
 
 cdef class Conn(Channel):
@@ -268,7 +225,12 @@ cdef class Conn(Channel):
             return AGAIN
         self.scanning = False
         request = Request.__new__(Request)
-        request.environ = self._build_environ()
+        request.environ = build_environ(
+            core,
+            self._connection_environ(),
+            self.trusted,
+            not isinstance(self.local, tuple),
+        )
         request.channel = self
         # What follows CONNECT, or a request for another protocol, may be no HTTP.
         request.keep_alive = head.keep_alive and not head.upgrade
@@ -345,111 +307,6 @@ cdef class Conn(Channel):
             self.expect = False
             put(self.core, PyBytes_AS_STRING(CONTINUE), PyBytes_GET_SIZE(CONTINUE))
         self.flush()
-
-    # -- environ -----------------------------------------------------------------------------
-
-    cdef dict _build_environ(self):
-        cdef Core core = self.core
-        cdef HeadSpans *head = &core.parser.head
-        cdef dict environ = PyDict_Copy(self._connection_environ())
-        self._add_fields(environ)
-        self._add_target(environ)
-        if core.parser.authority is not None:
-            environ["HTTP_HOST"] = core.parser.authority
-        if head.minor == 0:
-            environ["SERVER_PROTOCOL"] = "HTTP/1.0"
-        if self.trusted and head.has_scheme:
-            apply_scheme(environ, core.scheme_keys)
-        if (core.has_script_name or head.has_underscore) and environ["SCRIPT_NAME"]:
-            apply_script_name(environ)
-        if not isinstance(self.local, tuple):
-            name_server(environ)
-        return environ
-
-    cdef int _add_target(self, dict environ) except -1:
-        """Set method and target; the template has those of ``GET /`` already."""
-        cdef Core core = self.core
-        cdef HeadSpans *head = &core.parser.head
-        cdef const char *target = head.data + head.target
-        cdef const char *mark
-        cdef Py_ssize_t size = head.target_size
-        if not (head.method_size == 3 and (head.data + head.method)[:3] == b"GET"):
-            PyDict_SetItem(environ, "REQUEST_METHOD", core.parser.method())
-        if size == 1 and target[0] == c"/":
-            return 0
-        whole = _text(target, size, False)
-        PyDict_SetItem(environ, "RAW_URI", whole)
-        if core.parser.target_parts is not None:
-            path, query, _ = core.parser.target_parts
-        elif memchr(target, c"#", size) != NULL:
-            path, _, query = whole.partition("#")[0].partition("?")
-        else:
-            query = ""
-            path = whole
-            mark = <const char *>memchr(target, c"?", size)
-            if mark != NULL:
-                path = _text(target, mark - target, False)
-                query = _text(mark + 1, size - (mark - target) - 1, False)
-        if memchr(target, c"%", size) != NULL and "%" in path:
-            path = unquote_to_bytes(path).decode("latin-1")
-        PyDict_SetItem(environ, "PATH_INFO", path)
-        if query:
-            PyDict_SetItem(environ, "QUERY_STRING", query)
-        return 0
-
-    cdef int _add_fields(self, dict environ) except -1:
-        cdef Core core = self.core
-        cdef HeadSpans *head = &core.parser.head
-        cdef NameTable names = core.names
-        cdef FieldSpan *span
-        cdef Name *known
-        cdef const char *data = head.data
-        cdef Py_ssize_t before
-        cdef int i
-        cdef object key
-        cdef bint is_prefix = False
-        repeated = None
-        for i in range(head.count):
-            span = &core.parser.fields[i]
-            known = span.known
-            if known == NULL:
-                known = names.learn(data + span.name, span.name_size)
-            if known != NULL:
-                if i < NAME_GUESSES:
-                    names.guesses[i] = known
-                if known.underscore:
-                    head.has_underscore = True
-                    name = data[span.name:span.name + span.name_size].decode("ascii")
-                    if not may_pass(name, self.trusted, core.rules):
-                        continue
-                    is_prefix = is_script_name(name, self.trusted, core.rules)
-                if known.scheme:
-                    head.has_scheme = True
-                key = <object>known.key
-            else:
-                name = data[span.name:span.name + span.name_size].decode("ascii")
-                if "_" in name:
-                    head.has_underscore = True
-                    if not may_pass(name, self.trusted, core.rules):
-                        continue
-                    is_prefix = is_script_name(name, self.trusted, core.rules)
-                key = environ_key(name)
-                head.has_scheme = head.has_scheme or key in core.scheme_keys
-            value = _text(data + span.value, span.value_size, span.high)
-            if is_prefix:
-                is_prefix = False
-                environ["SCRIPT_NAME"] = value
-            before = PyDict_GET_SIZE(environ)
-            PyDict_SetDefault(environ, key, value)
-            if PyDict_GET_SIZE(environ) == before:
-                # Equal strings may be one object, so only the size tells a repetition.
-                if repeated is None:
-                    repeated = {}
-                repeated.setdefault(key, [environ[key]]).append(value)
-        if repeated is not None:
-            for key, values in repeated.items():
-                environ[key] = ("; " if key == "HTTP_COOKIE" else ",").join(values)
-        return 0
 
     cdef dict _connection_environ(self):
         cdef dict template = self.template
@@ -630,38 +487,3 @@ cdef class Conn(Channel):
             else:
                 shutdown(fd, SHUT_RDWR)
             close(fd)
-
-
-def accept(listener, /):
-    """Accept one connection as a non-blocking descriptor and its peer's address."""
-    cdef sockaddr_storage address
-    cdef socklen_t size = sizeof(address)
-    cdef int fd = mono_accept(listener.fileno(), <sockaddr *>&address, &size)
-    cdef int error
-    if fd < 0:
-        error = errno
-        if error == EAGAIN or error == EWOULDBLOCK or error == EINTR or error == ECONNABORTED:
-            return None
-        raise OSError(error, "accept failed")
-    return fd, _address(&address)
-
-
-cdef object _address(sockaddr_storage *address):
-    """Return a peer's address as ``socket.accept`` would."""
-    cdef char text[64]
-    cdef sockaddr_in *four
-    cdef sockaddr_in6 *six
-    if address.ss_family == AF_INET:
-        four = <sockaddr_in *>address
-        inet_ntop(AF_INET, &four.sin_addr, text, sizeof(text))
-        return text.decode("ascii"), ntohs(four.sin_port)
-    if address.ss_family == AF_INET6:
-        six = <sockaddr_in6 *>address
-        inet_ntop(AF_INET6, &six.sin6_addr, text, sizeof(text))
-        return (
-            text.decode("ascii"),
-            ntohs(six.sin6_port),
-            ntohl(six.sin6_flowinfo),
-            six.sin6_scope_id,
-        )
-    return ""

@@ -18,7 +18,6 @@ from monoceros.http._names cimport (
     FIELD_EXPECT,
     FIELD_HOST,
     FIELD_TRANSFER_ENCODING,
-    FIELD_UPGRADE,
     NAME_GUESSES,
     Name,
     NameTable,
@@ -173,7 +172,6 @@ cdef class HeadParser:
         cdef FieldSpan *span
         cdef Name *known
         cdef NameTable names = self.names
-        cdef int code
         cdef int count = 0
         cdef int high
 
@@ -279,7 +277,6 @@ cdef class HeadParser:
         """
         cdef const char *newline
         cdef const char *reached
-        cdef int code
         while True:
             newline = <const char *>memchr(start, c"\n", end - start)
             reached = end if newline == NULL else newline
@@ -541,7 +538,9 @@ cdef int _judge_field_line(const char *p, const char *end) noexcept:
     return 0
 
 
-cdef bint is_decided(HeadScan *scan, const char *data, Py_ssize_t size, HeadLimits *limits) noexcept:
+cdef bint is_decided(
+    HeadScan *scan, const char *data, Py_ssize_t size, HeadLimits *limits
+) noexcept:
     """Tell whether ``data``, grown since the last call, may be worth parsing again."""
     cdef Py_ssize_t i = scan.offset
     cdef const char *newline

@@ -21,7 +21,17 @@ __all__ = ["IMPL", "IMPL_REASON", "Conn", "Core", "accept", "parse_head"]
 
 _COMPILED = tuple(
     f"monoceros.http.{name}"
-    for name in ("_access", "_names", "_head", "_core", "_channel", "_request", "_conn")
+    for name in (
+        "_accept",
+        "_access",
+        "_channel",
+        "_conn",
+        "_core",
+        "_environ",
+        "_head",
+        "_names",
+        "_request",
+    )
 )
 
 

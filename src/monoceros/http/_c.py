@@ -1,6 +1,7 @@
 """The compiled twin; ``ext/monoceros/http`` has its sources."""
 
-from monoceros.http._conn import Conn, accept
+from monoceros.http._accept import accept
+from monoceros.http._conn import Conn
 from monoceros.http._core import Core
 from monoceros.http._head import parse_head
 

@@ -9,28 +9,19 @@ in the Core's buffer and leave in one send. Only ``close`` closes the descriptor
 from __future__ import annotations
 
 import io
-import os
 import socket
 import struct
 import time
 from typing import TYPE_CHECKING, Any
-from urllib.parse import unquote_to_bytes
 
+from monoceros.http._channel_py import Channel
+from monoceros.http._environ_py import build_environ
 from monoceros.http._head_py import HeadScan, parse_head
 from monoceros.http._request_py import Request
 from monoceros.http.answers import CONTINUE, error_response
 from monoceros.http.body import RECEIVE_SIZE, Body, BodyStream
-from monoceros.http.environ import (
-    apply_scheme,
-    apply_script_name,
-    is_script_name,
-    may_pass,
-    name_server,
-    peer_environ,
-)
+from monoceros.http.environ import peer_environ
 from monoceros.http.errors import BadRequest, ClientGone
-from monoceros.http.grammar import split_target
-from monoceros.http.outbox import Outbox
 from monoceros.http.rawsocket import ClientSocket, adopt, finish
 from monoceros.http.refusals import Refusal, refusal
 from monoceros.http.types import (
@@ -54,7 +45,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from monoceros.http._core_py import Core
-    from monoceros.http.files import FileRange
 
 _BATCH_REQUESTS = 64  # pipelined requests that are answered before others get their turn
 _BATCH_OCTETS = 1 << 16
@@ -62,7 +52,7 @@ _SLOW_CALL_NS = 1_000_000  # after a call this long, finished answers do not wai
 _RESET = struct.pack("ii", 1, 0)
 
 
-class Conn:
+class Conn(Channel):
     """The state of one connection; see ``monoceros.http.types.Conn`` for the contract."""
 
     __slots__ = (
@@ -71,19 +61,14 @@ class Conn:
         "_buffer",
         "_expect",
         "_local",
-        "_outbox",
         "_remote",
         "_request",
-        "_reset",
         "_running",
         "_scan",
         "_scheme",
-        "_socket",
         "_streamed",
         "_template",
         "_trusted",
-        "core",
-        "fd",
         "peer",
         "received",
         "since",
@@ -94,8 +79,7 @@ class Conn:
     def __init__(
         self, core: Core, fd: int, remote: Any, local: Any, scheme: str, trusted: bool = False, /
     ) -> None:
-        self.core = core
-        self.fd = fd
+        super().__init__(core, fd, remote)
         self.state = HEAD
         self.since = core.now
         self.received = 0
@@ -105,7 +89,6 @@ class Conn:
         self._local = local
         self._scheme = scheme
         self._trusted = trusted
-        self._socket = _socket(fd, remote) if fd >= 0 else None
         self._buffer: bytes | bytearray = b""
         self._scan: HeadScan | None = None
         self._request: Request | None = None
@@ -113,9 +96,7 @@ class Conn:
         self._body: Body | None = None
         self._streamed = False
         self._expect = False
-        self._outbox: Outbox | None = None
         self._after = AGAIN
-        self._reset = False
         self._template: Environ | None = None
 
     @property
@@ -198,7 +179,8 @@ class Conn:
         if head is None:
             return self._wait_for_head()
         self._scan = None
-        environ = self._build_environ(head)
+        unix = not isinstance(self._local, tuple)
+        environ = build_environ(core, self._connection_environ(), head, self._trusted, unix)
         self._request = Request(self, environ, head)
         self._buffer = bytes(data[head.length :])
         if head.content_length == 0:
@@ -269,50 +251,6 @@ class Conn:
         self._running = request
         return request
 
-    def _build_environ(self, head: Head) -> Environ:
-        environ = self._connection_environ().copy()
-        self._add_fields(environ, head)
-        target = head.target
-        if target.startswith("/") and "#" not in target:
-            path, _, query = target.partition("?")
-        else:
-            path, query, authority = split_target(head.method, target)
-            if authority is not None:
-                environ["HTTP_HOST"] = authority
-        if "%" in path:
-            path = unquote_to_bytes(path).decode("latin-1")
-        environ["REQUEST_METHOD"] = head.method
-        environ["RAW_URI"] = target
-        environ["PATH_INFO"] = path
-        environ["QUERY_STRING"] = query
-        environ["SERVER_PROTOCOL"] = head.version
-        if self._trusted:
-            apply_scheme(environ, self.core.scheme_keys)
-        if environ["SCRIPT_NAME"]:
-            apply_script_name(environ)
-        if not isinstance(self._local, tuple):
-            name_server(environ)
-        return environ
-
-    def _add_fields(self, environ: Environ, head: Head) -> None:
-        core = self.core
-        repeated: dict[str, list[str]] = {}
-        for name, value in head.fields:
-            if "_" in name:
-                if not may_pass(name, self._trusted, core.rules):
-                    continue
-                if is_script_name(name, self._trusted, core.rules):
-                    environ["SCRIPT_NAME"] = value
-            key = core.key(name)
-            if key in repeated:
-                repeated[key].append(value)
-            elif key in environ:
-                repeated[key] = [environ[key], value]
-            else:
-                environ[key] = value
-        for key, values in repeated.items():
-            environ[key] = ("; " if key == "HTTP_COOKIE" else ",").join(values)
-
     def _connection_environ(self) -> Environ:
         if self._template is None:
             self._template = {
@@ -349,91 +287,6 @@ class Conn:
         return LINGER
 
     # -- output ------------------------------------------------------------------------------
-
-    def flush(self) -> None:
-        """Send what the Core's buffer holds; raises ``ClientGone``."""
-        out = self.core.out
-        if out:
-            data = bytes(out)
-            out.clear()
-            self._send(data)
-
-    def flush_with(self, data: bytes) -> None:
-        """Send the Core's buffer and then ``data``, without copying it."""
-        out = self.core.out
-        if self.fd < 0 or self._outbox or self._socket is None:
-            self.flush()
-            self._send(data)
-            return
-        try:
-            sent = os.writev(self.fd, [out, data])
-        except BlockingIOError:
-            sent = 0
-        except OSError as error:
-            raise ClientGone from error
-        self.core.sent += sent
-        head = bytes(out)
-        out.clear()
-        if sent < len(head):
-            self._keep(head[sent:])
-        if sent < len(head) + len(data):
-            self._keep(memoryview(data)[max(0, sent - len(head)) :])
-
-    def flush_quietly(self) -> None:
-        """Flush where the client's absence is noticed later."""
-        try:
-            self.flush()
-        except ClientGone:
-            self.core.out.clear()
-
-    def _send(self, data: bytes) -> None:
-        if self._outbox or self._socket is None:
-            self._keep(data)
-            return
-        try:
-            sent = self._socket.send(data, socket.MSG_NOSIGNAL)
-        except BlockingIOError:
-            sent = 0
-        except OSError as error:
-            raise ClientGone from error
-        self.core.sent += sent
-        if sent < len(data):
-            self._keep(memoryview(data)[sent:])
-
-    def _keep(self, data: bytes | memoryview) -> None:
-        self._open_outbox().add(data)
-
-    def _open_outbox(self) -> Outbox:
-        if self._outbox is None:
-            core = self.core
-            self._outbox = Outbox(
-                core.budget, core.policy.output_memory, core.policy.tmp_upload_dir
-            )
-        return self._outbox
-
-    def send_file(self, file: FileRange) -> None:
-        """Send the Core's buffer, then a file; what does not fit waits."""
-        self.flush()
-        outbox = self._open_outbox()
-        outbox.add_file(file)
-        before = outbox.size
-        try:
-            outbox.send(self.fd)
-        except OSError as error:
-            raise ClientGone from error
-        self.core.sent += before - outbox.size
-
-    def wait_for_room(self) -> None:
-        """Make the application wait while too much is unsent; raises ``ClientGone``."""
-        policy = self.core.policy
-        self._wait(policy.output_memory + policy.output_spool)
-
-    def _wait(self, limit: int) -> None:
-        outbox = self._outbox
-        if outbox and self.fd >= 0:
-            before = outbox.size
-            outbox.wait(self.fd, limit, self.core.policy.write_timeout)
-            self.core.sent += before - outbox.size
 
     def writable(self) -> int:
         """Send what is waiting."""
@@ -504,12 +357,6 @@ class Conn:
             self._body.close()
             self._body = None
 
-    def drop_output(self) -> None:
-        """Forget what a client that is gone will not take."""
-        self.core.out.clear()
-        if self._outbox is not None:
-            self._outbox.close()
-
     def _send_early_hints(self, headers: Iterable[Field]) -> None:
         if self._running is not None:
             self._running.send_early_hints(headers)
@@ -545,12 +392,6 @@ class Conn:
             return CLOSE
         return CLOSE
 
-    def reset_on_close(self) -> None:
-        """Let ``close`` end in a reset instead of a clean end of the stream."""
-        if self._socket is not None:
-            self.flush_quietly()
-            self._reset = True
-
     def _shut_down(self, how: int) -> None:
         if self._socket is not None:
             try:
@@ -574,22 +415,3 @@ class Conn:
             self._socket.close()
             self._socket = None
         self.fd = -1
-
-
-def _socket(fd: int, remote: Any) -> socket.socket:
-    """Wrap a descriptor without asking the kernel what it is."""
-    if isinstance(remote, tuple):
-        family = socket.AF_INET6 if len(remote) == 4 else socket.AF_INET
-    else:
-        family = socket.AF_UNIX
-    return socket.socket(family, socket.SOCK_STREAM, 0, fd)
-
-
-def accept(listener: socket.socket, /) -> tuple[int, Any] | None:
-    """Accept one connection as a non-blocking descriptor and its peer's address."""
-    try:
-        connection, address = listener.accept()
-    except (BlockingIOError, InterruptedError, ConnectionAbortedError):
-        return None
-    connection.setblocking(False)
-    return connection.detach(), address

@@ -58,9 +58,9 @@ class FileRange:
             position += written
         self.count = position - self.offset
 
-    def send(self, socket_fd: int) -> int:
-        """Send what the socket takes (sendfile(2)) and return how much it was."""
-        sent = os.sendfile(socket_fd, self.fd, self.offset, min(self.count, 1 << 30))
+    def send(self, socket_fd: int, limit: int) -> int:
+        """Send what the socket takes, at most ``limit`` octets (sendfile(2)); returns how many."""
+        sent = os.sendfile(socket_fd, self.fd, self.offset, min(self.count, limit))
         self.offset += sent
         self.count -= sent
         return sent

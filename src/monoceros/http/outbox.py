@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from monoceros.http.body import Budget
 
 _SEGMENT = 8 << 20  # octets after which a spool file is not continued
+_TURN = 1 << 20  # octets after which other connections get their turn
 
 
 class Outbox:
@@ -43,11 +44,11 @@ class Outbox:
     def add(self, data: bytes | memoryview) -> None:
         """Append octets."""
         self.size += len(data)
-        fits = self._memory + len(data) <= self._memory_limit or not self._queue
-        if self._spooled is None and fits and len(data) <= self._budget.output:
-            self._memory += len(data)
-            self._budget.output -= len(data)
-            self._queue.append(memoryview(data))
+        data = _compact(memoryview(data))
+        held = _held(data)
+        fits = self._memory + held <= self._memory_limit or not self._queue
+        if self._spooled is None and fits and held <= self._budget.output:
+            self._hold(data)
         else:
             self._spool(data)
 
@@ -57,13 +58,18 @@ class Outbox:
         self._queue.append(file)
 
     def send(self, fd: int) -> bool:
-        """Send until all is gone (True) or the socket takes no more (False); raises ``OSError``."""
+        """Send until all is gone (True) or it is others' turn (False); raises ``OSError``.
+
+        That is when the socket takes no more, or when a client that reads as fast as this
+        sends has had its share.
+        """
+        enough = self.size - _TURN
         try:
-            while self._queue:
+            while self._queue and self.size > enough:
                 self._send_first(fd, self._queue[0])
         except BlockingIOError:
             return False
-        return True
+        return not self._queue
 
     def wait(self, fd: int, limit: int, timeout_s: float) -> None:
         """Send until at most ``limit`` octets wait; raises ``ClientGone``."""
@@ -91,15 +97,19 @@ class Outbox:
             self._drop_first(self._queue[0])
         self.size = 0
 
-    def _spool(self, data: bytes | memoryview) -> None:
+    def _hold(self, data: memoryview) -> None:
+        held = _held(data)
+        self._memory += held
+        self._budget.output -= held
+        self._queue.append(data)
+
+    def _spool(self, data: memoryview) -> None:
         try:
             spooled = self._last_spooled()
             spooled.append(data)
         except OSError:
             # No room on the disk: the data is there already, so memory has to hold it.
-            self._memory += len(data)
-            self._budget.output -= len(data)
-            self._queue.append(memoryview(data))
+            self._hold(data)
 
     def _last_spooled(self) -> FileRange:
         """Return the spool file at the end of the queue, a new one if need be."""
@@ -112,7 +122,7 @@ class Outbox:
 
     def _send_first(self, fd: int, first: memoryview | FileRange) -> None:
         if isinstance(first, FileRange):
-            sent = first.send(fd)
+            sent = first.send(fd, _TURN)
             self.size -= sent
             if sent == 0 and first.count:
                 raise OSError("file became shorter while it was being sent")
@@ -124,8 +134,8 @@ class Outbox:
         if sent == len(first):
             self._drop_first(first)
         else:
-            self._release(sent)
-            self._queue[0] = first[sent:]
+            self._queue[0] = rest = _compact(first[sent:])
+            self._release(_held(first) - _held(rest))
 
     def _drop_first(self, first: memoryview | FileRange) -> None:
         self._queue.popleft()
@@ -134,8 +144,18 @@ class Outbox:
                 self._spooled = None
             first.close()
         else:
-            self._release(len(first))
+            self._release(_held(first))
 
     def _release(self, octets: int) -> None:
         self._memory -= octets
         self._budget.output += octets
+
+
+def _held(view: memoryview) -> int:
+    """Return how many octets of memory a view keeps from being used otherwise."""
+    return memoryview(view.obj).nbytes
+
+
+def _compact(view: memoryview) -> memoryview:
+    """Return a view of the same octets that keeps at most twice their number."""
+    return view if 2 * len(view) > _held(view) else memoryview(bytes(view))
