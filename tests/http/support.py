@@ -196,20 +196,22 @@ def _read_content(
 
 def read_chunks(data: bytes) -> tuple[bytes, bytes, bool]:
     """Return content, what follows, and whether the last chunk came."""
-    content = b""
+    content: list[bytes] = []
+    position = 0
     while True:
-        size, separator, rest = data.partition(b"\r\n")
-        if not separator:
-            return content, b"", False
-        count = int(size, 16)
+        end = data.find(b"\r\n", position)
+        if end < 0:
+            return b"".join(content), b"", False
+        count = int(data[position:end], 16)
+        position = end + 2 + count
         if not count:
-            assert rest[:2] == b"\r\n"
-            return content, rest[2:], True
-        content += rest[:count]
-        if len(rest) < count + 2:
-            return content, b"", False
-        assert rest[count : count + 2] == b"\r\n"
-        data = rest[count + 2 :]
+            assert data[position : position + 2] == b"\r\n"
+            return b"".join(content), data[position + 2 :], True
+        content.append(data[end + 2 : position])
+        if len(data) < position + 2:
+            return b"".join(content), b"", False
+        assert data[position : position + 2] == b"\r\n"
+        position += 2
 
 
 def read_responses(data: bytes, *methods: str) -> list[Response]:
