@@ -8,6 +8,7 @@ in the Core's buffer and leave in one send. Only ``close`` closes the descriptor
 
 from __future__ import annotations
 
+import contextlib
 import io
 import socket
 import struct
@@ -394,10 +395,8 @@ class Conn(Channel):
 
     def _shut_down(self, how: int) -> None:
         if self._socket is not None:
-            try:
+            with contextlib.suppress(OSError):  # the client was first
                 self._socket.shutdown(how)
-            except OSError:
-                pass  # the client was first
 
     def close(self) -> None:
         """Shut the connection down, close the descriptor, and drop what the request held."""

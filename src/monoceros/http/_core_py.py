@@ -27,7 +27,7 @@ EMPTY_INPUT = EmptyInput()
 
 
 class Core:
-    """Buffers, Date line, access lines and scoreboard record of one thread that runs applications."""
+    """Buffers, Date line, access lines and scoreboard record of one thread that runs apps."""
 
     __slots__ = (
         "_keys",

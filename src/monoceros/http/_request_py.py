@@ -122,7 +122,7 @@ class Request:
         return CLOSE if self.wants_close and conn.body_is_read() and not conn.pending else LINGER
 
     def abort(self, error: BaseException, /) -> int:
-        """End the request because of an error: 500 where nothing was sent, else cut the connection."""
+        """End the request by an error: 500 where nothing was sent, else cut the connection."""
         conn = self._conn
         core = conn.core
         if conn.taken is not None:

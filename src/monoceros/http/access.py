@@ -19,7 +19,7 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 
 
 class Entry(NamedTuple):
-    """What one line is made of; ``elapsed_us`` is in microseconds, ``sent`` in octets of content."""
+    """What one line is made of; ``sent`` counts octets of content."""
 
     environ: Environ
     status: str
@@ -43,7 +43,7 @@ def format_time(seconds: float) -> str:
 
 
 def escape(value: str) -> str:
-    """Make a value safe inside a quoted part of a line: nothing of it can end the quote or the line."""
+    """Make a value safe inside quotes: nothing of it can end the quote or the line."""
     return _UNSAFE.sub(_escape_one, value) if _UNSAFE.search(value) else value
 
 

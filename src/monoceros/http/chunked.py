@@ -49,7 +49,7 @@ class ChunkedDecoder:
         self.complete = False
 
     def feed(self, data: bytes) -> tuple[list[bytes], bytes]:
-        """Return pieces of content, and what lies behind the end of the whole; raises ``BadRequest``."""
+        """Return pieces of content, and what lies behind their end; raises ``BadRequest``."""
         pieces: list[bytes] = []
         data = self._pending + data
         position = 0

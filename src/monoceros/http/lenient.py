@@ -35,7 +35,7 @@ def is_ended(data: bytes, limits: Limits) -> bool:
 
 
 def normalise(data: bytes, rules: Rules) -> bytes | None:
-    """Return ``data`` with a strict head, or None where the rules permit nothing or it changes nothing."""
+    """Return ``data`` with a strict head, or None where the rules change nothing."""
     if not (rules.permit_obsolete_folding or rules.strip_header_spaces):
         return None
     end = data.find(b"\r\n\r\n", 2) + 2

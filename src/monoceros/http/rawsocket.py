@@ -7,6 +7,7 @@ so the environ holds a light stand-in that becomes the socket at first use.
 
 from __future__ import annotations
 
+import contextlib
 import socket
 from typing import TYPE_CHECKING, Any
 
@@ -66,8 +67,6 @@ def adopt(fd: int, unread: bytes) -> socket.socket:
 
 def finish(taken: socket.socket) -> None:
     """Close a taken socket; shut down first, because the application may have shared it."""
-    try:
+    with contextlib.suppress(OSError):  # the peer or the application was first
         taken.shutdown(socket.SHUT_RDWR)
-    except OSError:
-        pass  # the peer or the application was first
     taken.close()
