@@ -1,0 +1,95 @@
+"""What the kernel knows about a process (proc(5))."""
+
+from __future__ import annotations
+
+import re
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+needs_proc = pytest.mark.skipif(
+    not Path("/proc/self/smaps_rollup").exists(), reason="needs proc(5) of Linux"
+)
+
+MIB = 1 << 20
+
+
+def resident(pid: int) -> int:
+    """Return the octets of memory that the process has at present."""
+    return _kilobytes(f"/proc/{pid}/status", "VmRSS")
+
+
+def peak(pid: int) -> int:
+    """Return the largest ``resident`` since the start or the last ``reset_peak``."""
+    return _kilobytes(f"/proc/{pid}/status", "VmHWM")
+
+
+def reset_peak(pid: int) -> None:
+    """Begin to measure ``peak`` anew."""
+    Path(f"/proc/{pid}/clear_refs").write_text("5")
+
+
+def private(pid: int) -> int:
+    """Return the octets of memory that the process shares with nobody."""
+    return _kilobytes(f"/proc/{pid}/smaps_rollup", "Private_Dirty")
+
+
+def descriptors(pid: int) -> dict[int, str]:
+    """Return the open descriptors of a process and what they are."""
+    found = {}
+    for entry in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            found[int(entry.name)] = str(entry.readlink())
+        except FileNotFoundError:
+            continue  # closed meanwhile
+    return found
+
+
+def spooled(pid: int) -> int:
+    """Return the octets on disk that the process keeps in unlinked files."""
+    total = 0
+    seen = set()
+    for number, target in descriptors(pid).items():
+        if not target.endswith(" (deleted)"):
+            continue
+        try:
+            status = Path(f"/proc/{pid}/fd/{number}").stat()
+        except FileNotFoundError:
+            continue
+        if (status.st_dev, status.st_ino) not in seen:
+            seen.add((status.st_dev, status.st_ino))
+            total += status.st_blocks * 512
+    return total
+
+
+def _kilobytes(path: str, name: str) -> int:
+    match = re.search(rf"^{name}:\s+(\d+) kB$", Path(path).read_text(), re.MULTILINE)
+    assert match, f"no {name} in {path}"
+    return int(match[1]) << 10
+
+
+class Watch:
+    """The highest value of a function while the block runs."""
+
+    def __init__(self, value: Callable[[], int]) -> None:
+        self.highest = 0
+        self._value = value
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._look)
+
+    def __enter__(self) -> Watch:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _look(self) -> None:
+        while not self._stop.wait(0.01):
+            self.highest = max(self.highest, self._value())
