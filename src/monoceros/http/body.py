@@ -79,6 +79,7 @@ class Body:
         "_file",
         "_held",
         "_limits",
+        "_reader",
         "_tmp_dir",
         "full",
         "rest",
@@ -93,6 +94,7 @@ class Body:
         self._budget = budget
         self._tmp_dir = tmp_dir
         self._file: io.BytesIO | io.FileIO = io.BytesIO()
+        self._reader: BinaryIO | None = None
         self._held = 0  # octets that are kept
         self.size = 0  # octets of content so far
         self.full = False  # no more is kept: the application has to start
@@ -116,9 +118,12 @@ class Body:
 
     def stored(self) -> BinaryIO:
         """Return what was kept, from its start; it is valid until ``close``."""
-        file = self._file
-        file.seek(0)
-        return file if isinstance(file, io.BytesIO) else io.BufferedReader(file, RECEIVE_SIZE)
+        if self._reader is None:
+            file = self._file
+            file.seek(0)
+            memory = isinstance(file, io.BytesIO)
+            self._reader = file if memory else io.BufferedReader(file, RECEIVE_SIZE)
+        return self._reader
 
     def close(self) -> None:
         """Give the room back."""
@@ -128,6 +133,7 @@ class Body:
         else:
             self._budget.spool += self._held
             self._file.close()
+        self._reader = None
         self._held = 0
         self._file = io.BytesIO()
 
