@@ -146,6 +146,10 @@ cdef class Core:
         """Return and forget the access log's whole lines so far."""
         return b"" if self.access is None else self.access.take()
 
+    def drop_output(self):
+        """Forget what a connection that failed has not sent."""
+        self.out_size = 0
+
     def counters(self):
         """Return requests, responses, received and sent octets, and errors so far."""
         return {

@@ -1,5 +1,6 @@
 """One request and its response, compiled (PEP 3333; RFC 9112 sections 6 and 7)."""
 
+cimport cython
 from libc.stdint cimport int64_t
 from libc.stdio cimport snprintf
 from libc.string cimport memcpy
@@ -56,6 +57,7 @@ cdef int LINGER = _LINGER
 cdef int UPGRADE = _UPGRADE
 
 
+@cython.freelist(8)
 cdef class Request:
     """A request that the application answers; its output goes to the Core's buffer first."""
 

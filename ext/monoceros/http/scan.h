@@ -76,7 +76,7 @@ static inline const char *mono_scan_value(const char *p, const char *end, int *h
         *high |= upper;
         p += 16;
     }
-#else
+#endif
     const uint64_t ones = ~(uint64_t)0 / 255;
     while (end - p >= 8) {
         uint64_t octets, differs;
@@ -87,7 +87,6 @@ static inline const char *mono_scan_value(const char *p, const char *end, int *h
         *high |= (octets & (ones * 0x80)) != 0;
         p += 8;
     }
-#endif
     for (; p < end; p++) {
         unsigned char octet = (unsigned char)*p;
         if (mono_class[octet] & MONO_CONTROL) break;

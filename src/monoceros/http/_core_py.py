@@ -111,6 +111,10 @@ class Core:
         self._lines.clear()
         return lines
 
+    def drop_output(self) -> None:
+        """Forget what a connection that failed has not sent."""
+        self.out.clear()
+
     def counters(self) -> dict[str, int]:
         """Return requests, responses, received and sent octets, and errors so far."""
         return {

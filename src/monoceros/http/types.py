@@ -169,6 +169,9 @@ class Core(Protocol):
     def drain_log(self) -> bytes:
         """Return and forget the access log's whole lines so far."""
 
+    def drop_output(self) -> None:
+        """Forget what a connection that failed has not sent."""
+
     def counters(self) -> dict[str, int]:
         """Return requests, responses, received and sent octets, and errors so far."""
 

@@ -32,7 +32,7 @@ from monoceros.http.types import (
     WANT_WRITE,
 )
 from monoceros.workers.descriptors import move_up
-from monoceros.workers.poller import make_poller
+from monoceros.workers.poller import READ, make_poller
 
 if TYPE_CHECKING:
     import socket
@@ -67,6 +67,7 @@ class Reactor:
         access: AccessSink | None,
         wakeup: Wakeup,
         warn: Callable[[str], None],
+        report: Callable[[str], None],
     ) -> None:
         self._core = core
         self._limit = limit
@@ -76,6 +77,7 @@ class Reactor:
         self._access = access
         self._wakeup = wakeup
         self._warn = warn
+        self._report = report
         self._poller = make_poller()
         self._listeners = {listener.fileno(): listener for listener in listeners}
         self._accepting = False
@@ -101,30 +103,31 @@ class Reactor:
         now = time.monotonic()
         self._core.tick(now)
         if self._more:
-            self._continue()
+            # Connections with unused input get another turn.
+            events = [(fd, READ) for fd in self._more] + events
+            self._more = {}
         handlers = self._handlers
-        if self._access is not None:
-            self._run_logged(events, now)
-            return
+        is_logged = self._access is not None
         for fd, _ in events:
             # A descriptor may have gone since the poll, by a connection that made room.
             handler = handlers.get(fd)
-            if handler is not None:
+            if handler is None:
+                continue
+            try:
                 code = handler()
-                if code:
-                    self._follow(fd, code)
-
-    def _run_logged(self, events: list[tuple[int, int]], began: float) -> None:
-        """Deal with events, and write the access log in between when calls take their time."""
-        for fd, _ in events:
-            handler = self._handlers.get(fd)
-            if handler is not None:
-                code = handler()
-                if code:
-                    self._follow(fd, code)
-                if time.monotonic() - began > _SLOW_S:
-                    self.write_log()
+            except Exception:  # border: a fault of ours costs a connection, not the worker
+                code = self._give_up()
+            if code:
+                self._follow(fd, code)
+            if is_logged and time.monotonic() - now > _SLOW_S:
+                self.write_log()
         self.write_log()
+
+    def _give_up(self) -> int:
+        """Deal with an exception out of a handler; nothing of its output may reach another."""
+        self._report("Unexpected error on a connection")
+        self._core.drop_output()
+        return CLOSE
 
     def write_log(self) -> None:
         """Write the access log's lines so far."""
@@ -136,14 +139,6 @@ class Reactor:
     def _wake(self) -> int:
         self._wakeup.drain()
         return AGAIN
-
-    def _continue(self) -> None:
-        """Give connections with unused input another turn."""
-        waiting, self._more = self._more, {}
-        for fd in waiting:
-            conn = self._conns.get(fd)
-            if conn is not None:
-                self._follow(fd, conn.ready())
 
     def _follow(self, fd: int, code: int) -> None:
         """Do what a connection asked for."""

@@ -85,6 +85,7 @@ class SyncWorker(Worker):
             access=self._access,
             wakeup=self.wakeup,
             warn=self.log.warning,
+            report=self.log.exception,
         )
 
     def _serve(self, reactor: Reactor) -> None:
