@@ -54,6 +54,7 @@ cdef int LINGERING = _types.LINGERING
 cdef enum:
     BATCH_REQUESTS = 64  # pipelined requests that are answered before others get their turn
     BATCH_OCTETS = 1 << 16
+    DISCARDS = 16  # receives of unwanted input before others get their turn
     SLOW_CALL_NS = 1000000  # after a call this long, finished answers do not wait for the next
 
 
@@ -407,6 +408,8 @@ cdef class Conn(Channel):
         return not self.streamed or self.body is None or self.body.complete
 
     cdef bint has_unused(self) noexcept:
+        if self.position == NULL:
+            return self.buffer is not None
         return self.position != self.end
 
     cdef int finish_request(self) except -1:
@@ -459,13 +462,15 @@ cdef class Conn(Channel):
         cdef ssize_t size
         if self.fd < 0:
             return CLOSE
-        while True:
+        for _ in range(DISCARDS):
             size = recv(self.fd, self.core.input, IN_SIZE, MSG_DONTWAIT)
-            if size <= 0:
-                break
-        if size < 0 and (errno == EAGAIN or errno == EWOULDBLOCK or errno == EINTR):
-            return LINGER
-        return CLOSE
+            if size == 0:
+                return CLOSE
+            if size < 0:
+                if errno == EAGAIN or errno == EWOULDBLOCK or errno == EINTR:
+                    return LINGER
+                return CLOSE
+        return LINGER
 
     def close(self):
         """Shut the connection down, close the descriptor, and drop what the request held."""

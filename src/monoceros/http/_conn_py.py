@@ -49,6 +49,7 @@ if TYPE_CHECKING:
 
 _BATCH_REQUESTS = 64  # pipelined requests that are answered before others get their turn
 _BATCH_OCTETS = 1 << 16
+_DISCARDS = 16  # receives of unwanted input before others get their turn
 _SLOW_CALL_NS = 1_000_000  # after a call this long, finished answers do not wait for the next
 _RESET = struct.pack("ii", 1, 0)
 
@@ -385,13 +386,14 @@ class Conn(Channel):
         if self._socket is None:
             return CLOSE
         try:
-            while self._socket.recv(RECEIVE_SIZE):
-                pass
+            for _ in range(_DISCARDS):
+                if not self._socket.recv(RECEIVE_SIZE):
+                    return CLOSE
         except BlockingIOError:
             return LINGER
         except OSError:
             return CLOSE
-        return CLOSE
+        return LINGER
 
     def _shut_down(self, how: int) -> None:
         if self._socket is not None:
