@@ -13,7 +13,7 @@ cdef class Channel:
     cdef bint reset
 
     cdef int flush(self) except -1
-    cdef int flush_with(self, bytes data, const char *start, size_t size) except -1
+    cdef int flush_with(self, object data, const char *start, size_t size) except -1
     cdef int flush_quietly(self) except -1
     cdef int keep(self, object data) except -1
     cdef int send_file(self, object file) except -1

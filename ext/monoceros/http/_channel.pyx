@@ -45,8 +45,8 @@ cdef class Channel:
             core.sent += sent
         return self.keep(PyBytes_FromStringAndSize(core.out + sent, size - sent))
 
-    cdef int flush_with(self, bytes data, const char *start, size_t size) except -1:
-        """Send the Core's buffer and then octets of ``data``, without copying them."""
+    cdef int flush_with(self, object data, const char *start, size_t size) except -1:
+        """Send the Core's buffer and then octets of ``data``, which is bytes, without a copy."""
         cdef Core core = self.core
         cdef size_t before = core.out_size
         cdef ssize_t sent

@@ -35,6 +35,6 @@ cdef class Request:
     cdef int write_head(self, int64_t total) except -1
     cdef int write_fields(self, Core core, int *code, bint *close) except -1
     cdef int write_odd_fields(self, Core core, int *code, bint *close) except -1
-    cdef int write_data(self, bytes data) except -1
+    cdef int write_data(self, object data) except -1
     cdef int end_data(self, int64_t total) except -1
     cdef int send_early_hints(self, object headers) except -1

@@ -56,6 +56,8 @@ cdef int CLOSE = _CLOSE
 cdef int LINGER = _LINGER
 cdef int UPGRADE = _UPGRADE
 
+cdef str NOT_BYTES = "the application's iterable has an item that is not bytes"
+
 
 @cython.freelist(8)
 cdef class Request:
@@ -71,7 +73,8 @@ cdef class Request:
         if exc_info is not None:
             try:
                 if self.head_written:
-                    raise exc_info[1].with_traceback(exc_info[2])
+                    with cython.boundscheck(True):
+                        raise exc_info[1].with_traceback(exc_info[2])
             finally:
                 exc_info = None
         elif self.status is not None:
@@ -202,18 +205,21 @@ cdef class Request:
         """Send chunks that are all there already, so that their length is known."""
         cdef int64_t total = 0
         cdef Py_ssize_t i
-        cdef Py_ssize_t count = PyList_GET_SIZE(chunks)
-        for i in range(count):
+        for i in range(PyList_GET_SIZE(chunks)):
             chunk = <object>PyList_GET_ITEM(chunks, i)
             if not isinstance(chunk, bytes):
-                raise TypeError("the application's iterable has an item that is not bytes")
+                raise TypeError(NOT_BYTES)
             total += PyBytes_GET_SIZE(chunk)
         if not self.head_written:
             self.write_head(total)
-        for i in range(count):
+        # Writing can run code of the application's, which may change the list.
+        i = 0
+        while i < PyList_GET_SIZE(chunks):
             chunk = <object>PyList_GET_ITEM(chunks, i)
-            if PyBytes_GET_SIZE(chunk):
-                self.write_data(chunk)
+            if not isinstance(chunk, bytes):
+                raise TypeError(NOT_BYTES)
+            self.write_data(chunk)
+            i += 1
         self.end_data(total)
         return 0
 
@@ -229,6 +235,7 @@ cdef class Request:
                     if self.length != UNKNOWN:
                         file.count = min(file.count, self.length)
                     self.sent += file.count
+                    self.mark = -1
                     channel.send_file(file)
                 self.end_data(UNKNOWN)
                 channel.flush()
@@ -241,7 +248,7 @@ cdef class Request:
     cdef int write_now(self, object data) except -1:
         """Write and send: PEP 3333 wants nothing held back once it is yielded or written."""
         if not isinstance(data, bytes):
-            raise TypeError("the application's iterable has an item that is not bytes")
+            raise TypeError(NOT_BYTES)
         if PyBytes_GET_SIZE(data) == 0:
             return 0
         if not self.head_written:
@@ -269,7 +276,7 @@ cdef class Request:
                 core.out_size = self.mark
                 self.write_odd_fields(core, &code, &close)
         except BaseException:
-            core.out_size = self.mark
+            core.out_size = min(<size_t>self.mark, core.out_size)
             self.mark = -1
             raise
         self.body_allowed = not (self.head_request or code < 200 or code == 204 or code == 304)
@@ -382,6 +389,8 @@ cdef class Request:
         block = b"".join(
             (b"HTTP/1.1 ", fields.status, b"\r\n", core.server_fields, fields.lines)
         )
+        # Reading the fields can run code of the application's, which may have sent early hints.
+        self.mark = core.out_size
         put(core, PyBytes_AS_STRING(block), PyBytes_GET_SIZE(block))
         code[0] = fields.code
         close[0] = fields.close
@@ -389,8 +398,8 @@ cdef class Request:
             self.length = fields.content_length
         return tunnel
 
-    cdef int write_data(self, bytes data) except -1:
-        """Write content in the response's framing."""
+    cdef int write_data(self, object data) except -1:
+        """Write content, bytes or a subclass, in the response's framing."""
         cdef Core core = self.channel.core
         cdef size_t size = PyBytes_GET_SIZE(data)
         cdef char line[24]

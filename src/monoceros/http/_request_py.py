@@ -206,6 +206,7 @@ class Request:
             if self._length is not None:
                 file.count = min(file.count, self._length)
             self._sent += file.count
+            self._mark = -1
             conn.send_file(file)
         self._finish(None)
         conn.flush()
