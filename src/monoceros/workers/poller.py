@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import select
 import selectors
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 READ = 1  # EPOLLIN, EVENT_READ
 _BATCH = 64  # descriptors dealt with before signals, timeouts and new connections get a look
@@ -104,6 +107,14 @@ class SelectorPoller:
     def close(self) -> None:
         """Let go of the descriptors."""
         self._selector.close()
+
+
+def ready_now(wanted: Iterable[tuple[int, int]]) -> list[int]:
+    """Return those descriptors that are ready for the events of poll(2) given with them."""
+    poller = select.poll()
+    for fd, events in wanted:
+        poller.register(fd, events)
+    return [fd for fd, _ in poller.poll(0)]
 
 
 def make_poller() -> Poller:

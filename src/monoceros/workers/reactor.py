@@ -15,6 +15,7 @@ exclusive wake-up that is not followed by an accept is lost for everybody.
 from __future__ import annotations
 
 import heapq
+import select
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -32,7 +33,8 @@ from monoceros.http.types import (
     WANT_WRITE,
 )
 from monoceros.workers.descriptors import move_up
-from monoceros.workers.poller import READ, make_poller
+from monoceros.workers.lateness import Lateness, ready_among
+from monoceros.workers.poller import READ, make_poller, ready_now
 
 if TYPE_CHECKING:
     import socket
@@ -46,7 +48,8 @@ if TYPE_CHECKING:
 
 _SLOW_S = 0.001  # lines of the access log do not wait for calls after one as long as this
 _ACCEPT_PAUSE_S = 1.0
-_CROWDED = 16  # idle connections that make room at a time
+_FULL_PAUSE_S = 0.05  # how often a full worker looks whether one more would find room
+_CROWDED = 64  # the part of all connections that makes room at a time
 
 
 class Reactor:
@@ -72,7 +75,7 @@ class Reactor:
         self._core = core
         self._limit = limit
         self._burst = burst
-        self._timeouts = timeouts
+        self._lateness = Lateness(timeouts)
         self._trusted = trusted
         self._access = access
         self._wakeup = wakeup
@@ -99,6 +102,8 @@ class Reactor:
 
     def run_once(self, timeout_s: float) -> None:
         """Wait for events, at most ``timeout_s`` seconds, and deal with them."""
+        if self._is_held_up():
+            timeout_s = min(timeout_s, _FULL_PAUSE_S)
         events = self._poller.poll(0 if self._more else timeout_s)
         now = time.monotonic()
         self._core.tick(now)
@@ -122,6 +127,19 @@ class Reactor:
             if is_logged and time.monotonic() - now > _SLOW_S:
                 self.write_log()
         self.write_log()
+        if self._is_held_up():
+            self._resume_accepting(now)
+
+    def _handle(self, fd: int) -> None:
+        """Give a connection its turn outside of a poll."""
+        handler = self._handlers.get(fd)
+        if handler is None:
+            return
+        try:
+            code = handler()
+        except Exception:  # border: as in run_once
+            code = self._give_up()
+        self._follow(fd, code)
 
     def _give_up(self) -> int:
         """Deal with an exception out of a handler; nothing of its output may reach another."""
@@ -186,13 +204,23 @@ class Reactor:
             for fd in self._listeners:
                 self._poller.remove(fd)
 
+    def _is_held_up(self) -> bool:
+        return not self._accepting and bool(self._listeners)
+
+    def _resume_accepting(self, now: float) -> None:
+        """Watch the listeners again, as soon as a connection would find room."""
+        if now >= self._accept_after and (
+            len(self._conns) < self._limit
+            or any(conn.state == IDLE for conn in self._conns.values())
+        ):
+            self.start_accepting()
+
     def _make_acceptor(self, listener: socket.socket) -> Callable[[], int]:
         local = listener.getsockname()
 
         def accept_some() -> int:
             for _ in range(self._burst):
-                if len(self._conns) >= self._limit and not self._make_room():
-                    self.stop_accepting()
+                if len(self._conns) >= self._limit and not self._make_room(listener):
                     break
                 try:
                     accepted = accept(listener)
@@ -220,12 +248,24 @@ class Reactor:
         self._accept_after = time.monotonic() + _ACCEPT_PAUSE_S
         self.stop_accepting()
 
-    def _make_room(self) -> bool:
-        """Close the connections that have been idle for longest; False where none is idle."""
+    def _make_room(self, listener: socket.socket) -> bool:
+        """Close what has been idle for longest, if somebody waits; False where nothing closes."""
+        if not ready_now([(listener.fileno(), select.POLLIN)]):
+            return False
         idle = [(conn.since, fd) for fd, conn in self._conns.items() if conn.state == IDLE]
-        for _, fd in heapq.nsmallest(_CROWDED, idle):
+        oldest = heapq.nsmallest(1 + self._limit // _CROWDED, idle)
+        if self._close_quiet([fd for _, fd in oldest]):
+            return True
+        self.stop_accepting()
+        return False
+
+    def _close_quiet(self, fds: list[int]) -> int:
+        """Close connections, save those on which something has come; returns how many."""
+        busy = set(ready_among((fd, self._conns[fd]) for fd in fds))
+        quiet = [fd for fd in fds if fd not in busy]
+        for fd in quiet:
             self._close(fd, self._conns[fd])
-        return bool(idle)
+        return len(quiet)
 
     def _forget(self, fd: int) -> None:
         del self._conns[fd]
@@ -240,16 +280,13 @@ class Reactor:
 
     def sweep(self, now: float) -> None:
         """Deal with connections that have been in their state for too long; about once a second."""
-        late = [item for item in self._conns.items() if self._timeouts.is_over(item[1], now)]
+        late = self._lateness.find(self._conns, now)
+        if late:
+            for fd in ready_among(late):
+                self._handle(fd)
         for fd, conn in late:
-            self._expire(fd, conn)
-        if (
-            not self._accepting
-            and self._listeners
-            and now >= self._accept_after
-            and len(self._conns) < self._limit
-        ):
-            self.start_accepting()
+            if self._conns.get(fd) is conn and self._lateness.is_late(fd, conn, now):
+                self._expire(fd, conn)
 
     def _expire(self, fd: int, conn: Conn) -> None:
         unfinished = conn.state == BODY or (conn.state == HEAD and conn.pending > 0)
@@ -274,9 +311,13 @@ class Reactor:
 
     def close_idle(self) -> None:
         """Close the connections that no request is under way on."""
-        for fd, conn in list(self._conns.items()):
-            if conn.state == IDLE or (conn.state == HEAD and not conn.pending):
-                self._close(fd, conn)
+        self._close_quiet(
+            [
+                fd
+                for fd, conn in self._conns.items()
+                if conn.state == IDLE or (conn.state == HEAD and not conn.pending)
+            ]
+        )
 
     def close(self) -> None:
         """Close all connections and the poller."""

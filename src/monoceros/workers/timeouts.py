@@ -35,8 +35,11 @@ class Timeouts:
             write=cfg.write_timeout,
         )
 
-    def is_over(self, conn: Conn, now: float) -> bool:
-        """Tell whether a connection has been in its state for too long."""
+    def is_over(self, conn: Conn, now: float, moved: float) -> bool:
+        """Tell whether a connection has been in its state for too long.
+
+        ``moved`` is when the client last did something for a body or took something.
+        """
         state = conn.state
         waited = now - conn.since
         if state == IDLE:
@@ -44,13 +47,11 @@ class Timeouts:
         if state == HEAD:
             return 0 < self.header < waited
         if state == BODY:
-            return self._body_is_late(waited, conn.received)
+            return 0 < self.body < max(now - moved, self._behind(waited, conn.received))
         if state == WRITE:
-            return 0 < self.write < waited
+            return 0 < self.write < now - moved
         return state == LINGERING and waited > LINGER_S
 
-    def _body_is_late(self, waited: float, received: int) -> bool:
-        # Every octet at the minimum rate buys time, so that only slowness counts, not size.
-        if not self.body:
-            return False
-        return waited > self.body + (received / self.min_rate if self.min_rate else 0)
+    def _behind(self, waited: float, received: int) -> float:
+        """Return by how many seconds a body is later than it would be at the minimum rate."""
+        return waited - received / self.min_rate if self.min_rate else 0

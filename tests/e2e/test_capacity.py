@@ -1,0 +1,75 @@
+"""How many connections a worker holds, and which descriptors they take."""
+
+from __future__ import annotations
+
+import time
+from contextlib import ExitStack
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.e2e.clients import ask, at_end, head, read_answer
+from tests.e2e.crowd import crowd
+from tests.e2e.processes import descriptors, needs_proc
+
+if TYPE_CHECKING:
+    from tests.e2e.conftest import Serve
+
+pytestmark = pytest.mark.process
+
+_PLAIN = "tests.e2e.apps.plain:app"
+
+
+def test_idle_connections_make_room_for_new_ones(serve: Serve) -> None:
+    srv = serve("--worker-connections", "20", _PLAIN)
+    with ExitStack() as stack:
+        old = [stack.enter_context(srv.connect()) for _ in range(20)]
+        for client in old:
+            assert ask(client).status == 200
+        newest = stack.enter_context(srv.connect())
+        assert ask(newest).status == 200
+        assert at_end(old[0])  # idle for longest
+        assert ask(old[-1]).status == 200
+
+
+@needs_proc
+def test_connections_are_never_more_than_allowed(serve: Serve) -> None:
+    srv = serve("--worker-connections", "50", _PLAIN)
+    (worker,) = srv.wait_workers(1)
+    with srv.connect() as client:
+        assert ask(client).status == 200
+        before = len(descriptors(worker)) - 1
+    with crowd(srv.address, idle=500):
+        assert len(descriptors(worker)) - before <= 50
+        with srv.connect() as client:
+            assert ask(client).status == 200
+
+
+def test_connections_beyond_busy_ones_wait_for_their_turn(serve: Serve) -> None:
+    srv = serve("--worker-connections", "10", _PLAIN)
+    with ExitStack() as stack:
+        busy = [stack.enter_context(srv.connect()) for _ in range(10)]
+        for client in busy:
+            client.sendall(b"GET / HTTP/1.1\r\n")
+        late = stack.enter_context(srv.connect())
+        late.sendall(head("GET", "/"))
+        late.settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            late.recv(1)
+        late.settimeout(20)
+        began = time.monotonic()
+        busy[3].sendall(b"Host: localhost\r\nConnection: close\r\n\r\n")
+        assert read_answer(busy[3]).status == 200
+        busy[3].close()
+        assert read_answer(late).status == 200
+        assert time.monotonic() - began < 0.5
+
+
+@needs_proc
+def test_low_descriptors_are_left_to_the_application(serve: Serve) -> None:
+    srv = serve("--worker-connections", "4000", _PLAIN)
+    (worker,) = srv.wait_workers(1)
+    with crowd(srv.address, idle=1500):
+        assert max(descriptors(worker)) > 1500
+        with srv.connect() as client:
+            assert int(ask(client, "/descriptor").body) < 512
