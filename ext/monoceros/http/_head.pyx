@@ -558,7 +558,9 @@ cdef bint is_decided(
         scan.line_start = i
     return (
         decided
-        or size - scan.line_start >= min(limits.line, limits.field)
+        # The second line may be the request line still, behind an empty one.
+        or size - scan.line_start
+        >= (limits.field if scan.lines >= 2 else min(limits.line, limits.field))
         or size >= limits.head
-        or scan.lines > limits.fields
+        or scan.lines > limits.fields + 1
     )

@@ -111,7 +111,7 @@ class Conn(Channel):
     def ready(self) -> int:
         """Receive, parse, call the application and send, for all requests that have come."""
         core = self.core
-        code = self.read()
+        code = self.read()  # which makes sure that no request is in flight
         batch = 0
         while code == HANDOFF:
             if core.out and time.monotonic_ns() - core.started_ns > _SLOW_CALL_NS:
@@ -134,6 +134,7 @@ class Conn(Channel):
 
     def read(self) -> int:
         """Receive and parse only; HANDOFF when a request is complete."""
+        self.core.check_idle()
         if self._buffer and self._scan is None:
             # What a batch of requests, or a body, left behind comes first.
             return self._advance()
@@ -149,6 +150,7 @@ class Conn(Channel):
 
     def feed(self, data: bytes, /) -> int:
         """Parse what the caller received; an empty ``data`` is the end of the input."""
+        self.core.check_idle()
         self.core.received += len(data)
         try:
             if not data:
@@ -156,7 +158,10 @@ class Conn(Channel):
             if self._body is not None:
                 self._body.feed(data)
                 return self._check_body(self._body)
-            self._buffer = self._buffer + data if self._buffer else data
+            if self._buffer:
+                self._buffer += data  # in place while a head is incomplete
+            else:
+                self._buffer = data
             return self._next_head()
         except BadRequest as error:
             return self._refuse(error)
@@ -267,6 +272,7 @@ class Conn(Channel):
 
     def reject(self, status: int, /) -> int:
         """Answer with an error and close; used for timeouts and overload."""
+        self.core.check_idle()
         return self._settle(self._answer_error(status))
 
     def _refuse(self, error: BadRequest) -> int:
@@ -383,6 +389,7 @@ class Conn(Channel):
 
     def discard(self) -> int:
         """Throw away input of a lingering connection; CLOSE at its end."""
+        self.core.check_idle()
         if self._socket is None:
             return CLOSE
         try:
@@ -407,6 +414,7 @@ class Conn(Channel):
             self._outbox.close()
         self._request = None
         self._template = None
+        self._buffer = b""
         if self._socket is not None:
             if self._reset:
                 # No shutdown before: the client would take it for the end of the content.

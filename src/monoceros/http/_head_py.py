@@ -70,10 +70,12 @@ class HeadScan:
         last = data.rfind(b"\n", start)
         if last >= 0:
             self._line_start = last + 1
+        # The second line may be the request line still, behind an empty one.
+        longest = limits.field if self._lines >= 2 else min(limits.line, limits.field)
         return (
-            len(data) - self._line_start >= min(limits.line, limits.field)
+            len(data) - self._line_start >= longest
             or len(data) >= limits.head
-            or self._lines > limits.fields
+            or self._lines > limits.fields + 1
             or _DECIDED.search(data, max(0, start - 3)) is not None
         )
 

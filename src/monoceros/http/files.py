@@ -88,7 +88,8 @@ def open_range(wrapper: FileWrapper) -> FileRange | None:
         status = os.fstat(fd)
     except (AttributeError, OSError, ValueError, TypeError):
         return None
-    if not stat.S_ISREG(status.st_mode):
+    # A file of /proc says that it is empty, whatever is read of it.
+    if not stat.S_ISREG(status.st_mode) or not status.st_size:
         return None
     return FileRange(fd, offset, max(0, status.st_size - offset))
 
