@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from monoceros.http.types import CLOSE
-from tests.http.support import GET, Recorder, serve
+from monoceros.http.types import AGAIN, CLOSE
+from tests.http.link import Link
+from tests.http.support import GET, Recorder, make_conn, make_core, serve
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -115,7 +117,90 @@ class BrokenLog(Recorder):
         raise RuntimeError("log")
 
 
+@pytest.mark.parametrize(
+    "data",
+    [GET + b"no such request\r\n\r\n" + GET, b"POST /boom HTTP/1.1\r\nHost: a\r\n\r\n" + GET],
+)
+def test_a_log_that_raises(twin: Twin, data: bytes) -> None:
+    """The connection stays as good as any that is about to be closed."""
+
+    def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        if environ["PATH_INFO"] == "/boom":
+            raise ValueError
+        return hello(environ, start_response)
+
+    with Link(twin, app) as link:
+        core = make_core(twin, app, log=BrokenLog())
+        conn = twin.Conn(core, link.fd, "", "", "http")  # type: ignore[call-arg]
+        link.send(data)
+        with pytest.raises(RuntimeError, match="log"):
+            conn.ready()
+        core.drop_output()
+        assert isinstance(conn.pending, int)
+        assert conn.detach()[0] == link.fd
+
+
+def test_fed_octets_are_not_kept_by_address(twin: Twin) -> None:
+    core = make_core(twin, hello, log=BrokenLog())
+    conn = make_conn(twin, core)
+    with pytest.raises(RuntimeError, match="log"):
+        conn.feed(b"bad request %d\r\n\r\n" % os.getpid() + b"x" * 100_000)
+    pending = conn.pending
+    assert len(conn.detach()[1]) == pending
+
+
 # -- one request at a time ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("step", ["ready", "read", "feed", "reject"])
+@pytest.mark.parametrize("own", [False, True])
+def test_a_core_serves_one_request_at_a_time(twin: Twin, step: str, own: bool) -> None:
+    """What an application drives out of turn fails, and changes nothing."""
+    links: list[Link] = []
+    failures: list[Exception] = []
+
+    def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        if environ["PATH_INFO"] == "/nested":
+            conn = links[0].conn if own else twin.Conn(links[0].core, other.fd, "", "", "http")  # type: ignore[call-arg]
+            arguments = {"feed": (GET,), "reject": (503,)}.get(step, ())
+            try:
+                getattr(conn, step)(*arguments)
+            except RuntimeError as error:
+                failures.append(error)
+            if not own:
+                conn.detach()
+        start_response("200 OK", [])
+        return [environ["PATH_INFO"].encode()]
+
+    nested = b"GET /nested HTTP/1.1\r\nHost: a\r\n\r\n"
+    with Link(twin, app) as link, Link(twin, app) as other:
+        links.append(link)
+        other.send(GET.replace(b" / ", b" /other ") * 20)
+        link.send(GET + nested + GET.replace(b" / ", b" /third "))
+        assert link.step() == AGAIN
+        assert [str(error) for error in failures] == ["a Core serves one request at a time"]
+        assert [one.body for one in link.responses()] == [b"/", b"/nested", b"/third"]
+        assert other.receive() == b""
+        assert other.step() == AGAIN
+        assert len(other.responses()) == 20
+
+
+def test_closed_by_the_application(twin: Twin) -> None:
+    """As a hook after fork does, in the child of an application."""
+    links: list[Link] = []
+
+    def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        links[0].conn.close()
+        return hello(environ, start_response)
+
+    with Link(twin, app) as link:
+        links.append(link)
+        # Sent in two parts, so that the second request waits in the connection's own buffer.
+        assert link.ask(GET[:10]) == AGAIN
+        link.send(GET[10:] + GET * 50)
+        link.conn.ready()
+        assert link.conn.pending == 0
+        assert link.core.counters()["requests"] == 1
 
 
 # -- the rest ----------------------------------------------------------------------------------

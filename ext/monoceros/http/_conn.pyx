@@ -7,7 +7,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes
 from cpython.dict cimport PyDict_Copy
 
 from monoceros.http._channel cimport Channel
-from monoceros.http._core cimport IN_SIZE, Core, monotonic_ns, put
+from monoceros.http._core cimport IN_SIZE, Core, check_idle, monotonic_ns, put
 from monoceros.http._environ cimport build_environ
 from monoceros.http._head cimport HeadSpans, is_decided
 from monoceros.http._request cimport Request
@@ -91,23 +91,26 @@ cdef class Conn(Channel):
         cdef Request request
         cdef int code
         cdef int batch = 0
-        code = self._receive()
-        while code == HANDOFF:
-            if core.out_size and monotonic_ns() - core.started_ns > SLOW_CALL_NS:
-                self.flush_quietly()
-            request = self.request
-            self.request = None
-            code = self._run(request)
-            batch += 1
-            if code != AGAIN or self.position == self.end:
-                break
-            if (
-                batch == BATCH_REQUESTS or core.out_size > BATCH_OCTETS or self.has_output()
-            ):
-                code = MORE
-                break
-            code = self._advance()
-        self._save()
+        check_idle(core)
+        try:
+            code = self._receive()
+            while code == HANDOFF:
+                if core.out_size and monotonic_ns() - core.started_ns > SLOW_CALL_NS:
+                    self.flush_quietly()
+                request = self.request
+                self.request = None
+                code = self._run(request)
+                batch += 1
+                if code != AGAIN or self.position == self.end:
+                    break
+                if (
+                    batch == BATCH_REQUESTS or core.out_size > BATCH_OCTETS or self.has_output()
+                ):
+                    code = MORE
+                    break
+                code = self._advance()
+        finally:
+            self._save()
         return self._settle(code)
 
     cdef int _run(self, Request request) except -1:
@@ -124,18 +127,21 @@ cdef class Conn(Channel):
 
     def read(self):
         """Receive and parse only; HANDOFF when a request is complete."""
-        cdef int code = self._receive()
-        self._save()
-        return code
+        check_idle(self.core)
+        try:
+            return self._receive()
+        finally:
+            self._save()
 
     def feed(self, bytes data not None, /):
         """Parse what the caller received; an empty ``data`` is the end of the input."""
-        cdef int code
+        check_idle(self.core)
         if not data:
             return self._end_input()
-        code = self._take_in(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
-        self._save()
-        return code
+        try:
+            return self._take_in(PyBytes_AS_STRING(data), PyBytes_GET_SIZE(data))
+        finally:
+            self._save()
 
     def take(self):
         """Return the next complete request."""
@@ -324,6 +330,7 @@ cdef class Conn(Channel):
 
     def reject(self, int status, /):
         """Answer with an error and close; used for timeouts and overload."""
+        check_idle(self.core)
         return self._settle(self._answer_error(status))
 
     cdef int _refuse(self, object error) except -1:
@@ -460,6 +467,7 @@ cdef class Conn(Channel):
     def discard(self):
         """Throw away input of a lingering connection; CLOSE at its end."""
         cdef ssize_t size
+        check_idle(self.core)
         if self.fd < 0:
             return CLOSE
         for _ in range(DISCARDS):
@@ -481,6 +489,7 @@ cdef class Conn(Channel):
             self.outbox.close()
         self.request = None
         self.template = None
+        self.position = self.end = NULL
         self.buffer = None
         self.fd = -1
         if fd >= 0:

@@ -70,6 +70,13 @@ cdef class Core:
 cdef int64_t monotonic_ns() noexcept nogil
 
 
+cdef inline int check_idle(Core core) except -1:
+    """Refuse what would overwrite the buffers of a request in flight."""
+    if core.running:
+        raise RuntimeError("a Core serves one request at a time")
+    return 0
+
+
 cdef inline char *room(Core core, size_t more) except NULL:
     """Return where the next ``more`` octets of output go; ``out_size`` is the caller's to raise."""
     if core.out_size + more > core.out_capacity:

@@ -190,8 +190,7 @@ cdef class Core:
         cdef unsigned char *slot = self.slot
         cdef size_t peer_size
         cdef uint64_t sequence
-        if self.running:
-            raise RuntimeError("a Core serves one request at a time")
+        check_idle(self)
         self.running = True
         self.requests += 1
         self.started_ns = monotonic_ns()

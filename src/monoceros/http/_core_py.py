@@ -144,10 +144,14 @@ class Core:
                 self._keys[name] = key
         return key
 
-    def begin(self, peer: bytes, request: bytes) -> None:
-        """Put a request in flight on the scoreboard."""
+    def check_idle(self) -> None:
+        """Refuse what would overwrite the buffers of a request in flight."""
         if self.running:
             raise RuntimeError("a Core serves one request at a time")
+
+    def begin(self, peer: bytes, request: bytes) -> None:
+        """Put a request in flight on the scoreboard."""
+        self.check_idle()
         self.running = True
         self.requests += 1
         self.started_ns = started = time.monotonic_ns()
