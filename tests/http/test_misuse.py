@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from monoceros.http.types import AGAIN, CLOSE
+from monoceros.errors import StopWorker
+from monoceros.http.types import AGAIN, CLOSE, LINGER, Policy
 from tests.http.link import Link
-from tests.http.support import GET, Recorder, make_conn, make_core, serve
+from tests.http.support import GET, Recorder, make_conn, make_core, read_responses, serve, serve_on
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -101,6 +102,88 @@ def test_exc_info_that_is_none(twin: Twin, exc_info: Any) -> None:
     assert isinstance(served.log.failures[0][1], Exception)
 
 
+@pytest.mark.parametrize("end", ["whole", "failed", "gone"])
+def test_write_after_the_request(twin: Twin, end: str) -> None:
+    """Nothing of it may reach the answer to another request."""
+    kept: list[Any] = []
+
+    def app(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        if not kept:
+            kept.append(start_response("200 OK", []))
+            if end == "failed":
+                raise RuntimeError("no")
+            return (one for one in [b"one"])
+        with pytest.raises(AssertionError, match="ended"):
+            kept[0](b"stolen")
+        start_response("200 OK", [])
+        return [b"two"]
+
+    served = serve(twin, app, GET)
+    if end == "gone":
+        served.conn.close()
+    room = served.core.policy.budget.output  # type: ignore[attr-defined]
+    with pytest.raises(AssertionError, match="ended"):
+        kept[0](b"late")
+    assert served.core.policy.budget.output == room  # type: ignore[attr-defined]
+    other = make_conn(twin, served.core)
+    assert serve_on(other, served.core, GET) == AGAIN
+    (response,) = read_responses(other.data_to_send())
+    assert response.body == b"two"
+
+
+def test_write_from_close(twin: Twin) -> None:
+    """The end of the content has been written before."""
+
+    class Result:
+        def __init__(self, write: Any) -> None:
+            self.write = write
+
+        def __iter__(self) -> Iterator[bytes]:
+            return iter([b"a"])
+
+        def close(self) -> None:
+            self.write(b"b")
+
+    def app(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        return Result(start_response("200 OK", []))
+
+    served = serve(twin, app, GET)
+    assert served.response.body == b"a"
+    assert [type(error) for _, error in served.log.failures] == [AssertionError]
+
+
+def test_the_socket_cannot_be_taken_after_the_request(twin: Twin) -> None:
+    kept: list[Any] = []
+
+    def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        kept.append(environ["gunicorn.socket"])
+        return hello(environ, start_response)
+
+    with Link(twin, app) as link:
+        assert link.ask(GET) == AGAIN
+        with pytest.raises(OSError, match="ended"):
+            kept[0].fileno()
+        assert link.conn.fd == link.fd
+        assert link.ask(GET) == AGAIN
+        assert len(link.responses()) == 2
+
+
+def test_content_cannot_be_read_after_the_request(twin: Twin) -> None:
+    """The descriptor may belong to another client by then."""
+    kept: list[Any] = []
+
+    def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        kept.append(environ["wsgi.input"])
+        return hello(environ, start_response)
+
+    with Link(twin, app, policy=Policy(request_buffering=False, body_timeout=0.05)) as link:
+        link.ask(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\n")
+        link.send(b"secret")
+        with pytest.raises((OSError, ValueError), match="ended"):
+            kept[0].read(1)
+        assert link.conn.discard() == LINGER
+
+
 # -- errors out of callbacks -------------------------------------------------------------------
 
 
@@ -147,6 +230,25 @@ def test_fed_octets_are_not_kept_by_address(twin: Twin) -> None:
         conn.feed(b"bad request %d\r\n\r\n" % os.getpid() + b"x" * 100_000)
     pending = conn.pending
     assert len(conn.detach()[1]) == pending
+
+
+def test_stop_worker_from_close_leaves_nothing_behind(twin: Twin) -> None:
+    class Result(list):  # type: ignore[type-arg]
+        def close(self) -> None:
+            raise StopWorker(0)
+
+    def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        start_response("200 OK", [])
+        return Result([b"one"]) if environ["PATH_INFO"] == "/stop" else (b"two",)  # type: ignore[return-value]
+
+    with Link(twin, app) as link:
+        link.send(GET + b"GET /stop HTTP/1.1\r\nHost: a\r\n\r\n")
+        with pytest.raises(StopWorker):
+            link.conn.ready()
+        assert [response.body for response in link.responses()] == [b"two", b"one"]
+        other = make_conn(twin, link.core)
+        assert serve_on(other, link.core, GET) == AGAIN
+        assert len(read_responses(other.data_to_send())) == 1
 
 
 # -- one request at a time ---------------------------------------------------------------------

@@ -447,6 +447,8 @@ cdef class Conn(Channel):
             self.answering.send_early_hints(headers)
 
     def _take_socket(self):
+        if self.answering is None:
+            raise OSError("the request that this socket came with has ended")
         self.flush()
         self.wait(0)
         self.core.policy.release(self.fd)

@@ -19,6 +19,7 @@ cdef class Request:
     cdef bint body_allowed
     cdef bint chunked
     cdef bint complete
+    cdef bint ended  # nothing may be written any more
     cdef int64_t length  # announced octets of content, -1 where there is no announcement
     cdef int64_t sent
     cdef Py_ssize_t mark  # where the response begins in the buffer, while none of it is sent

@@ -103,6 +103,7 @@ cdef class Request:
         try:
             code = self._call(core)
         finally:
+            self.ended = True
             core.end()
             self.channel.finish_request()
         return code
@@ -122,6 +123,8 @@ cdef class Request:
                         close()
         except StopWorker as stop:
             self.fail(stop)
+            # The caller gets no code that would make it send the rest.
+            self.channel.flush_quietly()
             raise
         except BaseException as error:  # border: whatever an application raises ends its request
             return self.fail(error)
@@ -251,6 +254,8 @@ cdef class Request:
             raise TypeError(NOT_BYTES)
         if PyBytes_GET_SIZE(data) == 0:
             return 0
+        if self.ended:
+            raise AssertionError("write() was called after the response had ended")
         if not self.head_written:
             self.write_head(UNKNOWN)
         self.write_data(data)
@@ -430,6 +435,7 @@ cdef class Request:
         cdef Core core = self.channel.core
         if not self.head_written:
             self.write_head(0 if total == UNKNOWN else total)
+        self.ended = True
         if self.chunked:
             put(core, b"0\r\n\r\n", 5)
         elif self.body_allowed and self.length != UNKNOWN and self.sent < self.length:

@@ -370,6 +370,8 @@ class Conn(Channel):
             self._running.send_early_hints(headers)
 
     def _take_socket(self) -> socket.socket:
+        if self._running is None:
+            raise OSError("the request that this socket came with has ended")
         self.flush()
         self._wait(0)
         self.core.policy.release(self.fd)

@@ -30,6 +30,7 @@ class Request:
         "_complete",
         "_conn",
         "_connect",
+        "_ended",
         "_fields",
         "_head_request",
         "_headers",
@@ -58,6 +59,7 @@ class Request:
         self._body_allowed = True
         self._chunked = False
         self._complete = False
+        self._ended = False  # nothing may be written any more
         self._length: int | None = None
         self._sent = 0  # octets of content
         self._mark = -1  # where this response begins in the buffer, while none of it is sent
@@ -86,6 +88,7 @@ class Request:
         try:
             code = self._call(core)
         finally:
+            self._ended = True
             core.end()
             conn.finish_request()
         return code
@@ -102,6 +105,8 @@ class Request:
                     close()
         except StopWorker as stop:
             self.abort(stop)
+            # The caller gets no code that would make it send the rest.
+            self._conn.flush_quietly()
             raise
         except BaseException as error:  # border: whatever an application raises ends its request
             return self.abort(error)
@@ -217,6 +222,8 @@ class Request:
             raise TypeError("the application's iterable has an item that is not bytes")
         if not data:
             return
+        if self._ended:
+            raise AssertionError("write() was called after the response had ended")
         if self._fields is None:
             self._write_head(None)
         self._write(data)
@@ -308,6 +315,7 @@ class Request:
     def _finish(self, total: int | None) -> None:
         if self._fields is None:
             self._write_head(0 if total is None else total)
+        self._ended = True
         if self._chunked:
             self._conn.core.out += b"0\r\n\r\n"
         elif self._body_allowed and self._length is not None and self._sent < self._length:

@@ -81,6 +81,7 @@ class Body:
         "_limits",
         "_reader",
         "_tmp_dir",
+        "closed",
         "full",
         "rest",
         "size",
@@ -97,6 +98,7 @@ class Body:
         self._reader: BinaryIO | None = None
         self._held = 0  # octets that are kept
         self.size = 0  # octets of content so far
+        self.closed = False  # the request has ended
         self.full = False  # no more is kept: the application has to start
         self.rest = b""  # what came behind the body: the next request
 
@@ -127,6 +129,7 @@ class Body:
 
     def close(self) -> None:
         """Give the room back."""
+        self.closed = True
         # Counted, not asked of the file: applications close or empty their input.
         if isinstance(self._file, io.BytesIO):
             self._budget.memory += self._held
@@ -234,6 +237,9 @@ class BodyStream(io.RawIOBase):
     def _fetch(self) -> None:
         if self._error is not None:
             raise self._error
+        if self._body.closed:
+            # The descriptor may be another connection's by now.
+            raise BodyError("request content was read after its request had ended")
         self._invite()
         try:
             data = receive(self._fd, self._timeout_s)
