@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from monoceros.errors import StopWorker
-from monoceros.http.types import AGAIN, CLOSE, LINGER, Policy
+from monoceros.http.types import AGAIN, CLOSE, LINGER, Limits, Policy, Rules
+from monoceros.scoreboard import RECORD_SIZE, REQUEST_OFFSET
 from tests.http.link import Link
 from tests.http.support import GET, Recorder, make_conn, make_core, read_responses, serve, serve_on
 
@@ -251,6 +252,31 @@ def test_stop_worker_from_close_leaves_nothing_behind(twin: Twin) -> None:
         assert len(read_responses(other.data_to_send())) == 1
 
 
+@pytest.mark.parametrize("key", ["RAW_URI", "REQUEST_METHOD", "SERVER_PROTOCOL"])
+def test_the_access_log_needs_nothing_of_the_environ(twin: Twin, key: str) -> None:
+    def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        del environ[key]
+        environ["HTTP_USER_AGENT"] = "\ud800"
+        return hello(environ, start_response)
+
+    for text in ("%(r)s %(s)s %(a)s", "%(r)s %(s)s %({X}o)s", "%(m)s %(r)s"):
+        served = serve(twin, app, GET, log=Recorder(text))
+        assert served.code == AGAIN
+        assert served.core.drain_log().count(b"\n") == 1
+
+
+def test_fields_that_change_before_they_are_logged(twin: Twin) -> None:
+    def app(environ: Environ, start_response: StartResponse) -> Iterator[bytes]:
+        fields: list[Any] = [("X", "y")]
+        start_response("200 OK", fields)
+        yield b"a"
+        fields[:] = [None, ("X", 1)]
+
+    served = serve(twin, app, GET, log=Recorder("%(s)s %({x}o)s"))
+    assert (served.code, served.response.body) == (AGAIN, b"a")
+    assert served.core.drain_log() == b"200 -\n"
+
+
 # -- one request at a time ---------------------------------------------------------------------
 
 
@@ -306,3 +332,29 @@ def test_closed_by_the_application(twin: Twin) -> None:
 
 
 # -- the rest ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("data", [b"HEAD /", b"HEAD ", b"\r\nHEAD ", b"\n\nHEAD /a", b"HEAD"])
+def test_a_rejected_start_of_head(twin: Twin, data: bytes) -> None:
+    core = make_core(twin, hello)
+    conn = make_conn(twin, core)
+    conn.feed(data)
+    if conn.pending:
+        conn.reject(408)
+    is_head = data.startswith((b"HEAD ", b"\r\nHEAD "))
+    assert conn.data_to_send().endswith(b"\r\n\r\n") == is_head
+
+
+def test_limits_beyond_the_range_of_machine_integers(twin: Twin) -> None:
+    huge = 1 << 70
+    limits = Limits(huge, huge, huge, huge, huge, huge, huge)
+    assert serve(twin, hello, GET, limits=limits).response.body == b"hello"
+    data = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: %b\r\n\r\n" % (b"9" * 18)
+    assert serve(twin, hello, data, limits=limits).conn.received == 0
+
+
+def test_the_scoreboard_has_the_method_of_the_environ(twin: Twin) -> None:
+    slot = memoryview(bytearray(RECORD_SIZE))
+    with Link(twin, hello, rules=Rules(casefold_http_method=True), slot=slot) as link:
+        assert link.ask(b"get /a HTTP/1.1\r\nHost: a\r\n\r\n") == AGAIN
+    assert bytes(slot[REQUEST_OFFSET : REQUEST_OFFSET + 6]) == b"GET /a"

@@ -142,13 +142,18 @@ cdef class AccessLines:
 
     cdef int _put_request_line(self, dict environ) except -1:
         """Write method, target and version; 0 where one of them is odd."""
-        if not self._put_value(environ["REQUEST_METHOD"]):
+        method = PyDict_GetItem(environ, "REQUEST_METHOD")
+        target = PyDict_GetItem(environ, "RAW_URI")
+        version = PyDict_GetItem(environ, "SERVER_PROTOCOL")
+        if method == NULL or target == NULL or version == NULL:
+            return 0
+        if not self._put_value(<object>method):
             return 0
         self._put(b" ", 1)
-        if not self._put_value(environ["RAW_URI"]):
+        if not self._put_value(<object>target):
             return 0
         self._put(b" ", 1)
-        return self._put_value(environ["SERVER_PROTOCOL"])
+        return self._put_value(<object>version)
 
     cdef int _put_text(self, object text) except -1:
         """Write a str as it is; 0 where it is not latin-1."""

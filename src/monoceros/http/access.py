@@ -143,12 +143,26 @@ class AccessFormat:
         """Return one line with its newline; what is not latin-1 comes out as UTF-8."""
         parts = [self.pieces[0]]
         for atom, literal in zip(self._atoms, self.pieces[2::2], strict=True):
-            parts += (atom(entry), literal)
+            parts += (_fill_in(atom, entry), literal)
         line = "".join(parts) + "\n"
         try:
             return line.encode("latin-1")
         except UnicodeEncodeError:
-            return line.encode("utf-8", "surrogateescape")
+            return _encode(line)
+
+
+def _encode(line: str) -> bytes:
+    try:
+        return line.encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # surrogates that stand for no octet
+        return line.encode("utf-8", "backslashreplace")
+
+
+def _fill_in(atom: Atom, entry: Entry) -> str:
+    try:
+        return atom(entry)
+    except Exception:  # border: the application may have put anything into environ and fields
+        return "-"
 
 
 def _split(text: str) -> tuple[str, ...]:
