@@ -118,7 +118,7 @@ cdef class Conn(Channel):
         self.answering = request
         # Method and target stand side by side in the input, unless it has been overwritten
         # while the request waited for its content.
-        if self.body is None:
+        if self.body is None and not self.core.parser.casefold:
             self.core.begin(
                 self.peer, head.data + head.method, head.method_size + 1 + head.target_size
             )
@@ -345,9 +345,8 @@ cdef class Conn(Channel):
         else:
             if self.position == self.end:
                 self._open_buffer()
-            is_head = (
-                self.end - self.position >= 7
-                and self.position[:7].lstrip(b"\r\n").startswith(b"HEAD ")
+            is_head = self.position[:min(7, self.end - self.position)].startswith(
+                (b"HEAD ", b"\r\nHEAD ")
             )
         response = error_response(status, self.core.server_fields, not is_head)
         put(self.core, PyBytes_AS_STRING(response), PyBytes_GET_SIZE(response))

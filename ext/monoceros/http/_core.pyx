@@ -56,6 +56,7 @@ cdef extern from *:
     void mono_publish() noexcept nogil
 
 cdef size_t OUT_CAPACITY = 1 << 16
+cdef object LARGEST_BODY = (1 << 63) - 1
 
 cdef size_t PEER_OFFSET = _PEER_OFFSET
 cdef size_t PEER_SIZE = _PEER_SIZE
@@ -101,7 +102,7 @@ cdef class Core:
         self.parser = HeadParser(limits, rules, self.names)
         self.keepalive = policy.keepalive
         self.buffering = policy.request_buffering
-        self.body_memory = limits.body_memory
+        self.body_memory = min(limits.body_memory, LARGEST_BODY)
         self.has_script_name = bool(base_environ.get("SCRIPT_NAME"))
         self.templates = {}
         self.methods = {}

@@ -68,6 +68,10 @@ cdef enum:
     COMPLETE = -1
     LARGEST_LENGTH = 18  # digits that fit a signed 64-bit integer
 
+# What a limit beyond the range of machine integers comes to.
+cdef object LARGEST_LIMIT = (1 << 31) - 1
+cdef object LARGEST_BODY = (1 << 63) - 1
+
 
 def parse_head(bytes data not None, limits, rules, /):
     """Return the head at the start of ``data``, or None while it is incomplete.
@@ -108,11 +112,11 @@ cdef class HeadParser:
         self.names = names
         self.rules = rules
         self.limits_object = limits
-        self.limits.line = limits.line
-        self.limits.fields = limits.fields
-        self.limits.field = limits.field
-        self.limits.head = limits.head
-        self.limits.body = limits.body
+        self.limits.line = min(limits.line, LARGEST_LIMIT)
+        self.limits.fields = min(limits.fields, LARGEST_LIMIT)
+        self.limits.field = min(limits.field, LARGEST_LIMIT)
+        self.limits.head = min(limits.head, LARGEST_LIMIT)
+        self.limits.body = min(limits.body, LARGEST_BODY)
         self.casefold = rules.casefold_http_method
         self.any_method = rules.permit_unconventional_http_method
         self.any_version = rules.permit_unconventional_http_version
