@@ -56,6 +56,11 @@ REFUSALS = {
         "RFC 9110 9.1",
         lambda data: data.split(b" ")[0].strip() not in _KNOWN_METHODS,
     ),
+    "Expected space after method": Exemption(
+        "as before, of methods that begin like a known one",
+        "RFC 9110 9.1",
+        lambda data: data.split(b" ")[0].strip().startswith(_KNOWN_METHODS),
+    ),
     "Invalid HTTP version": Exemption(
         "llhttp knows HTTP/1.0 and 1.1; a higher minor version is served as 1.1",
         "RFC 9110 2.5",
