@@ -37,14 +37,26 @@ def head(method: str, path: str, *fields: str) -> bytes:
 def begin_answer(client: socket.socket, method: str = "GET") -> http.client.HTTPResponse:
     """Read a response's head."""
     answer = http.client.HTTPResponse(client, method=method)
-    answer.begin()
+    try:
+        answer.begin()
+    except BaseException:
+        answer.close()
+        raise
     return answer
 
 
 def read_answer(client: socket.socket, method: str = "GET") -> Answer:
     """Read a response; raises ``http.client.HTTPException`` or ``OSError``."""
-    answer = begin_answer(client, method)
-    return Answer(answer.status, dict(answer.getheaders()), answer.read())
+    with begin_answer(client, method) as answer:
+        return Answer(answer.status, dict(answer.getheaders()), answer.read())
+
+
+def read_to_end(client: socket.socket) -> bytes:
+    """Read until the server closes the connection."""
+    parts = []
+    while part := client.recv(1 << 16):
+        parts.append(part)
+    return b"".join(parts)
 
 
 def ask(client: socket.socket, path: str = "/", *fields: str) -> Answer:

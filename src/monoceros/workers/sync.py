@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _TICK_S = 1.0  # how often timeouts and the arbiter's presence are looked at
 _DRAIN_TICK_S = 0.1
 _BURST = 16
+_PATIENCE = 0.9  # the part of graceful_timeout that clients get
 _IDLE_GRACE_S = 2.0  # how long a draining worker waits for the next request on idle connections
 
 
@@ -34,7 +35,8 @@ class SyncWorker(Worker):
     """Serves one request at a time."""
 
     _access: AccessSink | None = None
-    _core: Core
+    _core: Core | None = None
+    _told_to_leave: float | None = None  # time.monotonic()
 
     @classmethod
     def describe(cls, cfg: Config) -> str:
@@ -47,13 +49,22 @@ class SyncWorker(Worker):
         """Serve until asked to leave, then finish what has been received."""
         if self.wsgi is None:
             raise RuntimeError("run() needs the application; init_process() loads it")
-        reactor = self._make_reactor(self.wsgi)
+        core = self._make_core(self.wsgi)
+        reactor = self._make_reactor(core)
         try:
-            self._serve(reactor)
+            self._serve(reactor, core)
             self._drain(reactor)
         finally:
             reactor.write_log()
             reactor.close()
+
+    def handle_exit(self, signum: int, frame: FrameType | None) -> None:
+        """TERM: finish what has been received, then leave."""
+        super().handle_exit(signum, frame)
+        self._told_to_leave = time.monotonic()
+        if self._core is not None:
+            # Also the answer that the application is working on is the last on its connection.
+            self._core.closing = True
 
     def handle_usr1(self, signum: int, frame: FrameType | None) -> None:
         """USR1: open the log files again."""
@@ -61,18 +72,22 @@ class SyncWorker(Worker):
         if self._access is not None:
             self._access.reopen()
 
-    def _make_reactor(self, app: WsgiApp) -> Reactor:
+    def _make_core(self, app: WsgiApp) -> Core:
         # Imported here so that the arbiter's process never loads the HTTP side.
-        from monoceros.workers.reactor import Reactor
         from monoceros.wsgi.core import make_core
+
+        self._core = core = make_core(self.cfg, app, self.log, self.slot)
+        core.closing = not self.alive
+        return core
+
+    def _make_reactor(self, core: Core) -> Reactor:
+        from monoceros.workers.reactor import Reactor
 
         cfg = self.cfg
         raise_limit(cfg.worker_connections)
         self._access = AccessSink(cfg.accesslog) if cfg.accesslog else None
-        core = make_core(cfg, app, self.log, self.slot)
         if self.wakeup is None:
             raise RuntimeError("run() needs signals; init_process() sets them up")
-        self._core = core
         return Reactor(
             core,
             self.sockets,
@@ -88,21 +103,21 @@ class SyncWorker(Worker):
             report=self.log.exception,
         )
 
-    def _serve(self, reactor: Reactor) -> None:
+    def _serve(self, reactor: Reactor, core: Core) -> None:
         next_tick = 0.0
         while self.alive:
             now = time.monotonic()
             if now >= next_tick:
                 next_tick = now + _TICK_S
+                self.nr = core.requests
                 self._tick(reactor, now)
             reactor.run_once(next_tick - now)
-            if self._core.requests >= self.max_requests:
+            if core.requests >= self.max_requests:
                 self.log.info("Autorestarting worker after current request.")
                 self.alive = False
 
     def _tick(self, reactor: Reactor, now: float) -> None:
         self.notify()
-        self.nr = self._core.requests
         reactor.sweep(now)
         if self.wakeup is not None:
             # An event loop inside the application may have put its own descriptor there.
@@ -114,12 +129,16 @@ class SyncWorker(Worker):
     def _drain(self, reactor: Reactor) -> None:
         """Answer what was received, giving idle connections a moment for one last request."""
         reactor.drain()
+        for listener in self.sockets:
+            # Whoever would connect is better refused than left waiting for nobody: the last
+            # one to close ends the queue.
+            listener.close()
         began = time.monotonic()
+        told = began if self._told_to_leave is None else self._told_to_leave
+        # Sooner than the arbiter loses patience, so that exit handlers get their time.
+        end = told + _PATIENCE * self.cfg.graceful_timeout
         grace = min(_IDLE_GRACE_S, self.cfg.graceful_timeout / 2)
-        while len(reactor):
-            now = time.monotonic()
-            if now - began > self.cfg.graceful_timeout:
-                break
+        while len(reactor) and (now := time.monotonic()) < end:
             if now - began > grace:
                 reactor.close_idle()
             self.notify()

@@ -1,0 +1,106 @@
+"""Clients that ask without a pause and keep book about every request."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import threading
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from tests.e2e.clients import head, read_answer
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Iterator
+
+    from tests.process.conftest import Server
+
+_CLIENTS = 8
+
+
+class Loss(NamedTuple):
+    """A request without an answer."""
+
+    began: float  # time.monotonic()
+    error: Exception
+    worker: str  # who had answered on this connection before; empty on a fresh one
+
+
+class Load:
+    """Half of the clients keep their connections, the others make one for each request.
+
+    After ``stop_connecting`` a refused connection is the end of a client, not a loss.
+    """
+
+    def __init__(self, srv: Server, path: str) -> None:
+        self._srv = srv
+        self._path = path
+        self._stop = threading.Event()
+        self._may_refuse = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._ask_on, args=(bool(number % 2),))
+            for number in range(_CLIENTS)
+        ]
+        self.answers: list[tuple[float, str]] = []  # when, and the body
+        self.losses: list[Loss] = []
+
+    def start(self) -> None:
+        """Begin to ask."""
+        for thread in self._threads:
+            thread.start()
+
+    def allow_refusal(self) -> None:
+        """Take refused connections as the end from now on."""
+        self._may_refuse.set()
+
+    def stop(self) -> None:
+        """Ask no more."""
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def wait_to_end(self) -> None:
+        """Wait until all clients have been refused."""
+        for thread in self._threads:
+            thread.join(20)
+            assert not thread.is_alive()
+
+    def _ask_on(self, keeps: bool) -> None:
+        while not self._stop.is_set():
+            try:
+                client = self._srv.connect()
+            except OSError as error:
+                if self._may_refuse.is_set() and isinstance(error, ConnectionRefusedError):
+                    return
+                self.losses.append(Loss(time.monotonic(), error, ""))
+                continue
+            with client:
+                self._ask_on_connection(client, keeps)
+
+    def _ask_on_connection(self, client: socket.socket, keeps: bool) -> None:
+        worker = ""
+        while not self._stop.is_set():
+            began = time.monotonic()
+            try:
+                client.sendall(head("GET", self._path, *([] if keeps else ["Connection: close"])))
+                answer = read_answer(client)
+                assert answer.status == 200, answer
+            except (OSError, http.client.HTTPException, AssertionError) as error:
+                self.losses.append(Loss(began, error, worker))
+                return
+            worker = answer.body.decode()
+            self.answers.append((time.monotonic(), worker))
+            if answer.fields.get("Connection") == "close":
+                return
+
+
+@contextlib.contextmanager
+def load(srv: Server, path: str = "/pid") -> Iterator[Load]:
+    """Have a load while the block runs."""
+    found = Load(srv, path)
+    found.start()
+    try:
+        yield found
+    finally:
+        found.stop()
