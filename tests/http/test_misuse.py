@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from monoceros.errors import StopWorker
-from monoceros.http.types import AGAIN, CLOSE, LINGER, Limits, Policy, Rules
+from monoceros.http.types import AGAIN, CLOSE, LINGER, UPGRADE, Limits, Policy, Rules
 from monoceros.scoreboard import RECORD_SIZE, REQUEST_OFFSET
 from tests.http.link import Link
 from tests.http.support import GET, Recorder, make_conn, make_core, read_responses, serve, serve_on
@@ -167,6 +167,24 @@ def test_the_socket_cannot_be_taken_after_the_request(twin: Twin) -> None:
         assert link.conn.fd == link.fd
         assert link.ask(GET) == AGAIN
         assert len(link.responses()) == 2
+
+
+def test_a_taken_socket_does_not_have_the_head_again(twin: Twin) -> None:
+    """A head that came in parts was kept in a buffer, of which nothing is unread."""
+    taken: list[bytes] = []
+    links: list[Link] = []
+
+    def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        assert links[0].conn.pending == 0
+        links[0].send(b"frame")
+        taken.append(environ["gunicorn.socket"].recv(100))
+        return []
+
+    with Link(twin, app) as link:
+        links.append(link)
+        assert link.ask(GET[:10]) == AGAIN
+        assert link.ask(GET[10:]) == UPGRADE
+        assert taken == [b"frame"]
 
 
 def test_content_cannot_be_read_after_the_request(twin: Twin) -> None:

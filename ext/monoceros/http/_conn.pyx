@@ -79,7 +79,7 @@ cdef class Conn(Channel):
     @property
     def pending(self):
         """Octets that were received and not used."""
-        if self.position != self.end:
+        if self.position != NULL:
             return self.end - self.position
         return 0 if self.buffer is None else len(self.buffer)
 
@@ -343,7 +343,7 @@ cdef class Conn(Channel):
         if self.request is not None:
             is_head = self.request.head_request
         else:
-            if self.position == self.end:
+            if self.position == NULL:
                 self._open_buffer()
             is_head = self.position[:min(7, self.end - self.position)].startswith(
                 (b"HEAD ", b"\r\nHEAD ")
@@ -457,7 +457,7 @@ cdef class Conn(Channel):
     def detach(self):
         """Give up the descriptor; returns it with the octets that were received and not used."""
         cdef int fd = self.fd
-        if self.position == self.end:
+        if self.position == NULL:
             self._open_buffer()
         unread = self.position[:self.end - self.position] if self.position != NULL else b""
         self.position = self.end = NULL
