@@ -331,6 +331,17 @@ def test_a_core_serves_one_request_at_a_time(twin: Twin, step: str, own: bool) -
         assert len(other.responses()) == 20
 
 
+@pytest.mark.parametrize("step", ["ready", "read"])
+def test_a_wake_up_for_nothing_keeps_what_has_come(twin: Twin, step: str) -> None:
+    """The poller may name a connection whose input was taken in the same batch."""
+    with Link(twin, hello) as link:
+        assert link.ask(GET[:10]) == AGAIN
+        assert getattr(link.conn, step)() == AGAIN
+        assert link.conn.pending == 10
+        assert link.ask(GET[10:]) == AGAIN
+        assert len(link.responses()) == 1
+
+
 def test_closed_by_the_application(twin: Twin) -> None:
     """As a hook after fork does, in the child of an application."""
     links: list[Link] = []

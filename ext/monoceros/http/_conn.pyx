@@ -202,6 +202,8 @@ cdef class Conn(Channel):
     cdef int _save(self) except -1:
         """Keep what was not used of the present input."""
         cdef Py_ssize_t size = self.end - self.position
+        if self.position == NULL:
+            return 0  # nothing has come, and what was kept before stays
         if size == 0:
             self.buffer = None
         elif self.buffer is None or self.position != PyByteArray_AS_STRING(self.buffer):
