@@ -270,6 +270,30 @@ def test_stop_worker_from_close_leaves_nothing_behind(twin: Twin) -> None:
         assert len(read_responses(other.data_to_send())) == 1
 
 
+def test_an_error_in_close_after_a_head_that_was_sent(twin: Twin) -> None:
+    """What was sent cannot be taken back, and nothing of earlier answers comes again."""
+
+    class Result:
+        def __iter__(self) -> Iterator[bytes]:
+            return iter(())
+
+        def close(self) -> None:
+            raise ValueError
+
+    def app(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
+        if environ["PATH_INFO"] == "/":
+            return hello(environ, start_response)
+        start_response("200 OK", [("Content-Length", "5")])
+        return Result()
+
+    with Link(twin, app) as link:
+        assert link.ask(GET * 3 + GET.replace(b"/ ", b"/short ")) == CLOSE
+        responses = link.responses()
+        assert [(one.body, one.whole) for one in responses] == [(b"hello", True)] * 3 + [
+            (b"", False)
+        ]
+
+
 @pytest.mark.parametrize("key", ["RAW_URI", "REQUEST_METHOD", "SERVER_PROTOCOL"])
 def test_the_access_log_needs_nothing_of_the_environ(twin: Twin, key: str) -> None:
     def app(environ: Environ, start_response: StartResponse) -> list[bytes]:

@@ -32,6 +32,7 @@ cdef class Request:
     cdef int respond(self, Core core, object result) except -1
     cdef int respond_at_once(self, object chunks) except -1
     cdef int respond_file(self, object wrapper) except -1
+    cdef int send(self) except -1
     cdef int write_now(self, object data) except -1
     cdef int write_head(self, int64_t total) except -1
     cdef int write_fields(self, Core core, int *code, bint *close) except -1

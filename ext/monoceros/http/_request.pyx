@@ -201,7 +201,7 @@ cdef class Request:
             for chunk in result:
                 self.write_now(chunk)
             self.end_data(UNKNOWN)
-            self.channel.flush()
+            self.send()
         return 0
 
     cdef int respond_at_once(self, object chunks) except -1:
@@ -241,12 +241,19 @@ cdef class Request:
                     self.mark = -1
                     channel.send_file(file)
                 self.end_data(UNKNOWN)
-                channel.flush()
+                self.send()
                 return 0
         for chunk in wrapper:
             self.write_now(chunk)
         self.end_data(UNKNOWN)
-        return channel.flush()
+        self.send()
+        return 0
+
+    cdef int send(self) except -1:
+        """Send what there is, which no error can take back any more."""
+        self.mark = -1
+        self.channel.flush()
+        return 0
 
     cdef int write_now(self, object data) except -1:
         """Write and send: PEP 3333 wants nothing held back once it is yielded or written."""
@@ -259,8 +266,7 @@ cdef class Request:
         if not self.head_written:
             self.write_head(UNKNOWN)
         self.write_data(data)
-        self.mark = -1
-        self.channel.flush()
+        self.send()
         return self.channel.wait_for_room()
 
     cdef int write_head(self, int64_t total) except -1:
@@ -426,8 +432,7 @@ cdef class Request:
         if self.chunked:
             put(core, b"\r\n", 2)
         if core.out_size > ENOUGH:
-            self.mark = -1
-            self.channel.flush()
+            self.send()
         return 0
 
     cdef int end_data(self, int64_t total) except -1:

@@ -175,7 +175,7 @@ class Request:
             for chunk in result:
                 self._write_now(chunk)
             self._finish(None)
-            self._conn.flush()
+            self._flush()
 
     def _respond_at_once(self, chunks: list[bytes] | tuple[bytes, ...]) -> None:
         """Send chunks that are all there already, so that their length is known."""
@@ -201,7 +201,7 @@ class Request:
         for chunk in wrapper:
             self._write_now(chunk)
         self._finish(None)
-        conn.flush()
+        self._flush()
 
     def _send_file(self, file: FileRange) -> None:
         conn = self._conn
@@ -214,7 +214,12 @@ class Request:
             self._mark = -1
             conn.send_file(file)
         self._finish(None)
-        conn.flush()
+        self._flush()
+
+    def _flush(self) -> None:
+        """Send what there is, which no error can take back any more."""
+        self._mark = -1
+        self._conn.flush()
 
     def _write_now(self, data: bytes) -> None:
         """Write and send: PEP 3333 wants nothing held back once it is yielded or written."""
@@ -227,8 +232,7 @@ class Request:
         if self._fields is None:
             self._write_head(None)
         self._write(data)
-        self._mark = -1
-        self._conn.flush()
+        self._flush()
         self._conn.wait_for_room()
 
     def _write_head(self, total: int | None) -> None:
@@ -309,8 +313,7 @@ class Request:
         if self._chunked:
             out += b"\r\n"
         if len(out) > _ENOUGH:
-            self._mark = -1
-            self._conn.flush()
+            self._flush()
 
     def _finish(self, total: int | None) -> None:
         if self._fields is None:
