@@ -547,24 +547,31 @@ cdef bint is_decided(
 ) noexcept:
     """Tell whether ``data``, grown since the last call, may be worth parsing again."""
     cdef Py_ssize_t i = scan.offset
+    cdef Py_ssize_t longest = min(limits.line, limits.field)
     cdef const char *newline
     cdef bint decided = False
     scan.offset = size
     while i < size:
+        # The second line may be the request line still, behind an empty one.
+        if scan.lines >= 2:
+            longest = limits.field
         newline = <const char *>memchr(data + i, c"\n", size - i)
         if newline == NULL:
             break
         i = newline - data
-        if i == 0 or data[i - 1] != c"\r" or (i >= 2 and data[i - 2] == c"\n"):
+        if (
+            i == 0
+            or data[i - 1] != c"\r"
+            or (i >= 2 and data[i - 2] == c"\n")
+            or i - scan.line_start >= longest
+        ):
             decided = True
         scan.lines += 1
         i += 1
         scan.line_start = i
     return (
         decided
-        # The second line may be the request line still, behind an empty one.
-        or size - scan.line_start
-        >= (limits.field if scan.lines >= 2 else min(limits.line, limits.field))
+        or size - scan.line_start >= (limits.field if scan.lines >= 2 else longest)
         or size >= limits.head
         or scan.lines > limits.fields + 1
     )

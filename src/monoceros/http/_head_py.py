@@ -65,19 +65,25 @@ class HeadScan:
     def is_decided(self, data: bytes | bytearray, limits: Limits) -> bool:
         """Tell whether ``data``, grown since the last call, may be worth parsing again."""
         start = self._offset
+        decided = _DECIDED.search(data, max(0, start - 3)) is not None
         self._offset = len(data)
-        self._lines += data.count(b"\n", start)
-        last = data.rfind(b"\n", start)
-        if last >= 0:
-            self._line_start = last + 1
-        # The second line may be the request line still, behind an empty one.
-        longest = limits.field if self._lines >= 2 else min(limits.line, limits.field)
+        newline = data.find(b"\n", start)
+        while newline >= 0:
+            decided = decided or self._is_too_long(newline, limits)
+            self._lines += 1
+            self._line_start = newline + 1
+            newline = data.find(b"\n", newline + 1)
         return (
-            len(data) - self._line_start >= longest
+            decided
+            or self._is_too_long(len(data), limits)
             or len(data) >= limits.head
             or self._lines > limits.fields + 1
-            or _DECIDED.search(data, max(0, start - 3)) is not None
         )
+
+    def _is_too_long(self, end: int, limits: Limits) -> bool:
+        # The second line may be the request line still, behind an empty one.
+        longest = limits.field if self._lines >= 2 else min(limits.line, limits.field)
+        return end - self._line_start >= longest
 
 
 def parse_head(data: bytes, limits: Limits, rules: Rules, /) -> Head | None:
