@@ -58,8 +58,10 @@ def test_stop_under_load_finishes_what_was_begun(serve: Serve) -> None:
         clients.wait_to_end()
 
     assert srv.wait() == 0
-    print(clients.losses)
-    assert not clients.losses
+    # A connection that comes between the last accept and the end of the queue is reset.
+    assert len(clients.losses) <= 1
+    assert all(isinstance(loss.error, ConnectionResetError) for loss in clients.losses)
+    assert not any(loss.worker for loss in clients.losses)
     srv.wait_for("Shutting down: Master")
 
 
@@ -108,7 +110,6 @@ def test_reload_under_load_loses_nothing(serve: Serve) -> None:
             srv.signal(signal.SIGHUP)
             srv.wait_for("is ready", count=2 * generation)
         srv.wait_for(r"Worker exiting", count=4)
-    print(clients.losses)
     assert not clients.losses
 
 
@@ -118,6 +119,5 @@ def test_recycling_under_load_loses_nothing(serve: Serve) -> None:
     with load(srv) as clients:
         srv.wait_for("Autorestarting worker after current request", count=4)
         srv.wait_for("is ready", count=6)
-    print(clients.losses)
     assert not clients.losses
     assert len({worker for _, worker in clients.answers}) >= 4

@@ -14,6 +14,7 @@ from monoceros.http.environ import base_environ
 from monoceros.http.types import Limits, Policy, Rules
 from monoceros.net.trust import Trusted
 from monoceros.net.wakeup import Wakeup
+from monoceros.workers.lateness import Lateness
 from monoceros.workers.reactor import Reactor
 from monoceros.workers.timeouts import Timeouts
 
@@ -70,7 +71,7 @@ class Rig:
         self.reactor = Reactor(
             core,
             [self.listener],
-            timeouts=TIMEOUTS,
+            lateness=Lateness(TIMEOUTS),
             trusted=Trusted(""),
             access=None,
             wakeup=self.wakeup,

@@ -33,7 +33,7 @@ from monoceros.http.types import (
     WANT_WRITE,
 )
 from monoceros.workers.descriptors import move_up
-from monoceros.workers.lateness import Lateness, ready_among
+from monoceros.workers.lateness import ready_among
 from monoceros.workers.poller import READ, make_poller, ready_now
 
 if TYPE_CHECKING:
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from monoceros.log.access import AccessSink
     from monoceros.net.trust import Trusted
     from monoceros.net.wakeup import Wakeup
-    from monoceros.workers.timeouts import Timeouts
+    from monoceros.workers.lateness import Lateness
 
 _SLOW_S = 0.001  # lines of the access log do not wait for calls after one as long as this
 _ACCEPT_PAUSE_S = 1.0
@@ -65,7 +65,7 @@ class Reactor:
         *,
         limit: int,
         burst: int,
-        timeouts: Timeouts,
+        lateness: Lateness,
         trusted: Trusted,
         access: AccessSink | None,
         wakeup: Wakeup,
@@ -75,7 +75,7 @@ class Reactor:
         self._core = core
         self._limit = limit
         self._burst = burst
-        self._lateness = Lateness(timeouts)
+        self._lateness = lateness
         self._trusted = trusted
         self._access = access
         self._wakeup = wakeup

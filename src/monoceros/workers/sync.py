@@ -14,6 +14,7 @@ from monoceros.log.access import AccessSink
 from monoceros.net.trust import Trusted
 from monoceros.workers.base import Worker
 from monoceros.workers.descriptors import raise_limit
+from monoceros.workers.lateness import Lateness
 from monoceros.workers.timeouts import Timeouts
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ class SyncWorker(Worker):
             # Connections that a sibling could take are left to it; without siblings nobody
             # else will, and one per wake-up would make a crowd wait.
             burst=1 if cfg.workers > 1 else _BURST,
-            timeouts=Timeouts.from_config(cfg),
+            lateness=Lateness(Timeouts.from_config(cfg)),
             trusted=Trusted(cfg.forwarded_allow_ips),
             access=self._access,
             wakeup=self.wakeup,
