@@ -189,6 +189,8 @@ cdef class AccessLines:
     cdef int _put(self, const char *data, size_t size) except -1:
         cdef size_t capacity
         cdef char *room
+        if size == 0:
+            return 0
         if self.size + size > self.capacity:
             capacity = max(<size_t>4096, 2 * (self.size + size))
             room = <char *>realloc(self.data, capacity)
