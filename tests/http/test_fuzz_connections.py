@@ -134,12 +134,13 @@ def answer(environ: Environ, way: int, items: list[bytes]) -> Any:
         return iter(items)
     if way == 3:
         return broken(items)
+    content = b"".join(map(bytes, items[:3]))
     if way == 4:
         file = tempfile.TemporaryFile()  # noqa: SIM115
-        file.write(b"".join(map(bytes, items[:3])))
+        file.write(content)
         file.seek(0)
         return environ["wsgi.file_wrapper"](file)
-    return environ["wsgi.file_wrapper"](io.BytesIO(b"".join(map(bytes, items[:2]))), 7)
+    return environ["wsgi.file_wrapper"](io.BytesIO(content), 7)
 
 
 def broken(items: list[bytes]) -> Iterator[bytes]:
