@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import threading
 from pathlib import Path
@@ -37,6 +38,12 @@ def reset_peak(pid: int) -> None:
 def private(pid: int) -> int:
     """Return the octets of memory that the process shares with nobody."""
     return _kilobytes(f"/proc/{pid}/smaps_rollup", "Private_Dirty")
+
+
+def cpu_s(pid: int) -> float:
+    """Return the seconds of processor time that the process has used."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def descriptors(pid: int) -> dict[int, str]:

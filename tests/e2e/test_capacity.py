@@ -10,7 +10,7 @@ import pytest
 
 from tests.e2e.clients import ask, at_end, head, read_answer
 from tests.e2e.crowd import crowd
-from tests.e2e.processes import descriptors, needs_proc
+from tests.e2e.processes import cpu_s, descriptors, needs_proc
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Serve
@@ -73,3 +73,44 @@ def test_low_descriptors_are_left_to_the_application(serve: Serve) -> None:
         assert max(descriptors(worker)) > 1500
         with srv.connect() as client:
             assert int(ask(client, "/descriptor").body) < 512
+
+
+# Few descriptors, some of which the application has itself.
+_FEW = """\
+import os, resource
+def post_fork(server, worker):
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+def post_worker_init(worker):
+    worker.hoard = [os.open(os.devnull, os.O_RDONLY) for _ in range({})]
+"""
+
+
+@needs_proc
+@pytest.mark.parametrize("hoard", [0, 35])
+def test_idle_connections_make_room_where_descriptors_are_few(serve: Serve, hoard: int) -> None:
+    srv = serve(_PLAIN, files={"gunicorn.conf.py": _FEW.format(hoard)})
+    (worker,) = srv.wait_workers(1)
+    with ExitStack() as stack:
+        for _ in range(100):
+            newest = stack.enter_context(srv.connect())
+            began = time.monotonic()
+            assert ask(newest).status == 200
+            assert time.monotonic() - began < 1
+        if not hoard:
+            assert int(ask(newest, "/descriptor").body) < 64  # there is one
+    srv.wait_for("The system's limit of descriptors allows for 48 connections only")
+    srv.wait_until(lambda: len(descriptors(worker)) < hoard + 20, "the end of the connections")
+
+
+@needs_proc
+def test_worker_without_descriptors_does_not_spin(serve: Serve) -> None:
+    srv = serve(_PLAIN, files={"gunicorn.conf.py": _FEW.format(35)})
+    (worker,) = srv.wait_workers(1)
+    with crowd(srv.address, silent=100):
+        srv.wait_for("Cannot accept a connection")
+        before = cpu_s(worker)
+        time.sleep(1)
+        assert cpu_s(worker) - before < 0.2
+    with srv.connect() as client:
+        assert ask(client).status == 200
+    assert srv.count("Cannot accept a connection") < 10

@@ -13,16 +13,24 @@ import resource
 FIRST_HIGH = 1024
 _KEPT_LOW = 256  # connections up to here may stay low: moving one costs two system calls
 _RESERVE = 1024  # descriptors for everything that is not a connection
+_APPLICATIONS = 256  # at least so many of them, where the limit is low
 
 
-def raise_limit(connections: int) -> None:
-    """Raise the soft limit on descriptors, as far as it may be, to what the settings ask for."""
+def raise_limit(connections: int) -> int:
+    """Raise the soft limit on descriptors, as far as it may be, to what the settings ask for.
+
+    Returns how many connections there can be, so that some are left to the application.
+    """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = FIRST_HIGH + _RESERVE + connections
     if hard != resource.RLIM_INFINITY:
         wanted = min(wanted, hard)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        soft = wanted
+    if soft == resource.RLIM_INFINITY:
+        return connections
+    return min(connections, soft - min(_APPLICATIONS, soft // 4))
 
 
 def move_up(fd: int) -> int:

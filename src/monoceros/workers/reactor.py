@@ -14,6 +14,7 @@ exclusive wake-up that is not followed by an accept is lost for everybody.
 
 from __future__ import annotations
 
+import errno
 import heapq
 import select
 import time
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 
 _SLOW_S = 0.001  # lines of the access log do not wait for calls after one as long as this
 _ACCEPT_PAUSE_S = 1.0
+_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _FULL_PAUSE_S = 0.05  # how often a full worker looks whether one more would find room
 _CROWDED = 64  # the part of all connections that makes room at a time
 
@@ -84,6 +86,7 @@ class Reactor:
         self._poller = make_poller()
         self._listeners = {listener.fileno(): listener for listener in listeners}
         self._accepting = False
+        self._is_held_up = False
         self._accept_after = 0.0
         self._handlers: dict[int, Callable[[], int]] = {}
         self._conns: dict[int, Conn] = {}
@@ -102,7 +105,7 @@ class Reactor:
 
     def run_once(self, timeout_s: float) -> None:
         """Wait for events, at most ``timeout_s`` seconds, and deal with them."""
-        if self._is_held_up():
+        if self._is_held_up:
             timeout_s = min(timeout_s, _FULL_PAUSE_S)
         events = self._poller.poll(0 if self._more else timeout_s)
         now = time.monotonic()
@@ -127,7 +130,7 @@ class Reactor:
             if is_logged and time.monotonic() - now > _SLOW_S:
                 self.write_log()
         self.write_log()
-        if self._is_held_up():
+        if self._is_held_up:
             self._resume_accepting(now)
 
     def _handle(self, fd: int) -> None:
@@ -204,8 +207,10 @@ class Reactor:
             for fd in self._listeners:
                 self._poller.remove(fd)
 
-    def _is_held_up(self) -> bool:
-        return not self._accepting and bool(self._listeners)
+    def _hold_up(self) -> None:
+        """Leave the listeners alone until there is room."""
+        self._is_held_up = True
+        self.stop_accepting()
 
     def _resume_accepting(self, now: float) -> None:
         """Watch the listeners again, as soon as a connection would find room."""
@@ -213,6 +218,7 @@ class Reactor:
             len(self._conns) < self._limit
             or any(conn.state == IDLE for conn in self._conns.values())
         ):
+            self._is_held_up = False
             self.start_accepting()
 
     def _make_acceptor(self, listener: socket.socket) -> Callable[[], int]:
@@ -225,7 +231,10 @@ class Reactor:
                 try:
                     accepted = accept(listener)
                 except OSError as error:
-                    self._pause_accepting(error)
+                    if error.errno in _EXHAUSTED and self._make_room(listener):
+                        continue
+                    if _is_awaited(listener):
+                        self._pause_accepting(error)
                     break
                 if accepted is None:
                     break
@@ -246,17 +255,17 @@ class Reactor:
         """Leave the queue alone for a moment: out of descriptors, most likely."""
         self._warn(f"Cannot accept a connection, trying again in a second: {error}")
         self._accept_after = time.monotonic() + _ACCEPT_PAUSE_S
-        self.stop_accepting()
+        self._hold_up()
 
     def _make_room(self, listener: socket.socket) -> bool:
         """Close what has been idle for longest, if somebody waits; False where nothing closes."""
-        if not ready_now([(listener.fileno(), select.POLLIN)]):
+        if not _is_awaited(listener):
             return False
         idle = [(conn.since, fd) for fd, conn in self._conns.items() if conn.state == IDLE]
         oldest = heapq.nsmallest(1 + self._limit // _CROWDED, idle)
         if self._close_quiet([fd for _, fd in oldest]):
             return True
-        self.stop_accepting()
+        self._hold_up()
         return False
 
     def _close_quiet(self, fds: list[int]) -> int:
@@ -300,6 +309,7 @@ class Reactor:
     def drain(self) -> None:
         """Take what waits in the queues, then leave the listeners to the siblings for good."""
         self._core.closing = True
+        self._is_held_up = False
         self.stop_accepting()
         for fd in self._listeners:
             before = -1
@@ -324,3 +334,8 @@ class Reactor:
         for fd, conn in list(self._conns.items()):
             self._close(fd, conn)
         self._poller.close()
+
+
+def _is_awaited(listener: socket.socket) -> bool:
+    """Whether a connection waits to be accepted."""
+    return bool(ready_now([(listener.fileno(), select.POLLIN)]))

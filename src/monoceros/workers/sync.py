@@ -85,14 +85,18 @@ class SyncWorker(Worker):
         from monoceros.workers.reactor import Reactor
 
         cfg = self.cfg
-        raise_limit(cfg.worker_connections)
+        limit = raise_limit(cfg.worker_connections)
+        if limit < cfg.worker_connections:
+            self.log.warning(
+                "The system's limit of descriptors allows for %s connections only", limit
+            )
         self._access = AccessSink(cfg.accesslog) if cfg.accesslog else None
         if self.wakeup is None:
             raise RuntimeError("run() needs signals; init_process() sets them up")
         return Reactor(
             core,
             self.sockets,
-            limit=cfg.worker_connections,
+            limit=limit,
             # Connections that a sibling could take are left to it; without siblings nobody
             # else will, and one per wake-up would make a crowd wait.
             burst=1 if cfg.workers > 1 else _BURST,
