@@ -22,7 +22,10 @@ _DATE = re.compile(rb"(?m)^Date: [^\r\n]*\r\n")
 
 
 def fuzz(examples: int) -> settings:
-    """The same examples each time, or as many new ones as MONOCEROS_FUZZ_EXAMPLES asks for."""
+    """The same examples each time, or as many new ones as MONOCEROS_FUZZ_EXAMPLES asks for.
+
+    Tens of thousands take longer than pytest's ``faulthandler_timeout``.
+    """
     return settings(
         max_examples=EXAMPLES or examples,
         derandomize=not EXAMPLES,

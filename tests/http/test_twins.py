@@ -207,7 +207,8 @@ def test_connections(
     assert compiled == pure
     whole = run(both.py, [b"".join(parts), *([b""] if ended else [])], plain, **options)
     assert (whole.environs, whole.refusals) == (pure.environs, pure.refusals)
-    assert whole.codes[-1] == pure.codes[-1]
+    # Whether a connection that ends has to linger depends on what has come behind its end.
+    assert (whole.codes[-1] == AGAIN) == (pure.codes[-1] == AGAIN)
     assert pure.budget == (Budget().memory, Budget().spool, Budget().output)
 
 
