@@ -210,6 +210,14 @@ def test_script_name_of_the_process(twin: Twin) -> None:
     assert (environ["SCRIPT_NAME"], environ["PATH_INFO"]) == ("/app", "")
 
 
+def test_targets_without_a_path_are_inside_of_any_script_name(twin: Twin) -> None:
+    base = {**base_environ("a", Errors(), False, True), "SCRIPT_NAME": "/app"}
+    for target in (b"OPTIONS *", b"CONNECT b:1"):
+        request = target + b" HTTP/1.1\r\nHost: a\r\n\r\n"
+        environ = environ_of(twin, request, base=base)
+        assert (environ["SCRIPT_NAME"], environ["PATH_INFO"]) == ("/app", "")
+
+
 def test_a_path_outside_of_the_processs_script_name(twin: Twin) -> None:
     base = {**base_environ("a", Errors(), False, True), "SCRIPT_NAME": "/app"}
     served = serve(twin, lambda environ, start_response: [], GET, base=base)

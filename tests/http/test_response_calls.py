@@ -285,6 +285,16 @@ def test_early_hints(twin: Twin) -> None:
     assert (second.status, last.status) == (103, 200)
 
 
+@pytest.mark.parametrize(
+    "name", ["Content-Length", "transfer-encoding", "Connection", "Date", "Upgrade", "Keep-Alive"]
+)
+def test_early_hints_have_no_framing(twin: Twin, name: str) -> None:
+    """RFC 9110 8.6: no Content-Length in 1xx; the rest is the server's."""
+    hints, last = serve(twin, hinting([(name, "5"), ("Link", "a")]), GET).responses
+    assert hints.fields == [("Link", "a")]
+    assert last.body == b"a"
+
+
 def test_early_hints_are_not_for_http_1_0(twin: Twin) -> None:
     assert serve(twin, hinting([("Link", "a")]), GET_1_0).response.status == 200
 

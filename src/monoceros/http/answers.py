@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from monoceros.http.fields import check_field
+from monoceros.http.fields import check_field, is_servers_own
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -46,9 +46,14 @@ def error_response(status: int, server_fields: bytes, with_body: bool = True) ->
 
 
 def early_hints(fields: Iterable[tuple[str, str]]) -> bytes:
-    """Return a 103 response (RFC 8297); raises ``InvalidResponse``."""
+    """Return a 103 response (RFC 8297); raises ``InvalidResponse``.
+
+    Fields about the connection or the framing have no business there (RFC 9110 sections 7.6.1
+    and 8.6), and are dropped as in a final response.
+    """
     lines = []
     for name, value in fields:
         check_field(name, value)
-        lines.append(f"{name}: {value}\r\n")
+        if not is_servers_own(name):
+            lines.append(f"{name}: {value}\r\n")
     return f"HTTP/1.1 103 Early Hints\r\n{''.join(lines)}\r\n".encode("latin-1")

@@ -109,17 +109,15 @@ def apply_scheme(environ: Environ, keys: Mapping[str, str]) -> None:
         environ["wsgi.url_scheme"] = "https" if verdict else "http"
 
 
-def apply_script_name(environ: Environ, trusted: bool = False) -> None:
+def apply_script_name(environ: Environ) -> None:
     """Take SCRIPT_NAME, from a trusted proxy's field or the process environment, off the path."""
     name = environ["SCRIPT_NAME"]
-    if trusted:
-        name = environ.get("HTTP_SCRIPT_NAME", name)
-    if not name:
-        return
     path = environ["PATH_INFO"]
+    # ``OPTIONS *`` and CONNECT have no path that could be inside or outside of it.
+    if not path:
+        return
     if not path.startswith(name):
         raise refusal(Refusal.SCRIPT_NAME)
-    environ["SCRIPT_NAME"] = name
     environ["PATH_INFO"] = path[len(name) :]
 
 

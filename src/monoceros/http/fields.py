@@ -58,6 +58,11 @@ def check_field(name: object, value: object) -> None:
         raise InvalidResponse("response field value has a character that is not allowed")
 
 
+def is_servers_own(name: str) -> bool:
+    """Tell whether a field is about connection or framing, or added by the server."""
+    return _find_meaning(name) is not _PLAIN
+
+
 @lru_cache(maxsize=1024)
 def _is_token(name: str) -> bool:
     return _NAME.fullmatch(name) is not None
