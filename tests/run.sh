@@ -18,6 +18,7 @@ cython-lint ext
 codespell
 zizmor --offline --quiet --persona pedantic .github
 
-# The server's own tests on the pure-Python twin, then everything, with the server on the compiled.
-MONOCEROS_IMPL=py python -m pytest -m process
+# The arbiter's tests with the pure-Python twin, then everything, with the compiled one; tests of
+# HTTP and from end to end take each twin in turn by themselves.
+MONOCEROS_IMPL=py python -m pytest tests/process
 MONOCEROS_IMPL=c MONOCEROS_REQUIRE_C=1 python -m pytest
