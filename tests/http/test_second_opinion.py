@@ -49,6 +49,12 @@ class Exemption(NamedTuple):
 # Of those that llhttp knows, the ones that this suite uses.
 _KNOWN_METHODS = (b"GET", b"HEAD", b"POST", b"PUT", b"OPTIONS", b"CONNECT", b"M-SEARCH")
 
+_BLANKS = Exemption(
+    "blanks may stand around the semicolon and the equals sign of a chunk extension",
+    "RFC 9112 7.1.1",
+    lambda data: re.search(rb"\r\n[0-9a-fA-F]+[^\r]*([ \t][;=]|[;=][ \t])", data),
+)
+
 # By what llhttp says.
 REFUSALS = {
     "Invalid method encountered": Exemption(
@@ -66,11 +72,13 @@ REFUSALS = {
         "RFC 9110 2.5",
         lambda data: re.match(rb"(?:\r\n)?[^\r]* HTTP/1\.[2-9]\r\n", data),
     ),
-    "Invalid character in chunk size": Exemption(
-        "blanks may stand before the semicolon of a chunk extension",
-        "RFC 9112 7.1.1",
-        lambda data: re.search(rb"\r\n[0-9a-fA-F]+[ \t]+;", data),
+    "Invalid character in chunk size": _BLANKS._replace(
+        applies=lambda data: re.search(rb"\r\n[0-9a-fA-F]+[ \t]+;", data)
     ),
+    "Invalid character in chunk extensions": _BLANKS,
+    "Invalid character in chunk extensions name": _BLANKS,
+    "Invalid character in chunk extensions value": _BLANKS,
+    "Invalid character in chunk extensions quote value": _BLANKS,
 }
 
 # Where the opinions differ, the first that applies.
