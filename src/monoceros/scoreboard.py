@@ -41,6 +41,8 @@ _RECORD = struct.Struct("=QIIqqQQHH")
 _SEQUENCE = struct.Struct("=Q")
 _BEAT = struct.Struct("=q")
 _BEAT_OFFSET = 16
+_CONNECTIONS = struct.Struct("=Q")
+_CONNECTIONS_OFFSET = 40
 _SEQUENCE_MASK = (1 << 64) - 1
 _STATES_END = 3  # the first number that is no State
 
@@ -103,11 +105,20 @@ class Scoreboard:
 
 def beat(slot: memoryview, now_ns: int) -> None:
     """Record a sign of life in the owner's own slot; only its owner may call this."""
+    _write(slot, _BEAT, _BEAT_OFFSET, now_ns)
+
+
+def count_connections(slot: memoryview, connections: int) -> None:
+    """Record the number of open connections; only the owner of the slot may call this."""
+    _write(slot, _CONNECTIONS, _CONNECTIONS_OFFSET, connections)
+
+
+def _write(slot: memoryview, kind: struct.Struct, offset: int, value: int) -> None:
     (sequence,) = _SEQUENCE.unpack_from(slot)
     # A signal handler's exception may have left the number odd: the next write heals it.
     odd = (sequence | 1) & _SEQUENCE_MASK
     _SEQUENCE.pack_into(slot, 0, odd)
-    _BEAT.pack_into(slot, _BEAT_OFFSET, now_ns)
+    kind.pack_into(slot, offset, value)
     _SEQUENCE.pack_into(slot, 0, (odd + 1) & _SEQUENCE_MASK)
 
 

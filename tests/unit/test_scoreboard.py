@@ -8,7 +8,7 @@ import struct
 import pytest
 
 from monoceros import scoreboard
-from monoceros.scoreboard import Record, Scoreboard, State, beat
+from monoceros.scoreboard import Record, Scoreboard, State, beat, count_connections
 
 FIELDS = struct.Struct("=QIIqqQQHH")
 REQUEST = b"GET /caf\xe9 HTTP/1.1"
@@ -90,6 +90,16 @@ def test_beat_changes_the_heartbeat_only() -> None:
     assert before is not None
     assert board.read(0) == before._replace(beat_ns=9_000)
     assert struct.unpack_from("=Q", board.slot(0)) == (6,)
+
+
+def test_counting_connections_changes_nothing_else() -> None:
+    board = Scoreboard(1)
+    fill(board.slot(0), sequence=4)
+    before = board.read(0)
+    count_connections(board.slot(0), 77)
+
+    assert before is not None
+    assert board.read(0) == before._replace(connections=77)
 
 
 @pytest.mark.parametrize("sequence", [5, (1 << 64) - 1])

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from monoceros.log.access import AccessSink
 from monoceros.net.trust import Trusted
+from monoceros.scoreboard import count_connections
 from monoceros.workers.base import Worker
 from monoceros.workers.descriptors import raise_limit
 from monoceros.workers.lateness import Lateness
@@ -123,6 +124,7 @@ class SyncWorker(Worker):
 
     def _tick(self, reactor: Reactor, now: float) -> None:
         self.notify()
+        count_connections(self.slot, len(reactor))
         reactor.sweep(now)
         if self.wakeup is not None:
             # An event loop inside the application may have put its own descriptor there.
