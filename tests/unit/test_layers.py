@@ -25,7 +25,7 @@ LAYERS = (
     {"asgi", "wsgi", "net", "log", "demo"},
     {"http"},
     {"config"},
-    {"errors", "scoreboard", "__init__"},
+    {"errors", "identity", "scoreboard", "__init__"},
     {"_version"},
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
