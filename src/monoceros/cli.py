@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import contextlib
 import importlib
 import os
@@ -12,12 +11,13 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from monoceros import __version__
+from monoceros._version import __version__
 from monoceros.config import Config, load
-from monoceros.config.commandline import build_parser
-from monoceros.config.listing import format_settings
+from monoceros.config.commandline import InformationRequested
+from monoceros.config.listing import format_json, format_settings
 from monoceros.config.surroundings import enter
 from monoceros.errors import AppImportError, ConfigError, MonocerosError
+from monoceros.identity import GUNICORN, GUNICORN_VERSION
 from monoceros.workers.application import Application
 
 if TYPE_CHECKING:
@@ -31,30 +31,43 @@ IMPL_VARIABLE = "MONOCEROS_IMPL"
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the server, or what the command line asks for instead; returns the exit code.
 
-    A wrong option raises SystemExit with 2.
+    Under the name ``gunicorn`` the defaults are Gunicorn's. A wrong option raises SystemExit
+    with 2.
     """
+    prog = GUNICORN if Path(sys.argv[0]).name == GUNICORN else PROG
     arguments = sys.argv[1:] if argv is None else list(argv)
     _open_standard_descriptors()
     try:
-        _answer_version(arguments)
-        return _start(load(arguments, os.environ, _current_directory(), PROG))
+        return _start(load(arguments, os.environ, _current_directory(), prog), prog)
+    except InformationRequested as request:
+        print(_inform(request.what, prog))
+        return 0
     except MonocerosError as error:
         print(f"\nError: {error}", file=sys.stderr)
         return 1
 
 
-def _start(cfg: Config) -> int:
+def _start(cfg: Config, prog: str) -> int:
     if cfg.print_config:
-        print(format_settings(cfg))
+        print(format_json(cfg) if cfg.print_format == "json" else format_settings(cfg))
     if cfg.app_uri is None:
-        print("Error: No application module specified.", file=sys.stderr)
+        print(f"Error: {_complain(cfg, prog)}", file=sys.stderr)
         return 1
     enter(cfg)
     _load_http(cfg.http_parser)
     app = Application(cfg)
     if cfg.check_config or cfg.print_config:
-        return _check(app)
+        return _check(cfg, app)
     return _serve(cfg, app)
+
+
+def _complain(cfg: Config, prog: str) -> str:
+    # Imported late: most servers are told what to serve.
+    from monoceros.config.discovery import find_app
+    from monoceros.config.usage import EXAMPLES
+
+    tried = find_app(Path(cfg.chdir)).complain()
+    return f"{tried}\n\nExamples:\n{EXAMPLES.format(prog=prog)}\n\n{prog} --help tells more."
 
 
 def _serve(cfg: Config, app: Application) -> NoReturn:
@@ -79,7 +92,9 @@ def _load_http(parser: str) -> ModuleType:
             del os.environ[IMPL_VARIABLE]
 
 
-def _check(app: Application) -> int:
+def _check(cfg: Config, app: Application) -> int:
+    for warning in cfg.warnings:
+        print(f"Warning: {warning}", file=sys.stderr)
     try:
         app.wsgi()
     except AppImportError:
@@ -91,26 +106,22 @@ def _check(app: Application) -> int:
     return 0
 
 
-class _ShowVersion(argparse.Action):
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        print(describe_version())
-        parser.exit()
+def _inform(what: str, prog: str) -> str:
+    if what == "version":
+        return describe_version(prog)
+    from monoceros.config import usage
+
+    return usage.format_help(prog) if what == "help" else usage.format_full_help(prog)
 
 
-def _answer_version(argv: Sequence[str]) -> None:
-    parser = build_parser(PROG)
-    text = "print the version and which HTTP implementation runs, and exit"
-    parser.add_argument("-v", "--version", action=_ShowVersion, nargs=0, help=text)
-    parser.parse_args(argv)
-
-
-def describe_version() -> str:
+def describe_version(prog: str = PROG) -> str:
     """Return the version, the interpreter, and which HTTP implementation runs and why."""
     http = _load_http("auto")
     interpreter = f"{platform.python_implementation()} {platform.python_version()}"
-    return (
-        f"monoceros (version {__version__})\n{interpreter}, HTTP: {http.IMPL} ({http.IMPL_REASON})"
-    )
+    about = f"{interpreter}, HTTP: {http.IMPL} ({http.IMPL_REASON})"
+    if prog == GUNICORN:
+        return f"gunicorn (version {GUNICORN_VERSION})\nmonoceros {__version__}, {about}"
+    return f"monoceros (version {__version__})\n{about}"
 
 
 def _current_directory() -> str:

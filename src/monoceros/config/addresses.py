@@ -23,7 +23,8 @@ def parse_address(text: str) -> Address:
         raise ValueError("fd:// is not in this version")
     if separator and scheme.lower() != "tcp":
         raise ValueError("an unknown kind of address")
-    return _host_and_port(rest if separator else text)
+    host, port = parse_host_and_port(rest if separator else text, DEFAULT_PORT)
+    return host or ALL_INTERFACES, port
 
 
 def _unix_path(text: str) -> str:
@@ -33,9 +34,10 @@ def _unix_path(text: str) -> str:
     return path
 
 
-def _host_and_port(text: str) -> tuple[str, int]:
+def parse_host_and_port(text: str, default: int) -> tuple[str, int]:
+    """Return the two; without a port ``default`` is it. Raises ValueError with the reason."""
     if text.startswith("["):
-        return _bracketed(text)
+        return _bracketed(text, default)
     if text.count(":") > 1:
         raise ValueError("an IPv6 address stands in brackets, as in [::1]:8000")
     if text.isdecimal():
@@ -43,10 +45,10 @@ def _host_and_port(text: str) -> tuple[str, int]:
     host, _, port = text.partition(":")
     if host and not _HOST.match(host):
         raise ValueError("not a host name or an address")
-    return host.lower() or ALL_INTERFACES, _port(port, ":" in text)
+    return host.lower(), _port(port) if ":" in text else default
 
 
-def _bracketed(text: str) -> tuple[str, int]:
+def _bracketed(text: str, default: int) -> tuple[str, int]:
     host, bracket, port = text[1:].partition("]")
     if not bracket or (port and not port.startswith(":")):
         raise ValueError("an IPv6 address is written as in [::1]:8000")
@@ -54,12 +56,10 @@ def _bracketed(text: str) -> tuple[str, int]:
         ipaddress.IPv6Address(host)
     except ValueError:
         raise ValueError("not an IPv6 address between the brackets") from None
-    return host.lower(), _port(port[1:], bool(port))
+    return host.lower(), _port(port[1:]) if port else default
 
 
-def _port(text: str, given: bool) -> int:
-    if not given:
-        return DEFAULT_PORT
+def _port(text: str) -> int:
     if not (text.isascii() and text.isdecimal()) or int(text) > 65535:
         raise ValueError("a port is a number from 0 to 65535")
     return int(text)

@@ -4,15 +4,38 @@ from __future__ import annotations
 
 import argparse
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, NoReturn
 
-from monoceros.config.listing import format_default
-from monoceros.config.sections import SECTIONS, SETTINGS
+from monoceros.config.sections import SETTINGS
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from monoceros.config.setting import Setting
+
+USAGE_ERROR = 2
+
+# Options whose names begin like one of Gunicorn's, which people may have shortened.
+_OURS = frozenset(
+    {
+        "--access-log-skip",
+        "--body-memory-limit",
+        "--body-min-rate",
+        "--body-spool-limit",
+        "--body-timeout",
+        "--compat",
+        "--format",
+        "--header-timeout",
+        "--help-all",
+        "--limit-request-body",
+        "--limit-request-head",
+        "--log-format",
+        "--no-request-buffering",
+        "--permit-missing-host",
+        "--write-timeout",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,47 +46,91 @@ class Arguments:
     values: dict[str, object]
 
 
-def build_parser(prog: str) -> argparse.ArgumentParser:
-    """Return a parser with one option for each setting that has any, and the application."""
-    parser = argparse.ArgumentParser(
-        prog=prog, usage="%(prog)s [OPTIONS] [APP_MODULE]", argument_default=argparse.SUPPRESS
-    )
-    parser.add_argument("args", nargs="*", default=[], metavar="APP_MODULE", help=_APP_HELP)
-    for section in SECTIONS:
-        records = [one for one in SETTINGS if one.section == section.title and one.cli]
-        if records:
-            group = parser.add_argument_group(section.title)
-            for record in records:
-                _add_option(group, record)
-    return parser
+class InformationRequested(Exception):
+    """The command line asks for ``help``, ``help-all`` or ``version`` instead of serving."""
 
-
-_APP_HELP = "the application: MODULE, MODULE:NAME or MODULE:FACTORY(ARGUMENTS)"
+    def __init__(self, what: str) -> None:
+        super().__init__(what)
+        self.what = what
 
 
 def parse_arguments(argv: Sequence[str], prog: str) -> Arguments:
-    """Take a command line apart; a wrong option ends the process with a usage message and 2."""
-    values = vars(build_parser(prog).parse_args(argv))
+    """Take a command line apart.
+
+    A wrong option ends the process with a message and 2; raises InformationRequested.
+    """
+    parser = build_parser(prog)
+    values = vars(parser.parse_args(expand(argv, _options(parser))))
     positional = values.pop("args")
     return Arguments(positional[0] if positional else None, values)
 
 
-def _add_option(group: argparse._ArgumentGroup, setting: Setting[object]) -> None:
-    text = setting.doc.replace("`", "").replace("%", "%%")
-    if setting.kind.flag:
-        group.add_argument(
-            *setting.cli,
-            dest=setting.name,
-            action="store_const",
-            const=not setting.default,
-            help=text,
+class Parser(argparse.ArgumentParser):
+    """A parser that names the option that was probably meant."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print what is wrong and exit with 2."""
+        hint = ""
+        _, unknown, rest = message.partition("unrecognized arguments: ")
+        if unknown:
+            close = get_close_matches(rest.split()[0].partition("=")[0], _options(self), n=1)
+            hint = f" (did you mean {close[0]}?)" if close else ""
+        self.exit(
+            USAGE_ERROR,
+            f"{self.prog}: error: {message}{hint}\n"
+            f"'{self.prog} --help' lists the usual options, '--help-all' all of them.\n",
         )
-        return
-    default = format_default(setting).replace("%", "%%")
-    group.add_argument(
-        *setting.cli,
-        dest=setting.name,
-        action="append" if setting.kind.repeated else "store",
-        metavar=setting.meta,
-        help=f"{text} [default: {default}]",
+
+
+def build_parser(prog: str) -> argparse.ArgumentParser:
+    """Return a parser with one option for each setting that has any, and the application."""
+    parser = Parser(
+        prog=prog, add_help=False, allow_abbrev=False, argument_default=argparse.SUPPRESS
     )
+    parser.add_argument("args", nargs="*", default=[])
+    for flags in (("-h", "--help"), ("--help-all",), ("-v", "--version")):
+        parser.add_argument(*flags, action=_Inform, nargs=0)
+    for record in SETTINGS:
+        if record.cli:
+            _add_option(parser, record)
+    return parser
+
+
+def expand(argv: Sequence[str], options: Iterable[str]) -> list[str]:
+    """Write out long options that are shortened to an unmistakable beginning.
+
+    What is unmistakable among Gunicorn's options stays so, whatever other options there are.
+    """
+    known = set(options)
+    return [_expand_one(word, known) if word.startswith("--") else word for word in argv]
+
+
+def _expand_one(word: str, known: set[str]) -> str:
+    name, equals, value = word.partition("=")
+    if name in known or name == "--":
+        return word
+    candidates = [one for one in known if one.startswith(name)]
+    theirs = [one for one in candidates if one not in _OURS]
+    found = theirs if theirs else candidates
+    return f"{found[0]}{equals}{value}" if len(found) == 1 else word
+
+
+def _options(parser: argparse.ArgumentParser) -> list[str]:
+    return [flag for action in parser._actions for flag in action.option_strings]
+
+
+class _Inform(argparse.Action):
+    def __call__(self, *_: object) -> NoReturn:
+        raise InformationRequested(self.option_strings[-1].removeprefix("--"))
+
+
+def _add_option(parser: argparse.ArgumentParser, setting: Setting[object]) -> None:
+    kind = setting.kind
+    if kind.flag:
+        const: object = kind.bare if kind.bare else not setting.default
+        parser.add_argument(*setting.cli, dest=setting.name, action="store_const", const=const)
+    elif kind.bare:
+        parser.add_argument(*setting.cli, dest=setting.name, nargs="?", const=kind.bare)
+    else:
+        action = "append" if kind.repeated else "store"
+        parser.add_argument(*setting.cli, dest=setting.name, action=action)

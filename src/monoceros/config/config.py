@@ -2,13 +2,53 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from monoceros.config import sections
 from monoceros.config.addresses import Address, parse_address
+from monoceros.config.setting import DEFAULT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+
+    from monoceros.config.machine import WorkerPlan
+    from monoceros.config.setting import Setting
+
+_TLS = (
+    "keyfile",
+    "certfile",
+    "ssl_version",
+    "cert_reqs",
+    "ca_certs",
+    "suppress_ragged_eofs",
+    "do_handshake_on_connect",
+    "ciphers",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Remarks:
+    """What a configuration has to say about itself in the error log."""
+
+    notes: tuple[str, ...] = ()
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SettingState:
+    """One setting as ``cfg.settings`` shows it: its record's facts, with the value in force."""
+
+    name: str
+    value: Any
+    default: object
+    cli: tuple[str, ...]
+    section: str
+    origin: str
+
+    def get(self) -> Any:
+        """Return the value."""
+        return self.value
 
 
 class Config(
@@ -20,26 +60,44 @@ class Config(
     sections.Proxies,
     sections.Leniency,
     sections.Logging,
+    sections.Metrics,
     sections.ServerMechanics,
     sections.ProcessNaming,
     sections.Debugging,
     sections.ServerHooks,
+    sections.Protocols,
+    sections.Tls,
+    sections.Http2,
+    sections.Asgi,
+    sections.DirtyArbiters,
+    sections.Control,
 ):
     """One attribute for each setting, and what follows from the settings.
 
-    ``app_uri`` is the application as named on the command line, else ``wsgi_app``; ``address``
-    is ``bind`` taken apart; ``warnings`` are remarks on the configuration for the error log;
-    ``environ`` is the environment that the server was started with.
+    ``app_uri`` is the application as named on the command line, else ``wsgi_app``, else what was
+    found; ``address`` is ``bind`` taken apart; ``env`` is ``raw_env`` taken apart; ``environ`` is
+    the environment that the server was started with; ``plan`` is how ``workers`` came about
+    where it is ``auto``. ``notes`` and ``warnings`` are remarks for the error log.
     """
 
-    __slots__ = ("_again", "_origins", "address", "app_uri", "env", "environ", "warnings")
+    __slots__ = (
+        "_again",
+        "address",
+        "app_uri",
+        "env",
+        "environ",
+        "notes",
+        "plan",
+        "warnings",
+    )
 
     _again: Callable[[], Config]
-    _origins: Mapping[str, str]
     address: list[Address]
     app_uri: str | None
     env: dict[str, str]
     environ: Mapping[str, str]
+    notes: tuple[str, ...]
+    plan: WorkerPlan | None
     warnings: tuple[str, ...]
 
     def __init__(
@@ -49,7 +107,8 @@ class Config(
         *,
         app_uri: str | None,
         environ: Mapping[str, str],
-        warnings: tuple[str, ...],
+        plan: WorkerPlan | None,
+        remarks: Remarks,
         again: Callable[[], Config],
     ) -> None:
         put = object.__setattr__
@@ -58,7 +117,9 @@ class Config(
         put(self, "_again", again)
         put(self, "app_uri", app_uri)
         put(self, "environ", environ)
-        put(self, "warnings", warnings)
+        put(self, "plan", plan)
+        put(self, "notes", remarks.notes)
+        put(self, "warnings", remarks.warnings)
         put(self, "address", [parse_address(entry) for entry in self.bind])
         put(self, "env", dict(_pair(entry) for entry in self.raw_env))
 
@@ -77,13 +138,32 @@ class Config(
         self._values[name]
         return self._origins.get(name, DEFAULT)
 
+    def is_given(self, name: str) -> bool:
+        """Whether somebody set a setting, whatever to."""
+        return name in self._origins
+
     def values(self) -> dict[str, object]:
         """Return all settings by name."""
         return dict(self._values)
 
-    def reload(self) -> Config:
+    def again(self) -> Config:
         """Read the configuration file anew, under the same environment and command line."""
         return self._again()
+
+    @property
+    def settings(self) -> Mapping[str, SettingState]:
+        """All settings by name, in the shape that Gunicorn's users look them up in."""
+        return {record.name: self._state(record) for record in sections.SETTINGS}
+
+    def _state(self, record: Setting[object]) -> SettingState:
+        return SettingState(
+            record.name,
+            self._values[record.name],
+            record.default_under(self.compat),
+            record.cli,
+            record.section,
+            self.origin(record.name),
+        )
 
     @property
     def uid(self) -> int:
@@ -95,10 +175,33 @@ class Config(
         """The id of the group that workers run as."""
         return self.group
 
+    @property
+    def worker_class_str(self) -> str:
+        """The name of the worker class, as it was set."""
+        value = self._values["worker_class"]
+        return value.__name__ if isinstance(value, type) else str(value)
 
-DEFAULT = "default"
+    @property
+    def is_ssl(self) -> bool:
+        """Whether connections are encrypted."""
+        return bool(self.certfile or self.keyfile)
+
+    @property
+    def ssl_options(self) -> dict[str, object]:
+        """The settings about encryption by name."""
+        return {name: self._values[name] for name in _TLS}
+
+    @property
+    def paste_global_conf(self) -> dict[str, str]:
+        """``raw_paste_global_conf`` taken apart."""
+        return dict(_unescaped_pair(entry) for entry in self.raw_paste_global_conf)
 
 
 def _pair(assignment: str) -> tuple[str, str]:
     name, _, text = assignment.partition("=")
     return name, text
+
+
+def _unescaped_pair(assignment: str) -> tuple[str, str]:
+    name, _, text = assignment.replace("\\=", "\0").partition("=")
+    return name.replace("\0", "="), text.replace("\0", "=")

@@ -152,7 +152,7 @@ def _describe_names(bound: dict[str, _Bound]) -> str:
             return f"{name} is no web application"
     for name in FACTORIES:
         if name in bound:
-            return f"{name}() needs arguments"
+            return f"{name} cannot be called without arguments"
     return f"has none of {_WANTED}"
 
 
@@ -160,7 +160,8 @@ def _parse(directory: Path, name: str, tried: list[str]) -> ast.Module | None:
     try:
         return ast.parse((directory / name).read_bytes())
     except SyntaxError as error:
-        tried.append(f"{name}: line {error.lineno}: {error.msg}")
+        line = f"line {error.lineno}: " if error.lineno else ""
+        tried.append(f"{name}: {line}{error.msg}")
     except (OSError, ValueError, RecursionError) as error:
         tried.append(f"{name}: {_why(error)}")
     return None

@@ -32,11 +32,12 @@ _SCOPES = (
 
 @dataclass(frozen=True, slots=True)
 class FileVariables:
-    """The variables of a configuration file, and the lines that set them."""
+    """The variables of a configuration file, the lines that set them, and names that it reads."""
 
     path: str
     values: Mapping[str, object]
     lines: Mapping[str, int]
+    reads: frozenset[str] = frozenset()
 
     def origin(self, name: str) -> str:
         """Return file and line of a variable; the file alone where the line is not known."""
@@ -67,7 +68,7 @@ def _read_path(path: str) -> FileVariables:
         exec(compile(source, path, "exec"), module.__dict__)
     except (Exception, SystemExit) as error:  # border: the file is the user's code
         raise _failure(path, error) from error
-    return FileVariables(path, vars(module), find_lines(source))
+    return _collect(path, module, source)
 
 
 def _read_module(name: str) -> FileVariables:
@@ -77,7 +78,14 @@ def _read_module(name: str) -> FileVariables:
         raise _failure(f"python:{name}", error) from error
     path = getattr(module, "__file__", None) or f"python:{name}"
     source = Path(path).read_bytes() if path.endswith(".py") else b""
-    return FileVariables(path, vars(module), find_lines(source))
+    return _collect(path, module, source)
+
+
+def _collect(path: str, module: ModuleType, source: bytes) -> FileVariables:
+    tree = ast.parse(source)
+    names = [node for node in ast.walk(tree) if isinstance(node, ast.Name)]
+    reads = frozenset(node.id for node in names if isinstance(node.ctx, ast.Load))
+    return FileVariables(path, vars(module), find_lines(tree), reads)
 
 
 def _failure(name: str, error: BaseException) -> ConfigError:
@@ -92,10 +100,10 @@ def _is_machinery(filename: str) -> bool:
     return filename in (__file__, importlib.__file__) or filename.startswith("<frozen importlib")
 
 
-def find_lines(source: bytes) -> dict[str, int]:
+def find_lines(tree: ast.AST) -> dict[str, int]:
     """Return the last line at which each variable of a module is bound by name."""
     lines: dict[str, int] = {}
-    for name, line in _bindings(ast.parse(source)):
+    for name, line in _bindings(tree):
         lines[name] = max(line, lines.get(name, 0))
     return lines
 

@@ -8,11 +8,17 @@ import os
 import pwd
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import TypeVar, cast
 
 from monoceros.config.addresses import ALLOWED as ADDRESSES
-from monoceros.config.addresses import parse_address
+from monoceros.config.addresses import parse_address, parse_host_and_port
 from monoceros.config.setting import Kind
 
+T = TypeVar("T")
+
+AUTO = "auto"
+STATSD_PORT = 8125
 C_INT_MAX = 2**31 - 1
 C_LONG_MAX = 2**63 - 1
 
@@ -34,15 +40,30 @@ def whole(unit: str, minimum: int = 0, maximum: int = C_INT_MAX) -> Kind[int]:
     return Kind(parse, allowed, resets=False)
 
 
-def only_one(why: str) -> Kind[int]:
-    """The number 1, where this version can do nothing else; ``why`` says so."""
+def count_or_auto(unit: str) -> Kind[int]:
+    """A whole number of ``unit``, or the word ``auto``, which nobody sees: it gives a number."""
+    number = whole(unit)
 
     def parse(value: object) -> int:
-        if _number(value) != 1:
-            raise ValueError(why)
-        return 1
+        if isinstance(value, str) and value.strip().lower() == AUTO:
+            return cast("int", AUTO)
+        return number.parse(value)
 
-    return Kind(parse, "1", resets=False)
+    return Kind(parse, f"{number.allowed}, or {AUTO}", resets=False)
+
+
+def off(kind: Kind[T], default: object, feature: str) -> Kind[T]:
+    """``kind`` for a feature that is not there yet: only what leaves it off is a value."""
+    left_off = kind.parse(default)
+
+    def parse(value: object) -> T:
+        parsed = kind.parse(value)
+        if parsed != left_off:
+            raise ValueError(f"{feature} is not in this version")
+        return parsed
+
+    allowed = "nothing" if callable(left_off) else f"only {left_off!r}"
+    return replace(kind, parse=parse, allowed=f"{allowed} in this version")
 
 
 def _number(value: object) -> int:
@@ -78,28 +99,18 @@ def _optional_text(value: object) -> str | None:
     return None if value is None else _text(value)
 
 
-def choice(*words: str) -> Kind[str]:
-    """One of a few words; their case does not matter."""
+def choice(*words: str, also: Mapping[str, str] | None = None) -> Kind[str]:
+    """One of a few words; their case does not matter. ``also`` are other names for them."""
+    others = also or {}
 
     def parse(value: object) -> str:
         word = _text(value).lower()
+        word = others.get(word, word)
         if word not in words:
             raise ValueError
         return word
 
     return Kind(parse, ", ".join(words[:-1]) + " or " + words[-1])
-
-
-def alias(targets: Mapping[str, str], allowed: str, why: str) -> Kind[str]:
-    """A name out of ``targets``, which says what each means; ``why`` explains a refusal."""
-
-    def parse(value: object) -> str:
-        name = targets.get(value) if isinstance(value, str) else None
-        if name is None:
-            raise ValueError(why)
-        return name
-
-    return Kind(parse, allowed)
 
 
 def _items(value: object) -> list[str]:
@@ -152,7 +163,23 @@ def _field_values(value: object) -> dict[str, str]:
     return {str(name).upper(): str(text) for name, text in value.items()}
 
 
-def _umask(value: object) -> int:
+def _mapping(value: object) -> dict[str, object]:
+    if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
+        raise ValueError("not a dict with names as its keys")
+    return dict(value)
+
+
+def _statsd_address(value: object) -> tuple[str, int] | str | None:
+    text = _optional_text(value)
+    if not text:
+        return None
+    if text.startswith("unix://"):
+        return text.removeprefix("unix://")
+    host, port = parse_host_and_port(text, STATSD_PORT)
+    return host, port
+
+
+def _file_mode(value: object) -> int:
     # The C habit: a leading zero alone makes a number octal.
     if isinstance(value, str) and _OLD_OCTAL.match(value):
         value = "0o" + value[1:]
@@ -190,12 +217,15 @@ SWITCH = Kind(_switch, "True or False", flag=True)
 TEXT = Kind(_text, "a string")
 OPTIONAL_TEXT = Kind(_optional_text, "a string or None")
 ADDRESS_LIST = Kind(_addresses, f"{ADDRESSES}, or a list of these", repeated=True)
+TEXT_LIST = Kind(_items, "a string, or a list of strings", repeated=True)
+MAPPING = Kind(_mapping, "a dict")
+STATSD_ADDRESS = Kind(_statsd_address, "HOST:PORT, unix://PATH or None")
 ASSIGNMENTS = Kind(_assignments, "NAME=VALUE, or a list of these", repeated=True)
 NETWORKS = Kind(
     _networks, "IP addresses and networks such as 10.0.0.0/8, separated by commas, or *"
 )
 FIELD_NAMES = Kind(_field_names, "field names, separated by commas, or *")
 FIELD_VALUES = Kind(_field_values, "a dict of field names and values, both strings")
-UMASK = Kind(_umask, "a file mode such as 0o022, from 0 to 0o777", resets=False)
+UMASK = Kind(_file_mode, "a file mode such as 0o022, from 0 to 0o777", resets=False)
 USER = Kind(_user, "a user name or a user id")
 GROUP = Kind(_group, "a group name or a group id")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from monoceros.config.hooks import ignore
+
 if TYPE_CHECKING:
     from monoceros.config.config import Config
     from monoceros.config.setting import Setting
@@ -18,6 +20,16 @@ def format_settings(cfg: Config) -> str:
     )
 
 
+def format_json(cfg: Config) -> str:
+    """Return an object that has for each setting its value and where it was set."""
+    # Imported late: nearly nobody asks for it.
+    import json
+
+    values = cfg.values()
+    found = {name: {"value": values[name], "origin": cfg.origin(name)} for name in sorted(values)}
+    return json.dumps(found, indent=2, default=_show)
+
+
 def format_default(setting: Setting[object]) -> str:
     """Return a default as one would write it on a command line."""
     value = setting.default
@@ -25,9 +37,14 @@ def format_default(setting: Setting[object]) -> str:
         return ", ".join(map(str, value)) or "none"
     if value is None:
         return "none"
-    return "does nothing" if callable(value) else str(value)
+    if callable(value):
+        return "does nothing" if value is ignore else str(getattr(value, "__name__", value))
+    shown = str(value)
+    return shown if shown else "empty"
 
 
 def _show(value: object) -> str:
     name = getattr(value, "__qualname__", None)
+    if isinstance(value, type):
+        return f"<{value.__module__}.{name}>"
     return f"<{name}()>" if callable(value) and name else repr(value)

@@ -29,6 +29,7 @@ class Kind(Generic[T_co]):
     parse: Callable[[object], T_co]
     allowed: str
     flag: bool = False  # the command line option takes no value
+    bare: str | None = None  # what the option means without its value; None: it needs one
     repeated: bool = False  # the command line option may be given several times
     resets: bool = True  # None in a file means the default
 
@@ -43,21 +44,39 @@ class Env:
 
 
 class Section:
-    """Holds the values that the records of its subclasses read."""
+    """Holds the values that the records of its subclasses read, and where they were set."""
 
-    __slots__ = ("_values",)
+    __slots__ = ("_origins", "_values")
     title: ClassVar[str] = ""
     _values: Mapping[str, object]
+    _origins: Mapping[str, str]
+
+
+DEFAULT = "default"
+SAME = object()  # Gunicorn's default is ours
 
 
 class Setting(Generic[T_co]):
     """A record: how a setting is named, checked, set and documented.
 
-    ``default`` is in the form a file would use; its name and section come from the class that
-    declares it. Options are file-only where ``cli`` is empty.
+    ``default`` is in the form a file would use, and so is ``gunicorn``, the default under
+    ``compat = "gunicorn"`` where that is another one. Name and section come from the class that
+    declares the record. Options are file-only where ``cli`` is empty. ``missing`` names a feature
+    that is not there yet, for settings that can only be left off.
     """
 
-    __slots__ = ("cli", "default", "doc", "env", "kind", "meta", "name", "section")
+    __slots__ = (
+        "cli",
+        "default",
+        "doc",
+        "env",
+        "gunicorn",
+        "kind",
+        "meta",
+        "missing",
+        "name",
+        "section",
+    )
 
     def __init__(
         self,
@@ -68,15 +87,19 @@ class Setting(Generic[T_co]):
         cli: tuple[str, ...] = (),
         meta: str | None = None,
         env: Env | None = None,
+        gunicorn: object = SAME,
+        missing: str = "",
     ) -> None:
         self.name = ""
         self.section = ""
         self.kind = kind
         self.default = default
+        self.gunicorn = default if gunicorn is SAME else gunicorn
         self.doc = doc
         self.cli = cli
         self.meta = meta
         self.env = env
+        self.missing = missing
 
     def __set_name__(self, owner: type[Section], name: str) -> None:
         self.name = name
@@ -91,9 +114,13 @@ class Setting(Generic[T_co]):
             return self
         return cast("T_co", holder._values[self.name])
 
-    def parse(self, value: object, origin: str) -> T_co:
+    def default_under(self, compat: str) -> object:
+        """Return the default under a value of the setting ``compat``."""
+        return self.gunicorn if compat == "gunicorn" else self.default
+
+    def parse(self, value: object, origin: str, default: object) -> T_co:
         """Return the value in its final type; raises ConfigError, which names ``origin``."""
-        given = self.default if value is None and self.kind.resets else value
+        given = default if value is None and self.kind.resets else value
         try:
             return self.kind.parse(given)
         except ValueError as error:

@@ -1,19 +1,24 @@
-"""Where settings come from, in rising order: default, environment, file, variable, command line."""
+"""Where settings come from, in rising order.
+
+Default, environment variable, framework that hosts the server, configuration file,
+GUNICORN_CMD_ARGS, command line. ``derived`` completes what they leave open.
+"""
 
 from __future__ import annotations
 
 import shlex
 import sys
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING
 
-from monoceros.config import absent, file
+from monoceros.config import derived, file, misspellings
 from monoceros.config.commandline import Arguments, parse_arguments
-from monoceros.config.config import DEFAULT, Config
+from monoceros.config.config import Config
+from monoceros.config.derived import Given
 from monoceros.config.sections import SETTINGS
-from monoceros.config.setting import Setting, invalid
+from monoceros.config.setting import DEFAULT, Setting
 from monoceros.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -22,44 +27,45 @@ if TYPE_CHECKING:
 ARGUMENTS_VARIABLE = "GUNICORN_CMD_ARGS"
 COMMAND_LINE = "command line"
 DEFAULT_FILE = "gunicorn.conf.py"
-
-
-@dataclass(frozen=True, slots=True)
-class Given:
-    """A value as it was written, and where."""
-
-    value: object
-    origin: str
+FRAMEWORK = "the framework's configuration"
 
 
 def load(
-    argv: Sequence[str], environ: Mapping[str, str], cwd: str, prog: str = "monoceros"
+    argv: Sequence[str],
+    environ: Mapping[str, str],
+    cwd: str,
+    prog: str = "monoceros",
+    framework: Mapping[str, object] | None = None,
 ) -> Config:
     """Read the whole configuration; ``cwd`` is the directory the server was started from.
 
+    ``framework`` has settings of a program that hosts the server and brings its application.
     Runs the configuration file, and puts ``cwd`` on the module search path for it. Raises
-    ConfigError; an unknown option ends the process with 2.
+    ConfigError and ``commandline.InformationRequested``; an unknown option ends the process
+    with 2.
     """
-    again = partial(load, tuple(argv), dict(environ), cwd, prog)
+    again = partial(load, tuple(argv), dict(environ), cwd, prog, framework)
     command_line = parse_arguments(argv, prog)
     variable = _arguments_variable(environ, prog)
-    variables = _config_file(command_line, variable, cwd)
-    given = _from_environment(environ)
-    warnings: tuple[str, ...] = ()
-    if variables is not None:
-        given.update(_from_file(variables))
-        warnings = absent.review(variables)
+    variables = _config_file(command_line, variable, framework or {}, cwd)
+    given = dict(_from_environment(environ))
+    given.update(_from_framework(framework or {}))
+    given.update(_from_file(variables))
     given.update(_from_arguments(variable, ARGUMENTS_VARIABLE))
     given.update(_from_arguments(command_line, COMMAND_LINE))
-    values = {setting.name: _value(setting, given) for setting in SETTINGS}
-    app_uri = command_line.app_uri or _text(values["wsgi_app"])
-    _derive(values, given, cwd, app_uri)
+    compat = _parse(Config.compat, given, prog)
+    values = {setting.name: _parse(setting, given, str(compat)) for setting in SETTINGS}
+    draft = derived.Draft(values, given, cwd, command_line.app_uri, framework is not None)
+    derived.complete(draft)
+    if variables is not None:
+        draft.warnings[:0] = [*_judge_name(variables), *misspellings.review(variables)]
     return Config(
         values,
         {name: one.origin for name, one in given.items()},
-        app_uri=app_uri,
+        app_uri=draft.app_uri,
         environ=dict(environ),
-        warnings=warnings,
+        plan=draft.plan,
+        remarks=draft.remarks(),
         again=again,
     )
 
@@ -73,9 +79,10 @@ def _arguments_variable(environ: Mapping[str, str], prog: str) -> Arguments:
 
 
 def _config_file(
-    command_line: Arguments, variable: Arguments, cwd: str
+    command_line: Arguments, variable: Arguments, framework: Mapping[str, object], cwd: str
 ) -> file.FileVariables | None:
-    location = command_line.values.get("config") or variable.values.get("config")
+    places = (command_line.values, variable.values, framework)
+    location = next((place["config"] for place in places if place.get("config")), None)
     if location is None:
         if not Path(cwd, DEFAULT_FILE).is_file():
             return None
@@ -85,11 +92,13 @@ def _config_file(
     return file.read(str(location), cwd)
 
 
-def _from_environment(environ: Mapping[str, str]) -> dict[str, Given]:
-    return dict(_environment_values(environ))
+def _judge_name(variables: file.FileVariables) -> list[str]:
+    if variables.path.endswith((".py", ".pyc")) or variables.path.startswith("python:"):
+        return []
+    return [f"The configuration file {variables.path!r} is run as Python, but not named *.py"]
 
 
-def _environment_values(environ: Mapping[str, str]) -> Iterator[tuple[str, Given]]:
+def _from_environment(environ: Mapping[str, str]) -> Iterator[tuple[str, Given]]:
     for setting in SETTINGS:
         env = setting.env
         text = environ.get(env.name) if env else None
@@ -97,11 +106,20 @@ def _environment_values(environ: Mapping[str, str]) -> Iterator[tuple[str, Given
             yield setting.name, Given(env.form.format(text), f"environment variable {env.name}")
 
 
-def _from_file(variables: file.FileVariables) -> dict[str, Given]:
+def _from_framework(values: Mapping[str, object]) -> dict[str, Given]:
+    return {name: Given(value, FRAMEWORK) for name, value in values.items()}
+
+
+def _from_file(variables: file.FileVariables | None) -> dict[str, Given]:
+    if variables is None:
+        return {}
     return {
         setting.name: Given(variables.values[setting.name], variables.origin(setting.name))
         for setting in SETTINGS
-        if setting.name in variables.values and setting.name != "config"
+        if setting.name in variables.values
+        and setting.name != "config"
+        # ``import syslog`` is no setting.
+        and not isinstance(variables.values[setting.name], ModuleType)
     }
 
 
@@ -109,34 +127,7 @@ def _from_arguments(arguments: Arguments, origin: str) -> dict[str, Given]:
     return {name: Given(value, origin) for name, value in arguments.values.items()}
 
 
-def _value(setting: Setting[object], given: Mapping[str, Given]) -> object:
-    one = given.get(setting.name, Given(setting.default, DEFAULT))
-    return setting.parse(one.value, one.origin)
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value else None
-
-
-def _derive(
-    values: dict[str, object], given: Mapping[str, Given], cwd: str, app_uri: str | None
-) -> None:
-    values["chdir"] = _directory(Config.chdir, values, given, cwd)
-    if values["tmp_upload_dir"] is not None:
-        directory = _directory(Config.tmp_upload_dir, values, given, str(values["chdir"]))
-        values["tmp_upload_dir"] = directory
-    if values["default_proc_name"] is None:
-        values["default_proc_name"] = app_uri or "monoceros"
-    if values["proc_name"] is None:
-        values["proc_name"] = values["default_proc_name"]
-
-
-def _directory(
-    setting: Setting[object], values: Mapping[str, object], given: Mapping[str, Given], base: str
-) -> str:
-    written = str(values[setting.name])
-    path = Path(base, written)
-    if not path.is_dir():
-        origin = given[setting.name].origin if setting.name in given else DEFAULT
-        raise invalid(setting, written, origin, "no such directory")
-    return str(path)
+def _parse(setting: Setting[object], given: Mapping[str, Given], compat: str) -> object:
+    default = setting.default_under(compat)
+    one = given.get(setting.name, Given(default, DEFAULT))
+    return setting.parse(one.value, one.origin, default)

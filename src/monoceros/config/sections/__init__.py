@@ -1,8 +1,9 @@
 """The settings, one module for each group of documented sections."""
 
 from monoceros.config.sections.general import ConfigFile, Debugging
+from monoceros.config.sections.later import Asgi, Control, DirtyArbiters, Http2, Protocols, Tls
 from monoceros.config.sections.limits import Security, SlowClients
-from monoceros.config.sections.logs import Logging
+from monoceros.config.sections.logs import Logging, Metrics
 from monoceros.config.sections.mechanics import ProcessNaming, ServerMechanics
 from monoceros.config.sections.processes import WorkerProcesses
 from monoceros.config.sections.requests import Leniency, Proxies
@@ -19,10 +20,17 @@ SECTIONS: tuple[type[Section], ...] = (
     Proxies,
     Leniency,
     Logging,
+    Metrics,
     ServerMechanics,
     ProcessNaming,
     Debugging,
     ServerHooks,
+    Protocols,
+    Tls,
+    Http2,
+    Asgi,
+    DirtyArbiters,
+    Control,
 )
 
 SETTINGS: tuple[Setting[object], ...] = tuple(
@@ -35,16 +43,23 @@ SETTINGS: tuple[Setting[object], ...] = tuple(
 __all__ = [
     "SECTIONS",
     "SETTINGS",
+    "Asgi",
     "ConfigFile",
+    "Control",
     "Debugging",
+    "DirtyArbiters",
+    "Http2",
     "Leniency",
     "Logging",
+    "Metrics",
     "ProcessNaming",
+    "Protocols",
     "Proxies",
     "Security",
     "ServerHooks",
     "ServerMechanics",
     "ServerSocket",
     "SlowClients",
+    "Tls",
     "WorkerProcesses",
 ]

@@ -6,6 +6,7 @@ from monoceros.config.kinds import (
     OPTIONAL_TEXT,
     SWITCH,
     TEXT,
+    TEXT_LIST,
     UMASK,
     USER,
 )
@@ -50,6 +51,12 @@ class ServerMechanics(Section):
         cli=("--pythonpath",),
         meta="DIRECTORIES",
     )
+    daemon = Setting(
+        SWITCH,
+        False,
+        "Detach from the terminal and serve in the background.",
+        cli=("-D", "--daemon"),
+    )
     raw_env = Setting(
         ASSIGNMENTS,
         [],
@@ -80,6 +87,12 @@ class ServerMechanics(Section):
         cli=("-g", "--group"),
         meta="GROUP",
     )
+    initgroups = Setting(
+        SWITCH,
+        False,
+        "Give workers all groups of `user`, instead of `group` alone.",
+        cli=("--initgroups",),
+    )
     umask = Setting(
         UMASK,
         0,
@@ -88,11 +101,34 @@ class ServerMechanics(Section):
         cli=("-m", "--umask"),
         meta="MODE",
     )
+    worker_tmp_dir = Setting(
+        OPTIONAL_TEXT,
+        None,
+        "Accepted for Gunicorn's sake, and remarked in the log: there a file in this directory "
+        "holds the workers' signs of life, which are in shared memory here and need no file.",
+        cli=("--worker-tmp-dir",),
+        meta="DIRECTORY",
+    )
     tmp_upload_dir = Setting(
         Kind(OPTIONAL_TEXT.parse, "an existing directory or None"),
         None,
         "The directory of the unnamed temporary files that hold large request bodies; the "
         "default is the system's.",
+    )
+    paste = Setting(
+        OPTIONAL_TEXT,
+        None,
+        "A PasteDeploy file to load the application from, as `FILE` or `FILE#NAME`.",
+        cli=("--paste", "--paster"),
+        meta="FILE",
+    )
+    raw_paste_global_conf = Setting(
+        TEXT_LIST,
+        [],
+        "Values for the PasteDeploy file, as `KEY=VALUE`; `\\=` stands for an equals sign in a "
+        "key. The command line option may be repeated.",
+        cli=("--paste-global",),
+        meta="KEY=VALUE",
     )
 
 

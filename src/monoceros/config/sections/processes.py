@@ -1,9 +1,39 @@
 """How many workers there are, of which class, and how long they live."""
 
-from monoceros.config.kinds import alias, choice, only_one, whole
+from monoceros.config.kinds import choice, count_or_auto, off, whole
+from monoceros.config.references import ClassSetting
 from monoceros.config.setting import Env, Section, Setting
 
-_SYNC = ("sync", "gunicorn.workers.sync.SyncWorker", "egg:gunicorn#sync")
+_WORKERS = {
+    "sync": "monoceros.workers.sync.SyncWorker",
+    "gunicorn.workers.sync.SyncWorker": "monoceros.workers.sync.SyncWorker",
+    "egg:gunicorn#sync": "monoceros.workers.sync.SyncWorker",
+}
+_MISSING = {
+    name: f"the {kind} worker"
+    for kind, names in {
+        "gthread": ("gthread", "gunicorn.workers.gthread.ThreadWorker"),
+        "gevent": (
+            "gevent",
+            "gevent_wsgi",
+            "gevent_pywsgi",
+            "gunicorn.workers.ggevent.GeventWorker",
+            "gunicorn.workers.ggevent.GeventPyWSGIWorker",
+            "gunicorn.workers.ggevent.PyWSGIWorker",
+        ),
+        "eventlet": ("eventlet", "gunicorn.workers.geventlet.EventletWorker"),
+        "tornado": ("tornado", "gunicorn.workers.gtornado.TornadoWorker"),
+        "asgi": (
+            "asgi",
+            "gunicorn.workers.gasgi.ASGIWorker",
+            "uvicorn.workers.UvicornWorker",
+            "uvicorn.workers.UvicornH11Worker",
+            "uvicorn_worker.UvicornWorker",
+            "uvicorn_worker.UvicornH11Worker",
+        ),
+    }.items()
+    for name in (*names, f"egg:gunicorn#{kind}")
+}
 
 
 class WorkerProcesses(Section):
@@ -13,28 +43,33 @@ class WorkerProcesses(Section):
     title = "Worker Processes"
 
     workers = Setting(
-        whole("processes"),
-        1,
-        "The number of worker processes. The environment variable `WEB_CONCURRENCY` replaces "
-        "the default.",
+        count_or_auto("processes"),
+        "auto",
+        "The number of worker processes; `auto` is what the processors and the memory have room "
+        "for, within the limits of the container. The environment variable `WEB_CONCURRENCY` "
+        "replaces the default.",
         cli=("-w", "--workers"),
         meta="INT",
         env=Env("WEB_CONCURRENCY"),
+        gunicorn=1,
     )
-    worker_class = Setting(
-        alias(dict.fromkeys(_SYNC, "sync"), "sync", "not available in this version"),
+    worker_class = ClassSetting(
+        _WORKERS,
         "sync",
         "How a worker runs the application. `sync` calls it on the main thread, one request at "
         "a time, while slow clients and idle connections wait in the worker's event loop.",
         cli=("-k", "--worker-class"),
-        meta="NAME",
+        group="gunicorn.workers",
+        method="init_process",
+        missing=_MISSING,
     )
     threads = Setting(
-        only_one("the threaded worker is not in this version"),
+        off(whole("threads"), 1, "the threaded worker"),
         1,
         "The number of threads that run the application in each worker.",
         cli=("--threads",),
         meta="INT",
+        missing="the threaded worker",
     )
     worker_connections = Setting(
         whole("connections", minimum=1),
@@ -81,6 +116,7 @@ class WorkerProcesses(Section):
         "connection after its first answer.",
         cli=("--keep-alive",),
         meta="SECONDS",
+        gunicorn=2,
     )
     http_parser = Setting(
         choice("auto", "fast", "python"),

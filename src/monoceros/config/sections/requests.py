@@ -64,6 +64,7 @@ class Leniency(Section):
         False,
         "Accept HTTP/1.1 requests without a Host field.",
         cli=("--permit-missing-host",),
+        gunicorn=True,
     )
     permit_obsolete_folding = Setting(
         SWITCH,

@@ -1,6 +1,6 @@
 """The hooks, in the order in which a server's life meets them."""
 
-from monoceros.config.hooks import hook, ignore
+from monoceros.config.hooks import hook, hook_of_any, ignore, log_request
 from monoceros.config.setting import Section, Setting
 
 
@@ -27,6 +27,18 @@ class ServerHooks(Section):
     post_fork = Setting(hook("server", "worker"), ignore, "Called in the worker after its fork.")
     post_worker_init = Setting(
         hook("worker"), ignore, "Called in the worker when it has imported the application."
+    )
+    pre_request = Setting(
+        hook("worker", "req"),
+        log_request,
+        "Called in the worker before the application; the default logs method and path at the "
+        "level debug.",
+    )
+    post_request = Setting(
+        hook_of_any("worker", "req", "environ", "resp", least=2),
+        ignore,
+        "Called in the worker when a request is done; it may also take the first two or three "
+        "arguments only.",
     )
     worker_int = Setting(hook("worker"), ignore, "Called in the worker on SIGINT and SIGQUIT.")
     worker_abort = Setting(

@@ -1,6 +1,6 @@
 """Where the server listens."""
 
-from monoceros.config.kinds import ADDRESS_LIST, whole
+from monoceros.config.kinds import ADDRESS_LIST, SWITCH, whole
 from monoceros.config.setting import Env, Section, Setting
 
 
@@ -27,4 +27,11 @@ class ServerSocket(Section):
         "has its own upper limit.",
         cli=("--backlog",),
         meta="INT",
+    )
+    reuse_port = Setting(
+        SWITCH,
+        False,
+        "Give each worker listening sockets of its own (SO_REUSEPORT), among which the kernel "
+        "spreads connections without a look at who is busy.",
+        cli=("--reuse-port",),
     )

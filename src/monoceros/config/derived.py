@@ -1,0 +1,147 @@
+"""What follows from several settings together, or from where the server is started."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from monoceros.config import machine
+from monoceros.config.config import Config, Remarks
+from monoceros.config.kinds import AUTO
+from monoceros.config.setting import DEFAULT, Setting, invalid
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from monoceros.errors import ConfigError
+
+GUNICORN = "gunicorn"
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """A value as it was written, and where."""
+
+    value: object
+    origin: str
+
+
+@dataclass(slots=True)
+class Draft:
+    """A configuration that is being completed; ``hosted`` ones have their application already."""
+
+    values: dict[str, object]
+    given: Mapping[str, Given]
+    cwd: str
+    app_uri: str | None
+    hosted: bool
+    plan: machine.WorkerPlan | None = None
+    notes: list[str] = field(default_factory=list)
+    warnings: list[str] = field(default_factory=list)
+
+    def remarks(self) -> Remarks:
+        """Return the remarks that came up."""
+        return Remarks(tuple(self.notes), tuple(self.warnings))
+
+    def refuse(self, setting: Setting[object], reason: str) -> ConfigError:
+        """Build the error for a value that is wrong beside the others."""
+        one = self.given.get(setting.name)
+        written = one.value if one else self.values[setting.name]
+        return invalid(setting, written, one.origin if one else DEFAULT, reason)
+
+
+def complete(draft: Draft) -> None:
+    """Fill in what is left open; raises ConfigError."""
+    _set_directories(draft)
+    _find_application(draft)
+    _count_workers(draft)
+    _name_processes(draft)
+    _set_logs(draft)
+    _look_at_odd_ones(draft)
+
+
+def _set_directories(draft: Draft) -> None:
+    values = draft.values
+    values["chdir"] = _directory(draft, Config.chdir, draft.cwd)
+    if values["tmp_upload_dir"] is not None:
+        values["tmp_upload_dir"] = _directory(draft, Config.tmp_upload_dir, str(values["chdir"]))
+
+
+def _directory(draft: Draft, setting: Setting[object], base: str) -> str:
+    path = Path(base, str(draft.values[setting.name]))
+    if not path.is_dir():
+        raise draft.refuse(setting, "no such directory")
+    return str(path)
+
+
+def _find_application(draft: Draft) -> None:
+    values = draft.values
+    draft.app_uri = draft.app_uri or _text(values["wsgi_app"])
+    paste = _text(values["paste"])
+    if paste:
+        # Imported late: hardly anybody needs it.
+        from monoceros.config.pastefile import adopt
+
+        draft.app_uri = adopt(paste, values, draft.given, draft.cwd)
+    if draft.app_uri or draft.hosted:
+        return
+    from monoceros.config.discovery import find_app
+
+    found = find_app(Path(str(values["chdir"])))
+    draft.app_uri = found.uri
+    if found.uri:
+        draft.notes.append(found.reason)
+
+
+def _count_workers(draft: Draft) -> None:
+    workers = draft.values["workers"]
+    if workers == AUTO:
+        draft.plan = machine.plan_workers()
+        draft.values["workers"] = draft.plan.workers
+        return
+    if "workers" not in draft.given:
+        draft.notes.append(machine.room_line(machine.plan_workers()))
+    elif not draft.given["workers"].origin.startswith("environment"):
+        warning = machine.warn_oversized(int(str(workers)), machine.plan_workers())
+        if warning:
+            draft.warnings.append(warning)
+
+
+def _name_processes(draft: Draft) -> None:
+    values = draft.values
+    if values["default_proc_name"] is None:
+        values["default_proc_name"] = draft.app_uri or values["compat"]
+    if values["proc_name"] is None:
+        values["proc_name"] = values["default_proc_name"]
+
+
+def _set_logs(draft: Draft) -> None:
+    values, given = draft.values, draft.given
+    if values["log_format"] == "json" and "access_log_format" not in given:
+        values["access_log_format"] = "json"
+    if values["statsd_host"] is not None and "logger_class" not in given:
+        values["logger_class"] = "gunicorn.instrument.statsd.Statsd"
+
+
+def _look_at_odd_ones(draft: Draft) -> None:
+    values = draft.values
+    if values["worker_tmp_dir"] is not None:
+        draft.notes.append(
+            "worker_tmp_dir is not needed: the workers' signs of life are in shared memory"
+        )
+    for setting in (Config.control_socket, Config.control_socket_mode):
+        given = values[setting.name] != setting.default
+        if given and not values["control_socket_disable"]:
+            raise draft.refuse(setting, f"{setting.missing} is not in this version")
+    for entry in _as_list(values["reload_extra_files"]):
+        if not any(char in entry for char in "*?[") and not Path(draft.cwd, entry).is_file():
+            raise draft.refuse(Config.reload_extra_files, f"{entry!r} does not exist")
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value else None
+
+
+def _as_list(value: object) -> list[str]:
+    return [str(one) for one in value] if isinstance(value, list) else []

@@ -1,0 +1,112 @@
+"""Settings whose value is a class: given as the class, or as a name that is imported when read."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any, overload
+
+from monoceros.config.setting import DEFAULT, Kind, Section, Setting, invalid
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+Reference = str | type[Any]
+
+_CALLED = "a dotted name, egg:DISTRIBUTION#NAME, or in a file a class or a function returning one"
+
+
+def reference(aliases: Mapping[str, str], missing: Mapping[str, str]) -> Kind[Reference]:
+    """A class or its name; ``aliases`` are short names, ``missing`` says what is not there yet."""
+
+    def parse(value: object) -> Reference:
+        if isinstance(value, type):
+            return value
+        if not isinstance(value, str):
+            return _call(value)
+        name = value.strip().lstrip("#")
+        if name in missing:
+            raise ValueError(f"{missing[name]} is not in this version")
+        if name not in aliases and not _is_importable(name):
+            raise ValueError("an unknown name")
+        return name
+
+    return Kind(parse, f"{', '.join(name for name in aliases if name.isalpha())}, {_CALLED}")
+
+
+class ClassSetting(Setting[Any]):
+    """A record that reads as the class; ``name_of`` gives its name as it was set."""
+
+    __slots__ = ("aliases", "group", "method")
+
+    def __init__(
+        self,
+        aliases: Mapping[str, str],
+        default: object,
+        doc: str,
+        *,
+        cli: tuple[str, ...],
+        group: str,
+        method: str,
+        missing: Mapping[str, str] | None = None,
+    ) -> None:
+        """``group`` is that of entry points; what has not ``method`` is not such a class."""
+        super().__init__(reference(aliases, missing or {}), default, doc, cli=cli, meta="NAME")
+        self.aliases = aliases
+        self.group = group
+        self.method = method
+
+    @overload
+    def __get__(self, holder: None, owner: type) -> ClassSetting: ...
+    @overload
+    def __get__(self, holder: Section, owner: type) -> type[Any]: ...
+    def __get__(self, holder: Section | None, owner: type) -> ClassSetting | type[Any]:
+        if holder is None:
+            return self
+        value = holder._values[self.name]
+        try:
+            return self._find(value)
+        except (ImportError, AttributeError, LookupError, TypeError) as error:
+            origin = holder._origins.get(self.name, DEFAULT)
+            raise invalid(self, value, origin, f"cannot be used: {error}") from error
+
+    def _find(self, value: object) -> type[Any]:
+        found = (
+            load(self.aliases.get(value, value), self.group) if isinstance(value, str) else value
+        )
+        if not isinstance(found, type):
+            found = _call(found)
+        if not hasattr(found, self.method):
+            raise TypeError(f"it has no method {self.method}")
+        return found
+
+
+def load(name: str, group: str) -> object:
+    """Import what a dotted name or an egg URI means; raises ImportError and its like."""
+    if name.startswith("egg:"):
+        distribution, _, entry = name.removeprefix("egg:").partition("#")
+        return _load_entry_point(distribution, group, entry)
+    module, _, attribute = name.rpartition(".")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def _load_entry_point(distribution: str, group: str, name: str) -> object:
+    # Imported late: it costs several milliseconds, and hardly anybody needs it.
+    from importlib import metadata
+
+    for entry in metadata.distribution(distribution).entry_points:
+        if entry.group == group and (entry.name == name or not name):
+            return entry.load()
+    raise LookupError(f"{distribution} has no entry point {name!r} in {group}")
+
+
+def _is_importable(name: str) -> bool:
+    if name.startswith("egg:"):
+        return True
+    return "." in name and all(part.isidentifier() for part in name.split("."))
+
+
+def _call(value: object) -> type[Any]:
+    found = value() if callable(value) else None
+    if not isinstance(found, type):
+        raise ValueError("neither a name nor a class")
+    return found
