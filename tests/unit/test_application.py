@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from typing import TYPE_CHECKING
 
@@ -44,6 +45,18 @@ class Framework:
 class Classic:
     def __init__(self, environ, start_response): ...
     def __iter__(self): return iter(())
+
+def no_arguments(): return app
+def with_default(config=None): return app
+def make_site(config=None, debug=False): return app
+
+# What follows can be called as an application, whatever it looks like.
+@functools.wraps(no_arguments)
+def decorated(*args): ...
+def optional(environ=None, start_response=None): ...
+def catch_all(*args): ...
+def limited(environ, start_response, more=None): ...
+bound = Classic.__init__.__get__(7)
 
 framework = Framework()
 method = framework.__call__
@@ -133,19 +146,87 @@ def test_a_missing_module_is_told_where_it_was_looked_for(tmp_path: Path) -> Non
     with pytest.raises(ModuleNotFoundError) as caught:
         load_app("not.here:app")
     assert str(caught.value) == (
-        f"No module named 'not' in {tmp_path} or elsewhere on the module search path"
+        f"No module named 'not' in {tmp_path} or elsewhere on the module search path."
     )
     assert caught.value.name == "not"
 
 
-def test_a_file_name_gets_a_hint() -> None:
-    with pytest.raises(ImportError, match="did you mean 'apps_here:app'"):
-        load_app("apps_here.py")
+@pytest.mark.parametrize(
+    ("uri", "hint"),
+    [
+        ("apps_here.py", "'apps_here.py' is a file. Did you mean 'apps_here:app'?"),
+        ("apps_here.py:create_app()", "Did you mean 'apps_here:create_app()'?"),
+        ("sub/deep_here.py", "Did you mean '--chdir sub deep_here:app'?"),
+        ("sub/deep_here:app", "is a path. Did you mean '--chdir sub deep_here:app'?"),
+        ("src/apps:app", "given as MODULE, MODULE:NAME or MODULE:FACTORY(ARGUMENTS)"),
+        ("app_here:app", "Did you mean 'apps_here:app'?"),
+        ("app_here", "Did you mean 'apps_here'?"),
+        ("pack_heer.wsgi:app", "Did you mean 'pack_here.wsgi:app'?"),
+        ("pack_here.wsgl:app", "Did you mean 'pack_here.wsgi:app'?"),
+        ("deep_here:app", "There is one in {here}/sub: use '--chdir sub'."),
+        ("shop_here.wsgi", "There is one in {here}/shop_here: use '--chdir shop_here'."),
+        ("over_here.wsgi", "There is one in {above}: use '--chdir ..'."),
+        ("wholly.elsewhere", "module search path."),
+    ],
+)
+def test_a_missing_module_gets_a_hint(
+    uri: str, hint: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = tmp_path / "above" / "here"
+    for name in (
+        "apps_here.py",
+        "sub/deep_here.py",
+        "pack_here/wsgi.py",
+        "shop_here/shop_here/wsgi.py",
+        "../over_here/wsgi.py",
+    ):
+        path = here / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(SOURCE)
+    monkeypatch.chdir(here)
+    monkeypatch.syspath_prepend(str(here))
+    with pytest.raises(ModuleNotFoundError) as caught:
+        load_app(uri)
+    assert str(caught.value).endswith(hint.format(here=here, above=here.parent))
 
 
-def test_a_path_gets_a_hint() -> None:
-    with pytest.raises(ImportError, match="'src/apps' is a path"):
-        load_app("src/apps:app")
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        (
+            "no_arguments",
+            "arguments (), while .* Did you mean 'apps_here:no_arguments()'?",
+        ),
+        ("with_default", "(config=None), while .* Did you mean 'apps_here:with_default()'?"),
+        ("strict", "(name), while .* Did you mean 'apps_here:strict(ARGUMENTS)'?"),
+        ("create_app", "(*args, **kwargs), .* Did you mean 'apps_here:create_app()'?"),
+        ("make_site", "(config=None, debug=False), .* Did you mean 'apps_here:make_site()'?"),
+    ],
+)
+def test_a_factory_without_its_call(name: str, message: str) -> None:
+    pattern = ".*".join(re.escape(part) for part in message.split(".*"))
+    with pytest.raises(AppImportError, match=f"'apps_here:{name}' is a function .*{pattern}"):
+        load_app(f"apps_here:{name}")
+
+
+@pytest.mark.parametrize("name", ["decorated", "optional", "catch_all", "limited", "bound"])
+def test_what_may_be_an_application_is_no_factory(name: str) -> None:
+    assert load_app(f"apps_here:{name}") is getattr(sys.modules["apps_here"], name)
+
+
+def test_a_missing_attribute_in_a_module_from_elsewhere(tmp_path: Path) -> None:
+    with pytest.raises(AppImportError, match=r"'app' in 'colorsys' \(/.*colorsys\.py\)\."):
+        load_app("colorsys:app")
+
+
+def test_asgi_beside_wsgi(tmp_path: Path) -> None:
+    (tmp_path / "site_here").mkdir()
+    (tmp_path / "site_here" / "asgi.py").write_text(SOURCE)
+    (tmp_path / "site_here" / "wsgi.py").write_text(SOURCE)
+    with pytest.raises(AppImportError, match=r"Did you mean 'site_here\.wsgi:framework'\?$"):
+        load_app("site_here.asgi:framework")
+    with pytest.raises(AppImportError, match=r"a2wsgi\.ASGIMiddleware\(app\) instead"):
+        load_app("apps_here:framework")
 
 
 def test_what_a_module_misses_is_its_own_error(tmp_path: Path) -> None:

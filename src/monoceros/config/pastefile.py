@@ -5,6 +5,10 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Container
 
 _LOGGERS = re.compile(rb"^\[loggers\]", re.MULTILINE)
 
@@ -28,3 +32,16 @@ class PasteFile:
             return _LOGGERS.search(Path(self.path).read_bytes()) is not None
         except OSError:
             return False
+
+
+def adopt(text: str, values: dict[str, object], given: Container[str], cwd: str) -> str:
+    """Fill in the settings that follow from ``paste``; returns a name for the application.
+
+    The file names the processes, and configures logging where it has something to say on it.
+    """
+    file = PasteFile.parse(text, str(values.get("chdir") or cwd))
+    if values["default_proc_name"] is None:
+        values["default_proc_name"] = text.partition("#")[0]
+    if "logconfig" not in given and file.has_loggers():
+        values["logconfig"] = file.path
+    return text

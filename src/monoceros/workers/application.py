@@ -8,11 +8,12 @@ import inspect
 import sys
 import traceback
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from monoceros.config.pastefile import PasteFile
 from monoceros.errors import AppImportError
+from monoceros.workers import mistakes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -23,16 +24,22 @@ if TYPE_CHECKING:
 
 DEFAULT_NAME = "application"
 
-_FORMS = "MODULE, MODULE:NAME or MODULE:FACTORY(ARGUMENTS)"
-
 
 class Application:
-    """The application of a configuration, imported at the first call of ``wsgi``."""
+    """The application of a configuration, imported at the first call of ``wsgi``.
 
-    def __init__(self, cfg: Config) -> None:
+    ``ready`` is one that needs no import, because it hosts the server.
+    """
+
+    def __init__(self, cfg: Config, ready: WsgiApp | None = None) -> None:
         self.cfg = cfg
         self.uri = cfg.app_uri or ""
-        self.callable: WsgiApp | None = None
+        self.callable = ready
+        self._ready = ready
+
+    def again(self, cfg: Config) -> Application:
+        """Return the application of the next configuration, to be imported anew."""
+        return Application(cfg, self._ready)
 
     def wsgi(self) -> WsgiApp:
         """Return the application, the same at every call.
@@ -41,7 +48,7 @@ class Application:
         its module raises while it is imported.
         """
         if self.callable is None:
-            self.callable = load_app(self.uri)
+            self.callable = load_paste(self.cfg) if self.cfg.paste else load_app(self.uri)
         return self.callable
 
 
@@ -58,19 +65,45 @@ class Target:
 def load_app(uri: str) -> WsgiApp:
     """Import the application that ``uri`` names; see ``Application.wsgi``."""
     target = parse_uri(uri)
-    module = _import(target.module)
-    found = _attribute(module, target)
+    found = _attribute(_import(uri, target.module), target)
     if target.arguments is not None:
         found = _call(found, target)
+    elif mistakes.is_factory(found, target.name) and not is_asgi(found):
+        raise AppImportError(mistakes.describe_factory(uri, found))
+    return check_app(found, uri)
+
+
+def load_paste(cfg: Config) -> WsgiApp:
+    """Have PasteDeploy make the application of ``cfg.paste``; see ``Application.wsgi``."""
+    file = PasteFile.parse(cfg.paste or "", cfg.chdir)
+    try:
+        deploy = importlib.import_module("paste.deploy")
+    except ModuleNotFoundError as error:
+        if error.name not in ("paste", "paste.deploy"):
+            raise
+        raise AppImportError(
+            "The setting paste needs PasteDeploy: pip install 'monoceros[paste]'"
+        ) from None
+    if not Path(file.path).is_file():
+        raise AppImportError(f"paste: there is no file {file.path}")
+    found: object = deploy.loadapp(
+        f"config:{file.path}",
+        name=file.name,
+        relative_to=cfg.chdir,
+        global_conf=dict(cfg.paste_global_conf),
+    )
+    return check_app(found, f"{file.path}#{file.name}")
+
+
+def check_app(found: object, uri: str) -> WsgiApp:
+    """Return ``found`` if it can be a WSGI application, else raise AppImportError."""
     if found is None:
         raise AppImportError(f"Failed to find application object: {uri!r} is None")
     if not callable(found):
         kind = type(found).__name__
         raise AppImportError(f"Application object must be callable: {uri!r} is of type {kind}")
     if is_asgi(found):
-        raise AppImportError(
-            f"{uri!r} is an ASGI application, and the sync worker serves WSGI applications only"
-        )
+        raise AppImportError(mistakes.describe_asgi(uri))
     return cast("WsgiApp", found)
 
 
@@ -84,7 +117,9 @@ def parse_uri(uri: str) -> Target:
             f"Failed to parse {expression!r} as an attribute name or function call."
         ) from None
     if not module or module.startswith("."):
-        raise AppImportError(f"{uri!r} names no module: an application is given as {_FORMS}")
+        raise AppImportError(
+            f"{uri!r} names no module: an application is given as {mistakes.FORMS}"
+        )
     if isinstance(body, ast.Name):
         return Target(module, body.id)
     if isinstance(body, ast.Call) and isinstance(body.func, ast.Name):
@@ -110,35 +145,23 @@ def _literals(call: ast.Call, expression: str) -> tuple[tuple[object, ...], dict
     return arguments, keywords
 
 
-def _import(name: str) -> ModuleType:
+def _import(uri: str, name: str) -> ModuleType:
     try:
         importlib.import_module(name)
     except ModuleNotFoundError as error:
         # Only the module asked for gets a hint; a module that it imports speaks for itself.
         if error.name is None or not (name + ".").startswith(error.name + "."):
             raise
-        raise ModuleNotFoundError(_missing(name, error.name), name=error.name) from None
+        message = mistakes.describe_missing_module(uri, error.name)
+        raise ModuleNotFoundError(message, name=error.name) from None
     return sys.modules[name]
-
-
-def _missing(name: str, missing: str) -> str:
-    if name.endswith(".py") and Path(name).exists():
-        return f"Failed to find application, did you mean '{name[:-3].replace('/', '.')}:app'?"
-    if "/" in name:
-        return f"{name!r} is a path; an application is given as {_FORMS}"
-    return f"No module named {missing!r} in {Path.cwd()} or elsewhere on the module search path"
 
 
 def _attribute(module: ModuleType, target: Target) -> object:
     found: object = getattr(module, target.name, _NOTHING)
-    if found is not _NOTHING:
-        return found
-    names = [name for name, one in vars(module).items() if callable(one) and name[0] != "_"]
-    close = get_close_matches(target.name, names, n=1) or [
-        name for name in ("app", "application", "create_app", "wsgi") if name in names
-    ]
-    hint = f" Did you mean '{target.module}:{close[0]}'?" if close else ""
-    raise AppImportError(f"Failed to find attribute {target.name!r} in {target.module!r}.{hint}")
+    if found is _NOTHING:
+        raise AppImportError(mistakes.describe_missing_attribute(module, target.name))
+    return found
 
 
 _NOTHING = object()
