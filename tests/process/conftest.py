@@ -14,6 +14,10 @@ pids.
         assert srv.wait() == 0
         srv.wait_for(r"Shutting down: Master")
 
+There is one worker unless the test asks for more: WEB_CONCURRENCY is 1 where the test sets
+nothing else. MONOCEROS_TEST_COMPAT=gunicorn in the environment of the tests runs every server
+under ``--compat gunicorn``; ``COMPAT`` tells the tests under which of the two they run.
+
 Waiting is always for an event with a deadline: ``wait_for`` for a line of the log (standard
 error), ``wait_workers`` for a number of workers that are ready (it needs ``--log-level debug``,
 which is the default here), ``wait`` for the end. ``listening=False`` is for servers that are
@@ -45,6 +49,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 DEADLINE_S = 20.0  # for anything that ought to happen soon
+COMPAT = os.environ.get("MONOCEROS_TEST_COMPAT", "monoceros")
 
 APP = """\
 import os, time
@@ -82,6 +87,7 @@ class Server:
                 "PYTHONPATH": str(Path(monoceros.__file__).parents[1]),
                 # Tests change files faster than the times in cached byte code can tell.
                 "PYTHONDONTWRITEBYTECODE": "1",
+                "WEB_CONCURRENCY": "1",
                 **env,
             },
             stdin=subprocess.DEVNULL,
@@ -272,6 +278,8 @@ def server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
             given = ["--bind", bind, *given]
         if not any(one.startswith("--log-level") for one in args):
             given = ["--log-level", "debug", *given]
+        if COMPAT != "monoceros" and not any(one.startswith("--compat") for one in args):
+            given = ["--compat", COMPAT, *given]
         started.append(running := Server(given, tmp_path, env or {}))
         if listening:
             running.wait_for("Listening at:")
