@@ -54,10 +54,11 @@ class Link:
         slot: memoryview | None = None,
         buffer: int = 0,
         now: float | None = None,
+        log: Recorder | None = None,
     ) -> None:
         self.policy = policy or Policy()
         self.budget = self.policy.budget = self.policy.budget or Budget()
-        self.log = Recorder("%(r)s %(s)s %(B)s")
+        self.log = log or Recorder("%(r)s %(s)s %(B)s")
         self.core = make_core(
             twin, app, limits=limits, rules=rules, policy=self.policy, log=self.log, slot=slot
         )

@@ -11,6 +11,9 @@ from monoceros.http.environ import base_environ
 from monoceros.http.types import AGAIN, HANDOFF, MORE, Limits, Policy, Rules
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from monoceros.http.access import Entry
     from monoceros.http.errors import BadRequest
     from monoceros.http.types import Conn, Core, Environ, Twin, WsgiApp
 
@@ -42,6 +45,7 @@ class Recorder:
 
     def __init__(self, access: str | None = None) -> None:
         self.access = None if access is None else AccessFormat(access)
+        self.finished: Callable[[Entry], object] | None = None
         self.refusals: list[tuple[str, BadRequest]] = []
         self.failures: list[tuple[Environ, BaseException]] = []
         self.warnings: list[str] = []

@@ -17,7 +17,7 @@ from monoceros.http._scan cimport mono_scan_plain
 
 import re
 
-from monoceros.http.access import Entry
+from monoceros.http.access import VALUE_KEYS, Entry
 from monoceros.http.environ import environ_key
 
 cdef extern from "Python.h":
@@ -26,17 +26,8 @@ cdef extern from "Python.h":
     Py_ssize_t PyUnicode_GET_LENGTH(object text) noexcept
     unsigned char *PyUnicode_1BYTE_DATA(object text) noexcept
     bint PyUnicode_CheckExact(object text) noexcept
+    bint PyUnicode_IS_ASCII(object text) noexcept
 
-# The environ's keys behind atoms that are nothing but a value.
-_VALUES = {
-    "h": "REMOTE_ADDR",
-    "m": "REQUEST_METHOD",
-    "U": "PATH_INFO",
-    "q": "QUERY_STRING",
-    "H": "SERVER_PROTOCOL",
-    "f": "HTTP_REFERER",
-    "a": "HTTP_USER_AGENT",
-}
 _COMPUTED = frozenset("lutrsBbTDML")
 
 
@@ -46,6 +37,8 @@ cdef class AccessLines:
     def __cinit__(self, access_format):
         cdef list kinds = []
         self.format = access_format
+        self.is_json = access_format.is_json
+        self.has_skips = access_format.has_skips
         self.when = ""
         self.literals = [text.encode("utf-8") for text in access_format.pieces[::2]]
         if not all(text.isascii() for text in self.literals):
@@ -75,6 +68,8 @@ cdef class AccessLines:
         """Add a line; ``sent`` counts octets of content."""
         cdef size_t mark = self.size
         cdef bytes line
+        if self.has_skips and self.format.skips(environ, status):
+            return 0
         if not self._fill_in(environ, status, sent, elapsed_us):
             self.size = mark
             line = self.format.line(Entry(environ, status, headers, sent, elapsed_us, self.when))
@@ -98,7 +93,10 @@ cdef class AccessLines:
             if kind == c"v":
                 value = PyDict_GetItem(environ, self.keys[i])
                 if value == NULL:
-                    self._put(b"-", 1)
+                    self._put_missing()
+                elif self.is_json:
+                    if not self._put_json(<object>value):
+                        return 0
                 elif not self._put_value(<object>value):
                     return 0
             elif kind == c"t":
@@ -115,7 +113,7 @@ cdef class AccessLines:
             elif kind == c"u":
                 if "HTTP_AUTHORIZATION" in environ:
                     return 0
-                self._put(b"-", 1)
+                self._put_missing()
             elif kind == c"B" or (kind == c"b" and sent):
                 size = snprintf(number, sizeof(number), "%lld", <long long>sent)
             elif kind == c"b":
@@ -186,6 +184,36 @@ cdef class AccessLines:
                 self._put(escaped, 4)
             p = stop + 1
 
+    cdef int _put_json(self, object value) except -1:
+        """Write a str as JSON; 0 where it has anything but printable ASCII."""
+        cdef const char *p
+        cdef const char *end
+        cdef const char *stop
+        if not PyUnicode_CheckExact(value) or not PyUnicode_IS_ASCII(value):
+            return 0
+        p = <const char *>PyUnicode_1BYTE_DATA(value)
+        end = p + PyUnicode_GET_LENGTH(value)
+        self._put(b'"', 1)
+        while True:
+            stop = mono_scan_plain(p, end)
+            self._put(p, stop - p)
+            if stop == end:
+                self._put(b'"', 1)
+                return 1
+            if stop[0] != c'"' and stop[0] != c"\\":
+                return 0
+            self._put(b"\\", 1)
+            self._put(stop, 1)
+            p = stop + 1
+
+    cdef int _put_missing(self) except -1:
+        """Write what stands for a value that is not there."""
+        if self.is_json:
+            self._put(b"null", 4)
+        else:
+            self._put(b"-", 1)
+        return 0
+
     cdef int _put(self, const char *data, size_t size) except -1:
         cdef size_t capacity
         cdef char *room
@@ -207,6 +235,6 @@ def _environ_key(str name):
     """Return the environ's key of an atom that is a value of it, else None."""
     match = re.fullmatch(r"\{([^}]+)\}([ie])", name)
     if match is None:
-        return _VALUES.get(name)
+        return VALUE_KEYS.get(name)
     key, kind = match.groups()
     return environ_key(key.replace("_", "-")) if kind == "i" else key

@@ -41,6 +41,7 @@ cdef class Core:
     cdef int64_t body_memory
     cdef bint has_script_name
     cdef AccessLines access
+    cdef object finished
     cdef dict templates
     cdef dict methods
 

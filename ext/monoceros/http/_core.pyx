@@ -15,7 +15,6 @@ from monoceros.http._names cimport NameTable
 import time
 from email.utils import formatdate
 
-from monoceros.http.access import format_time
 from monoceros.http.body import Budget
 from monoceros.http.environ import listener_environ, scheme_keys
 from monoceros.http.input import EmptyInput
@@ -96,6 +95,7 @@ cdef class Core:
         self.policy = policy
         self.log = log
         self.access = None if log.access is None else AccessLines(log.access)
+        self.finished = log.finished
         self.budget = policy.budget or Budget()
         self.scheme_keys = scheme_keys(rules)
         self.names = NameTable(self.scheme_keys)
@@ -141,7 +141,7 @@ cdef class Core:
             self.server_fields = b"%bDate: %b\r\n" % (self.server_line, date)
             self.status = None
             if self.access is not None:
-                self.access.when = format_time(seconds)
+                self.access.when = self.log.access.format_time(seconds)
 
     def drain_log(self):
         """Return and forget the access log's whole lines so far."""

@@ -26,6 +26,7 @@ cdef class Request:
 
     cdef int call(self, Core core) except -1
     cdef int _call(self, Core core) except -1
+    cdef int record(self, Core core) except -1
     cdef int finish(self) except -1
     cdef int fail(self, object error) except -1
     cdef int answer_error(self, int status) except -1

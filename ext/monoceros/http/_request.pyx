@@ -20,6 +20,7 @@ from monoceros.http._scan cimport (
 )
 
 from monoceros.errors import StopWorker
+from monoceros.http.access import Entry
 from monoceros.http.answers import early_hints, error_response
 from monoceros.http.errors import BodyError, ClientGone
 from monoceros.http.fields import encode_fields, without_length
@@ -104,6 +105,8 @@ cdef class Request:
             code = self._call(core)
         finally:
             self.ended = True
+            if core.access is not None or core.finished is not None:
+                self.record(core)
             core.end()
             self.channel.finish_request()
         return code
@@ -132,19 +135,26 @@ cdef class Request:
             return UPGRADE
         return self.finish()
 
-    cdef int finish(self) except -1:
-        """Log, and decide what becomes of the connection."""
-        cdef Channel channel = self.channel
-        cdef Core core = channel.core
-        core.responses += 1
-        if core.access is not None:
-            core.access.add(
-                self.environ,
-                self.status or "500",
-                self.headers,
-                self.sent,
-                (monotonic_ns() - core.started_ns) // 1000,
+    cdef int record(self, Core core) except -1:
+        """Tell the access log, and who else wants to know, that a request is done."""
+        cdef int64_t elapsed_us = (monotonic_ns() - core.started_ns) // 1000
+        status = ""
+        # Nothing of a response that never began was ever looked at.
+        if (self.complete or self.head_written) and self.channel.taken is None:
+            status = self.status
+        if core.access is not None and status:
+            core.access.add(self.environ, status, self.headers, self.sent, elapsed_us)
+        if core.finished is not None:
+            when = "" if core.access is None else core.access.when
+            core.finished(
+                Entry(self.environ, status or "", self.headers, self.sent, elapsed_us, when)
             )
+        return 0
+
+    cdef int finish(self) except -1:
+        """Decide what becomes of the connection."""
+        cdef Channel channel = self.channel
+        channel.core.responses += 1
         if not self.complete:
             return CLOSE
         if self.keep_alive and channel.body_is_read():

@@ -7,7 +7,7 @@ import time
 from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 
-from monoceros.http.access import Entry, format_time
+from monoceros.http.access import Entry
 from monoceros.http.body import Budget
 from monoceros.http.environ import environ_key, listener_environ, scheme_keys
 from monoceros.http.input import EmptyInput
@@ -103,7 +103,7 @@ class Core:
             date = formatdate(seconds, usegmt=True)
             self.server_fields = f"{self._server_line}Date: {date}\r\n".encode("latin-1")
             if self.log.access is not None:
-                self.when = format_time(seconds)
+                self.when = self.log.access.format_time(seconds)
 
     def drain_log(self) -> bytes:
         """Return and forget the access log's whole lines so far."""
@@ -180,12 +180,14 @@ class Core:
         _STATE.pack_into(slot, _STATE_OFFSET, State.IDLE, now, 0, self.requests)
         _SEQUENCE.pack_into(slot, 0, odd + 1)
 
-    def log_access(self, environ: Environ, status: str, headers: list[Field], sent: int) -> None:
-        """Add a line to the access log."""
-        access = self.log.access
-        if access is None:
+    def record(self, environ: Environ, status: str, headers: list[Field], sent: int) -> None:
+        """Tell the access log, and who else wants to know, that a request is done."""
+        access, finished = self.log.access, self.log.finished
+        if access is None and finished is None:
             return
         elapsed_us = (time.monotonic_ns() - self.started_ns) // 1000
-        self._lines.append(
-            access.line(Entry(environ, status, headers, sent, elapsed_us, self.when))
-        )
+        entry = Entry(environ, status, headers, sent, elapsed_us, self.when)
+        if access is not None and status and not access.skips(environ, status):
+            self._lines.append(access.line(entry))
+        if finished is not None:
+            finished(entry)

@@ -89,6 +89,7 @@ class Request:
             code = self._call(core)
         finally:
             self._ended = True
+            core.record(environ, self._answered(), self._headers, self._sent)
             core.end()
             conn.finish_request()
         return code
@@ -114,12 +115,16 @@ class Request:
             return UPGRADE
         return self._end()
 
+    def _answered(self) -> str:
+        """Return the status that the client got or gets; empty where it is none of HTTP's."""
+        begun = self._complete or self._fields is not None
+        return self._status or "" if begun and self._conn.taken is None else ""
+
     def _end(self) -> int:
-        """Log, and decide what becomes of the connection."""
+        """Decide what becomes of the connection."""
         conn = self._conn
         core = conn.core
         core.responses += 1
-        core.log_access(self.environ, self._status or "500", self._headers, self._sent)
         if not self._complete:
             return CLOSE
         if self.keep_alive and conn.body_is_read():

@@ -10,7 +10,13 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
+from monoceros.http.access_json import FORMAT as JSON
+from monoceros.http.access_json import format_time as format_json_time
+from monoceros.http.access_json import json_atom, json_pieces
+
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from monoceros.http.types import Environ, Field
 
 _ATOM = re.compile(r"%\((?P<name>[^)]+)\)[sdi]|%%")
@@ -53,7 +59,7 @@ def _escape_one(match: re.Match[str]) -> str:
 
 
 def user_name(authorization: str) -> str:
-    """Return the user of basic credentials (RFC 7617), or ``-``."""
+    """Return the user of basic credentials (RFC 7617) as it was sent, or ``-``."""
     scheme, _, credentials = authorization.partition(" ")
     if scheme.lower() != "basic":
         return "-"
@@ -61,7 +67,7 @@ def user_name(authorization: str) -> str:
         text = base64.b64decode(credentials.strip().encode("latin-1"), validate=True)
     except (binascii.Error, ValueError):
         return "-"
-    return escape(text.partition(b":")[0].decode("utf-8", "replace")) or "-"
+    return text.partition(b":")[0].decode("utf-8", "replace") or "-"
 
 
 def _from_environ(key: str) -> Atom:
@@ -88,21 +94,31 @@ def _request_line(entry: Entry) -> str:
     return escape(line)
 
 
+# The environ's keys behind atoms that are nothing but a value.
+VALUE_KEYS = {
+    "h": "REMOTE_ADDR",
+    "m": "REQUEST_METHOD",
+    "U": "PATH_INFO",
+    "q": "QUERY_STRING",
+    "H": "SERVER_PROTOCOL",
+    "f": "HTTP_REFERER",
+    "a": "HTTP_USER_AGENT",
+}
+
+
+def _user(entry: Entry) -> str:
+    return user_name(entry.environ.get("HTTP_AUTHORIZATION", ""))
+
+
 _ATOMS: dict[str, Atom] = {
-    "h": _from_environ("REMOTE_ADDR"),
+    **{name: _from_environ(key) for name, key in VALUE_KEYS.items()},
     "l": lambda entry: "-",
-    "u": lambda entry: user_name(entry.environ.get("HTTP_AUTHORIZATION", "")),
+    "u": lambda entry: escape(_user(entry)),
     "t": lambda entry: entry.when,
     "r": _request_line,
-    "m": _from_environ("REQUEST_METHOD"),
-    "U": _from_environ("PATH_INFO"),
-    "q": _from_environ("QUERY_STRING"),
-    "H": _from_environ("SERVER_PROTOCOL"),
     "s": lambda entry: entry.status[:3],
     "B": lambda entry: str(entry.sent),
     "b": lambda entry: str(entry.sent) if entry.sent else "-",
-    "f": _from_environ("HTTP_REFERER"),
-    "a": _from_environ("HTTP_USER_AGENT"),
     "T": lambda entry: str(entry.elapsed_us // 1_000_000),
     "D": lambda entry: str(entry.elapsed_us),
     "M": lambda entry: str(entry.elapsed_us // 1000),
@@ -126,29 +142,47 @@ def _find_atom(name: str) -> Atom:
 
 
 class AccessFormat:
-    """A compiled ``access_log_format``.
+    """A compiled ``access_log_format``: text with atoms, or ``json``.
 
     ``pieces`` alternates literal text and atom names, beginning and ending with text, for a
-    twin that fills in the common atoms itself.
+    twin that fills in the usual atoms itself. Responses below 400 to the paths in ``skip`` get no
+    line; a ``*`` at the end of one stands for all paths that begin so.
     """
 
-    __slots__ = ("_atoms", "pieces", "text")
+    def __init__(self, text: str, skip: Iterable[str] = ()) -> None:
+        self.is_json = text == JSON
+        self.pieces = json_pieces() if self.is_json else _split(text)
+        self.format_time = format_json_time if self.is_json else format_time
+        self._atoms = [self._find(name) for name in self.pieces[1::2]]
+        skip = tuple(skip)
+        self._paths = frozenset(path for path in skip if not path.endswith("*"))
+        self._beginnings = tuple(path[:-1] for path in skip if path.endswith("*"))
+        self.has_skips = bool(skip)
 
-    def __init__(self, text: str) -> None:
-        self.text = text
-        self.pieces: tuple[str, ...] = _split(text)
-        self._atoms = [_find_atom(name) for name in self.pieces[1::2]]
+    def skips(self, environ: Environ, status: str) -> bool:
+        """Whether a response gets no line."""
+        if not self.has_skips or status >= "400":
+            return False
+        path = str(environ.get("PATH_INFO"))
+        return path in self._paths or path.startswith(self._beginnings)
 
     def line(self, entry: Entry) -> bytes:
         """Return one line with its newline; what is not latin-1 comes out as UTF-8."""
         parts = [self.pieces[0]]
+        missing = "null" if self.is_json else "-"
         for atom, literal in zip(self._atoms, self.pieces[2::2], strict=True):
-            parts += (_fill_in(atom, entry), literal)
+            parts += (_fill_in(atom, entry, missing), literal)
         line = "".join(parts) + "\n"
         try:
             return line.encode("latin-1")
         except UnicodeEncodeError:
             return _encode(line)
+
+    def _find(self, name: str) -> Atom:
+        if not self.is_json:
+            return _find_atom(name)
+        plain = _user if name == "u" else _ATOMS[name]
+        return json_atom(name, VALUE_KEYS, plain)
 
 
 def _encode(line: str) -> bytes:
@@ -158,11 +192,11 @@ def _encode(line: str) -> bytes:
         return line.encode("utf-8", "backslashreplace")
 
 
-def _fill_in(atom: Atom, entry: Entry) -> str:
+def _fill_in(atom: Atom, entry: Entry, missing: str) -> str:
     try:
         return atom(entry)
     except Exception:  # border: the application may have put anything into environ and fields
-        return "-"
+        return missing
 
 
 def _split(text: str) -> tuple[str, ...]:

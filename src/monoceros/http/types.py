@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 if TYPE_CHECKING:
     import socket
 
-    from monoceros.http.access import AccessFormat
+    from monoceros.http.access import AccessFormat, Entry
     from monoceros.http.body import Budget
     from monoceros.http.errors import BadRequest
 
@@ -91,9 +91,14 @@ class Policy:
 
 
 class CoreLog(Protocol):
-    """Where a Core reports what went wrong; ``access`` is the compiled format, or None."""
+    """Where a Core reports what went wrong, and what is done.
+
+    ``access`` is the access log's format, or None; ``finished`` is called at the end of each
+    request, or None. The status is empty where no response began, or none that is HTTP.
+    """
 
     access: AccessFormat | None
+    finished: Callable[[Entry], object] | None
 
     def refused(self, peer: str, error: BadRequest) -> None:
         """Report a request that was refused before the application was called."""

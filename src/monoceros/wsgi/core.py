@@ -4,46 +4,46 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from monoceros._version import __version__
 from monoceros.http import Core
 from monoceros.http.access import AccessFormat
 from monoceros.http.environ import base_environ
 from monoceros.http.types import Limits, Policy, Rules
+from monoceros.identity import GUNICORN, server_field, server_software
+from monoceros.wsgi.observers import Observers
 from monoceros.wsgi.report import Reporter
 
 if TYPE_CHECKING:
     from monoceros.config import Config
     from monoceros.http.types import WsgiApp
-    from monoceros.log.error import ErrorLog
-
-SERVER = "monoceros"
-SERVER_SOFTWARE = f"monoceros/{__version__}"
+    from monoceros.workers.base import Worker
 
 _LARGEST_LINE = 8190  # as Gunicorn: what limit_request_line means by 0
 _LARGEST_COUNT = 32768
 
 
-def make_core(
-    cfg: Config,
-    app: WsgiApp,
-    log: ErrorLog,
-    slot: memoryview,
-) -> Core:
-    """Return a Core for one thread that runs the application."""
+def make_core(worker: Worker, app: WsgiApp) -> Core:
+    """Return a Core for one thread of a worker that runs the application."""
+    cfg, log = worker.cfg, worker.log
     environ = base_environ(
-        SERVER_SOFTWARE, log.stream, multithread=False, multiprocess=cfg.workers > 1
+        server_software(cfg.compat),
+        log.stream,
+        multithread=False,
+        multiprocess=cfg.workers > 1,
     )
     environ["SCRIPT_NAME"] = cfg.environ.get("SCRIPT_NAME", "")
-    access = AccessFormat(cfg.access_log_format) if cfg.accesslog else None
+    observers = Observers(worker)
+    access = None
+    if log.access_log_enabled and not observers.wants_calls:
+        access = AccessFormat(cfg.access_log_format, cfg.access_log_skip)
     return Core(
-        app,
+        observers.wrap(app),
         environ,
         make_limits(cfg),
         make_rules(cfg),
-        SERVER,
+        server_field(cfg.compat),
         make_policy(cfg),
-        Reporter(log, access),
-        slot,
+        Reporter(log, access, observers.finished),
+        worker.slot,
     )
 
 
@@ -79,8 +79,10 @@ def make_rules(cfg: Config) -> Rules:
 
 def make_policy(cfg: Config) -> Policy:
     """Translate what the worker decides for its connections."""
+    # Gunicorn's sync worker keeps no connection, whatever ``keepalive`` is by default.
+    is_kept = cfg.is_given("keepalive") or cfg.compat != GUNICORN
     return Policy(
-        keepalive=cfg.keepalive > 0,
+        keepalive=cfg.keepalive > 0 and is_kept,
         request_buffering=cfg.request_buffering,
         sendfile=cfg.sendfile,
         tmp_upload_dir=cfg.tmp_upload_dir,
