@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from types import ModuleType
 
+    from monoceros.http.types import WsgiApp
+
 PROG = "monoceros"
 IMPL_VARIABLE = "MONOCEROS_IMPL"
 
@@ -61,6 +63,14 @@ def _start(cfg: Config, prog: str) -> int:
     return _serve(cfg, app)
 
 
+def host(cfg: Config, app: WsgiApp) -> NoReturn:
+    """Serve an application that a program brings along, under a configuration of its own."""
+    _open_standard_descriptors()
+    enter(cfg)
+    _load_http(cfg.http_parser)
+    _serve(cfg, Application(cfg, app))
+
+
 def _complain(cfg: Config, prog: str) -> str:
     # Imported late: most servers are told what to serve.
     from monoceros.config.discovery import find_app
@@ -72,8 +82,10 @@ def _complain(cfg: Config, prog: str) -> str:
 
 def _serve(cfg: Config, app: Application) -> NoReturn:
     # Late, so that a wrong configuration is told without waiting for the whole server.
+    from monoceros.arbiter.daemon import detach
     from monoceros.arbiter.loop import Arbiter
 
+    detach(cfg)
     Arbiter(cfg, app).run()
 
 

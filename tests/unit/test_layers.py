@@ -18,14 +18,14 @@ PACKAGE = Path(monoceros.__file__).parent
 # Highest first. A layer may import itself and whatever stands on a later line; what shares a
 # line with it is a neighbour, which it may not import.
 LAYERS = (
-    {"__main__"},
+    {"__main__", "paste"},
     {"cli"},
     {"arbiter"},
     {"workers"},
     {"asgi", "wsgi", "net", "log", "demo"},
     {"http"},
     {"config"},
-    {"errors", "identity", "scoreboard", "__init__"},
+    {"errors", "identity", "scoreboard", "typing", "__init__"},
     {"_version"},
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}
