@@ -48,13 +48,13 @@ def load(
     command_line = parse_arguments(argv, prog)
     variable = _arguments_variable(environ, prog)
     variables = _config_file(command_line, variable, framework or {}, cwd)
-    given = dict(_from_environment(environ))
-    given.update(_from_framework(framework or {}))
+    environment = dict(_from_environment(environ))
+    given = {**environment, **_from_framework(framework or {})}
     given.update(_from_file(variables))
     given.update(_from_arguments(variable, ARGUMENTS_VARIABLE))
     given.update(_from_arguments(command_line, COMMAND_LINE))
-    compat = _parse(Config.compat, given, prog)
-    values = {setting.name: _parse(setting, given, str(compat)) for setting in SETTINGS}
+    compat = str(_parse(Config.compat, given, {}, prog))
+    values = {one.name: _parse(one, given, environment, compat) for one in SETTINGS}
     draft = derived.Draft(values, given, cwd, command_line.app_uri, framework is not None)
     derived.complete(draft)
     if variables is not None:
@@ -127,7 +127,14 @@ def _from_arguments(arguments: Arguments, origin: str) -> dict[str, Given]:
     return {name: Given(value, origin) for name, value in arguments.values.items()}
 
 
-def _parse(setting: Setting[object], given: Mapping[str, Given], compat: str) -> object:
+def _parse(
+    setting: Setting[object],
+    given: Mapping[str, Given],
+    environment: Mapping[str, Given],
+    compat: str,
+) -> object:
     default = setting.default_under(compat)
+    if setting.name in environment:
+        default = environment[setting.name].value
     one = given.get(setting.name, Given(default, DEFAULT))
     return setting.parse(one.value, one.origin, default)
