@@ -33,11 +33,11 @@ class Peer:
     apps: frozenset[str] = frozenset()
 
 
-def _monoceros(name: str, implementation: str) -> Peer:
+def _monoceros(name: str, implementation: str, *options: str) -> Peer:
     bind = ("--bind", "127.0.0.1:{port}", "--workers", "1", "--log-level", "warning")
     return Peer(
         name,
-        ("{own_python}", "-m", "monoceros", *bind, "benchmarks.apps:{app}"),
+        ("{own_python}", "-m", "monoceros", *bind, *options, "benchmarks.apps:{app}"),
         environment=(("MONOCEROS_IMPL", implementation),),
     )
 
@@ -70,6 +70,7 @@ def _granian(name: str, *options: str) -> Peer:
 
 
 # gthread as gunicorn's users run it; auto would take the C parser as soon as it is installed.
+_ACCESS_LOG = ("--access-logfile", "/dev/null")
 _GTHREAD = ("--worker-class", "gthread", "--threads", "4", "--http-parser")
 
 PEERS = {
@@ -77,6 +78,8 @@ PEERS = {
     for peer in (
         _monoceros("monoceros-c", "c"),
         _monoceros("monoceros-py", "py"),
+        _monoceros("monoceros-c-log", "c", *_ACCESS_LOG),
+        _monoceros("monoceros-c-json", "c", *_ACCESS_LOG, "--access-logformat", "json"),
         Peer("raw", ("{raw_epoll}", "{port}", "{body}"), apps=frozenset({"hello", "ten_kb"})),
         _launched("bjoern", needs="a C compiler and libev's headers (Debian: libev-dev)"),
         _launched("fastpysgi"),

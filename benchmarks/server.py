@@ -54,7 +54,8 @@ class Server:
     port: int
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a TCP port of the loopback interface that nobody had a moment ago."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -113,7 +114,7 @@ def _await_answer(process: subprocess.Popen[bytes], port: int, log: Path, limit:
     raise StartError(f"{reason}: {_last_lines(log)}")
 
 
-def _stop(process: subprocess.Popen[bytes]) -> None:
+def stop(process: subprocess.Popen[bytes]) -> None:
     """End the process and whatever is left of the session that it leads."""
     process.terminate()
     with contextlib.suppress(subprocess.TimeoutExpired):
@@ -135,7 +136,7 @@ def serving(
 
     ``wrapper`` goes before the command line. The server also ends when this process dies.
     """
-    port = _free_port()
+    port = free_port()
     log = BUILD / "logs" / f"{peer.name}.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     prctl = ctypes.CDLL(None).prctl
@@ -163,4 +164,4 @@ def serving(
         _await_answer(process, port, log, start_seconds)
         yield Server(peer.name, process.pid, port)
     finally:
-        _stop(process)
+        stop(process)

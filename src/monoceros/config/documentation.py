@@ -27,13 +27,19 @@ line option. A later place in this list wins over an earlier one:
 4. the environment variable `GUNICORN_CMD_ARGS`, which holds command line options,
 5. the command line.
 
-A configuration file is Python and is run as such. Names in it that are no settings are ignored;
-what Gunicorn knows and this version does not is remarked in the error log, and refused where the
-server would speak another protocol or run with other rights without it. An
-option that may be repeated replaces the file's whole list. `--print-config` shows every
-setting with its value and where it was set; `--check-config` tells whether configuration and
-application can be loaded. A wrong value ends the server at once with exit code 1 and a message that
-names the setting, its value, what is allowed and where it was set.
+A configuration file is Python and is run as such. A name in it that is no setting, but close to
+one, gets a warning with the likely name; other names are the file's own business. An option that
+may be repeated replaces the file's whole list. Long options may be shortened as long as they are
+unmistakable.
+
+`--print-config` shows every setting with its value and where it was set, `--print-config --format
+json` the same for programs; `--check-config` tells whether configuration and application can be
+loaded. A wrong value ends the server at once with exit code 1 and a message that names the setting,
+its value, what is allowed and where it was set.
+
+Settings of Gunicorn whose feature is not in this version are here too. They can be left off;
+anything else ends the start with a message that says what is missing.
+[Differences](differences.md) has what `compat = "gunicorn"` changes.
 """
 
 
@@ -51,8 +57,12 @@ def _write_section(section: type[Section]) -> str:
 def _write_setting(setting: Setting[object]) -> str:
     options = ", ".join(f"`{flag}{_argument(setting)}`" for flag in setting.cli)
     facts = [f"- Command line: {options}"] if options else ["- Configuration file only"]
-    facts.append(f"- Default: {_default(setting)}")
+    facts.append(f"- Default: {_default(setting.default)}")
+    if setting.gunicorn != setting.default:
+        facts.append(f"- Default under `compat`: {_default(setting.gunicorn)}")
     facts.append(f"- Allowed: {setting.kind.allowed}")
+    if setting.missing:
+        facts.append(f"- Not in this version: {setting.missing}")
     if setting.env:
         facts.append(f"- Environment: `{setting.env.name}`")
     return "\n".join([f"### {setting.name}\n", *facts, "", setting.doc, ""])
@@ -62,10 +72,11 @@ def _argument(setting: Setting[object]) -> str:
     return f" {setting.meta}" if setting.meta and not setting.kind.flag else ""
 
 
-def _default(setting: Setting[object]) -> str:
-    if setting.default is None or callable(setting.default):
-        return format_default(setting)
-    return f"`{format_default(setting)}`"
+def _default(value: object) -> str:
+    text = format_default(value)
+    if value is None or callable(value) or not text:
+        return text
+    return f"`{text}`"
 
 
 if __name__ == "__main__":

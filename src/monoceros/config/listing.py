@@ -8,7 +8,6 @@ from monoceros.config.hooks import ignore
 
 if TYPE_CHECKING:
     from monoceros.config.config import Config
-    from monoceros.config.setting import Setting
 
 
 def format_settings(cfg: Config) -> str:
@@ -30,12 +29,11 @@ def format_json(cfg: Config) -> str:
     return json.dumps(found, indent=2, default=_show)
 
 
-def format_default(setting: Setting[object]) -> str:
+def format_default(value: object) -> str:
     """Return a default as one would write it on a command line."""
-    value = setting.default
     if isinstance(value, list):
         return ", ".join(map(str, value)) or "none"
-    if value is None:
+    if value is None or value == {}:
         return "none"
     if callable(value):
         return "does nothing" if value is ignore else str(getattr(value, "__name__", value))

@@ -75,7 +75,7 @@ def _section(section: type[Section]) -> Iterator[str]:
     yield f"\n{section.title}: {(section.__doc__ or '').strip()}"
     for record in records:
         yield f"\n  {_flags(record)}"
-        text = f"{record.doc} [{record.name}; default: {format_default(record)}]"
+        text = f"{record.doc} [{record.name}; default: {format_default(record.default)}]"
         yield textwrap.fill(
             text.replace("`", ""),
             _WIDTH,
