@@ -1,0 +1,214 @@
+"""The forms that values may have, and why others are refused."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+
+from monoceros.config.sections import SETTINGS
+from monoceros.errors import ConfigError
+
+from .cases import CASES
+
+if TYPE_CHECKING:
+    from .conftest import Configure
+
+NUMBERS = [name for name, case in CASES.items() if case.file == "'17'"]
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_numbers_are_whole_and_bounded(name: str, configure: Configure) -> None:
+    for bad in ("-1", "1.5", "None", "2**64", "[]", "'0x'", "''", "'1 2'"):
+        with pytest.raises(ConfigError, match=f"Invalid value for {name}: "):
+            configure(f"{name} = {bad}\n")
+
+
+@pytest.mark.parametrize("name", NUMBERS)
+def test_numbers_say_their_unit(name: str) -> None:
+    setting = next(one for one in SETTINGS if one.name == name)
+    unit = re.match(r"a whole number of ([a-z ]+) from ", setting.kind.allowed)
+    assert unit is not None
+    assert unit[1] in setting.doc
+
+
+@pytest.mark.parametrize(
+    ("written", "number"),
+    [("3", 3), ("'3'", 3), ("' 3 '", 3), ("'0x10'", 16), ("'0o17'", 15), ("True", 1), ("'007'", 7)],
+)
+def test_forms_of_numbers(written: str, number: int, configure: Configure) -> None:
+    value = configure(f"backlog = {written}\n").backlog
+    assert (value, type(value)) == (number, int)
+
+
+@pytest.mark.parametrize("written", ["'auto'", "' AUTO '"])
+def test_the_number_of_workers_may_be_left_to_the_machine(
+    written: str, configure: Configure
+) -> None:
+    cfg = configure(f"compat = 'gunicorn'\nworkers = {written}\n")
+    assert cfg.plan is not None
+    assert cfg.workers == cfg.plan.workers
+    assert configure("workers = 3\n").plan is None
+    assert configure("", environ={"WEB_CONCURRENCY": "auto"}, argv=["-w", "auto"]).plan is not None
+
+
+def test_no_workers_are_a_number_too(configure: Configure) -> None:
+    assert configure(argv=["-w", "0"]).workers == 0
+
+
+@pytest.mark.parametrize(
+    ("written", "mask"),
+    [
+        ("'0'", 0),
+        ("'007'", 7),
+        ("'022'", 0o22),
+        ("'0o77'", 0o77),
+        ("'0x1f'", 0x1F),
+        ("18", 18),
+        ("'18'", 18),
+    ],
+)
+def test_umask_forms(written: str, mask: int, configure: Configure) -> None:
+    assert configure(f"umask = {written}\n").umask == mask
+    if written.startswith("'"):
+        assert configure(argv=["-m", written.strip("'")]).umask == mask
+
+
+@pytest.mark.parametrize(
+    ("words", "value"),
+    [
+        (("True", "'true'", "'True'", "' yes'", "'y'", "'ON'", "'1'"), True),
+        (("False", "'false'", "'no'", "'n'", "'off'", "'0'"), False),
+    ],
+)
+def test_words_for_switches(words: tuple[str, ...], value: bool, configure: Configure) -> None:
+    for word in words:
+        assert configure(f"preload_app = {word}\n").preload_app is value
+    for wrong in ("2", "1.0", "[]", "''"):
+        with pytest.raises(ConfigError, match="Allowed: True or False"):
+            configure(f"preload_app = {wrong}\n")
+
+
+@pytest.mark.parametrize("name", ["bind", "raw_env", "reload_extra_files", "access_log_skip"])
+def test_a_string_is_a_list_of_one(name: str, configure: Configure) -> None:
+    text = {"bind": ":1", "raw_env": "A=1,B=2"}.get(name, "a*,b*")
+    for written in (repr(text), repr([text]), repr((text,))):
+        assert configure(f"{name} = {written}\n").values()[name] == [text]
+
+
+@pytest.mark.parametrize(("text", "trusted"), [("", []), ("*", ["*"]), ("::1, ", ["::1"])])
+def test_who_is_trusted(text: str, trusted: list[str], configure: Configure) -> None:
+    for cfg in (
+        configure(f"forwarded_allow_ips = {text!r}\n"),
+        configure("", argv=["--forwarded-allow-ips", text]),
+        configure("workers = 1\n", environ={"FORWARDED_ALLOW_IPS": text}),
+    ):
+        assert cfg.forwarded_allow_ips == trusted
+
+
+@pytest.mark.parametrize("bad", ["[]", "['ok:1', 7]", "()", "7"])
+def test_bind_needs_addresses(bad: str, configure: Configure) -> None:
+    with pytest.raises(ConfigError, match="Invalid value for bind: "):
+        configure(f"bind = {bad}\n")
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ("secure_scheme_headers = []", "not a dict"),
+        ("raw_env = 7", "neither a string nor a list of strings"),
+        ("raw_env = '=1'", "'=1' is not of the form NAME=VALUE"),
+        ("tmp_upload_dir = 'nowhere'", "no such directory"),
+        ("logconfig_dict = []", "not a dict with names as its keys"),
+        ("worker_class = 7", "neither a name nor a class"),
+        ("worker_class = 'eventlet'", "the eventlet worker is not in this version"),
+        (
+            "worker_class = 'uvicorn.workers.UvicornWorker'",
+            "the asgi worker is not in this version",
+        ),
+        ("worker_class = 'egg:gunicorn#tornado'", "the tornado worker is not in this version"),
+    ],
+)
+def test_reasons(line: str, reason: str, configure: Configure) -> None:
+    with pytest.raises(ConfigError) as caught:
+        configure(line + "\n")
+    assert f"({reason}). Allowed: " in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["user", "group"])
+def test_accounts(name: str, configure: Configure) -> None:
+    for written in ("0", "'0'", "'root'"):
+        assert configure(f"{name} = {written}\n").values()[name] == 0
+    with pytest.raises(ConfigError, match=f"Invalid value for {name}: -1"):
+        configure(f"{name} = -1\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "level"),
+    [("warn", "warning"), ("WARNING", "warning"), ("fatal", "critical"), (" Info ", "info")],
+)
+def test_levels_have_other_names(text: str, level: str, configure: Configure) -> None:
+    assert configure(argv=["--log-level", text]).loglevel == level
+
+
+@pytest.mark.parametrize(
+    ("written", "used"), [("True", True), ("False", False), ("None", True), ("'off'", False)]
+)
+def test_sendfile_means_what_it_says(written: str, used: bool, configure: Configure) -> None:
+    assert configure(f"sendfile = {written}\n").sendfile is used
+    assert configure(f"sendfile = {written}\n", argv=["--no-sendfile"]).sendfile is False
+
+
+def test_none_in_a_file_leaves_a_setting_to_its_variable(configure: Configure) -> None:
+    environ = {"SENDFILE": "0", "PORT": "5000", "FORWARDED_ALLOW_IPS": "*"}
+    cfg = configure("sendfile = bind = forwarded_allow_ips = None\n", environ=environ)
+    assert (cfg.sendfile, cfg.bind, cfg.forwarded_allow_ips) == (False, ["0.0.0.0:5000"], ["*"])
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("host", ("host", 8125)),
+        ("[::1]:9", ("::1", 9)),
+        ("unix:9", ("unix", 9)),
+        ("unix:///run/s", "/run/s"),
+        ("", None),
+    ],
+)
+def test_addresses_of_statsd(text: str, address: object, configure: Configure) -> None:
+    cfg = configure(argv=["--statsd-host", text])
+    assert cfg.statsd_host == address
+    given = "gunicorn.instrument.statsd.Statsd" if address else "gunicorn.glogging.Logger"
+    assert cfg.values()["logger_class"] == given
+    mine = configure("logger_class = 'simple'\n", argv=["--statsd-host", text])
+    assert mine.values()["logger_class"] == "simple"
+
+
+@pytest.mark.parametrize(
+    ("line", "off"),
+    [
+        ("proxy_protocol = False", "off"),
+        ("proxy_protocol = 'none'", "off"),
+        ("proxy_protocol = '0'", "off"),
+        ("http2_cleartext = False", "off"),
+        ("protocol = 'HTTP'", "http"),
+        ("suppress_ragged_eofs = 'true'", True),
+        ("dirty_apps = ()", []),
+    ],
+)
+def test_what_is_missing_may_be_left_off(line: str, off: object, configure: Configure) -> None:
+    assert configure(line + "\n").values()[line.split()[0]] == off
+
+
+@pytest.mark.parametrize("flag", ["--proxy-protocol", "--http2-cleartext"])
+def test_bare_options_of_what_is_missing(flag: str, configure: Configure) -> None:
+    with pytest.raises(ConfigError, match="is not in this version"):
+        configure(argv=[flag])
+    configure(argv=[flag, "off"])
+
+
+def test_without_control_socket_its_settings_are_not_looked_at(configure: Configure) -> None:
+    argv = ["--no-control-socket", "--control-socket", "x", "--control-socket-mode", "0660"]
+    cfg = configure(argv=argv)
+    assert (cfg.control_socket, cfg.control_socket_mode) == ("x", 0o660)
