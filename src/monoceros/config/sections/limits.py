@@ -42,6 +42,8 @@ class Security(Section):
         "answer to a longer one.",
         cli=("--limit-request-head",),
         meta="BYTES",
+        # What Gunicorn's limits for fields come to together.
+        gunicorn=100 * (8190 + 2) + 4,
     )
     limit_request_body = Setting(
         whole("bytes", maximum=C_LONG_MAX),
