@@ -3,12 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import select
 import stat
 import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 STANDARD = "-"
+
+STDOUT = 1
+STDERR = 2
+
+# Opening these anew fails where they are sockets or belong to another user, as under systemd or
+# in containers; the descriptor is there in any case.
+_DEVICES = {"/dev/stdout": STDOUT, "/dev/stderr": STDERR}
+
+# Several workers write to one pipe, and POSIX keeps only writes of up to PIPE_BUF bytes whole.
+PIECE = 4096
 
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
 _MODE = 0o644
@@ -19,15 +34,29 @@ _PATIENCE_S = 1.0
 
 
 class LogFile:
-    """An open log: a path, or a standard descriptor where the path is ``-``."""
+    """An open log: a path, or a standard descriptor where the path is ``-``.
+
+    A relative path is relative to the directory at the time of opening, also when reopened.
+    """
 
     def __init__(self, path: str, standard: int) -> None:
         """Open ``path`` for appending, creating it; raises OSError."""
-        self.path = path
-        self.fd = standard if path == STANDARD else os.open(path, _FLAGS, _MODE)
+        device = standard if path == STANDARD else _DEVICES.get(path)
+        self.is_standard = device is not None
+        self.path = path if self.is_standard else os.path.abspath(path)  # noqa: PTH100 (imports)
+        self.fd = _open(path) if device is None else device
         self.is_regular = _is_regular(self.fd)
+        self.problem = ""  # why reopen() failed
         self._torn = False
         self._stalled = False
+
+    def write_lines(self, lines: bytes) -> None:
+        """Write whole lines, to anything but a regular file in pieces that others cannot split."""
+        if self.is_regular or len(lines) <= PIECE:
+            self.write(lines)
+            return
+        for piece in split_lines(lines, PIECE):
+            self.write(piece)
 
     def write(self, data: bytes | memoryview) -> bool:
         """Write ``data``, which ends with a line; False where some of it was dropped."""
@@ -49,11 +78,13 @@ class LogFile:
 
     def reopen(self) -> bool:
         """Open the path anew, as after a rotation; False where that fails and the old one stays."""
-        if self.path == STANDARD:
+        if self.is_standard:
+            self.is_regular = _is_regular(self.fd)
             return True
         try:
-            fresh = os.open(self.path, _FLAGS, _MODE)
-        except OSError:
+            fresh = _open(self.path)
+        except OSError as error:
+            self.problem = error.strerror or str(error)
             return False
         # The number stays the same, so that no other thread writes to a closed descriptor.
         os.dup2(fresh, self.fd, inheritable=False)
@@ -62,16 +93,45 @@ class LogFile:
         self._torn = False
         return True
 
+    def is_terminal(self) -> bool:
+        """Whether a person is looking."""
+        return os.isatty(self.fd)
+
     def give_to(self, uid: int, gid: int) -> None:
         """Let another user reopen the file; needs root, and does nothing without."""
-        if self.path != STANDARD and self.is_regular and os.geteuid() == 0:
+        if not self.is_standard and self.is_regular and os.geteuid() == 0:
             with contextlib.suppress(OSError):
                 os.fchown(self.fd, uid, gid)
 
     def close(self) -> None:
         """Close the descriptor, unless it is a standard one."""
-        if self.path != STANDARD:
+        if not self.is_standard:
             os.close(self.fd)
+
+
+def split_lines(lines: bytes, limit: int) -> Iterator[memoryview]:
+    """Cut whole lines into pieces of whole lines; only a longer line exceeds ``limit`` bytes."""
+    view = memoryview(lines)
+    start = 0
+    while len(lines) - start > limit:
+        cut = lines.rfind(b"\n", start, start + limit) + 1
+        if not cut:
+            cut = lines.find(b"\n", start + limit) + 1 or len(lines)
+        yield view[start:cut]
+        start = cut
+    if start < len(lines):
+        yield view[start:]
+
+
+def _open(path: str) -> int:
+    fd = os.open(path, _FLAGS, _MODE)
+    if fd > STDERR:
+        return fd
+    # Whoever started the server closed a standard descriptor: the log must not become that.
+    try:
+        return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, STDERR + 1)
+    finally:
+        os.close(fd)
 
 
 def _write_some(fd: int, data: memoryview, deadline: float) -> int | None:

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from monoceros.log.access import PIECE, AccessSink, split_lines
+from monoceros.log.access import AccessSink
+from monoceros.log.file import PIECE, split_lines
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,4 +1,4 @@
-"""The error log: Gunicorn's form, and nothing that an application can break."""
+"""The logger: Gunicorn's form, and nothing that an application can break."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from monoceros.config import load
 from monoceros.errors import ConfigError
-from monoceros.log.error import ErrorLog
+from monoceros.log.logger import Logger
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -34,8 +34,8 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "error.log"
 
 
-def open_log(path: Path, *argv: str) -> ErrorLog:
-    return ErrorLog(load(["--error-logfile", str(path), *argv], {}, str(path.parent)))
+def open_log(path: Path, *argv: str) -> Logger:
+    return Logger(load(["--error-logfile", str(path), *argv], {}, str(path.parent)))
 
 
 LINE = r"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4}\] \[%d\] \[%s\] %s\n"
@@ -77,7 +77,7 @@ def test_exceptions_have_their_traceback(path: Path) -> None:
 
 
 def test_the_standard_error_output(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    ErrorLog(load([], {}, str(tmp_path))).warning("seen")
+    Logger(load([], {}, str(tmp_path))).warning("seen")
     assert capfd.readouterr().err.endswith("[WARNING] seen\n")
 
 
@@ -118,7 +118,7 @@ def test_setup_that_fails_keeps_the_old_file(path: Path, tmp_path: Path) -> None
 def test_reopen(path: Path, tmp_path: Path) -> None:
     log = open_log(path)
     path.rename(tmp_path / "old.log")
-    log.reopen()
+    log.reopen_files()
     log.info("after")
     assert "after" in path.read_text()
     assert (tmp_path / "old.log").read_text() == ""
@@ -128,7 +128,7 @@ def test_reopen_creates_the_access_log(path: Path, tmp_path: Path) -> None:
     access = tmp_path / "access.log"
     log = open_log(path, "--access-logfile", str(access))
     access.unlink()
-    log.reopen()
+    log.reopen_files()
     assert access.exists()
 
 
@@ -137,18 +137,18 @@ def test_reopen_that_fails_is_told(tmp_path: Path) -> None:
     directory.mkdir()
     log = open_log(directory / "error.log", "--access-logfile", str(directory / "access.log"))
     directory.rename(tmp_path / "moved")
-    log.reopen()
+    log.reopen_files()
     text = (tmp_path / "moved" / "error.log").read_text()
-    assert "errorlog: " in text
+    assert f"{directory}/error.log' cannot be reopened: No such file or directory" in text
     assert "cannot be reopened" in text
-    assert "Invalid value for accesslog: " in text
+    assert f"{directory}/access.log' cannot be reopened" in text
 
 
 @pytest.mark.parametrize("name", ["errorlog", "accesslog"])
 def test_a_log_that_cannot_be_opened(name: str, tmp_path: Path) -> None:
     (tmp_path / "gunicorn.conf.py").write_text(f"{name} = '{tmp_path}/no/x.log'\n")
     with pytest.raises(ConfigError) as caught:
-        ErrorLog(load([], {}, str(tmp_path)))
+        Logger(load([], {}, str(tmp_path)))
     assert str(caught.value) == (
         f"Invalid value for {name}: '{tmp_path}/no/x.log' (No such file or directory). "
         f"Allowed: a file that can be written. Set in: {tmp_path}/gunicorn.conf.py:1."
