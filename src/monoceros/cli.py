@@ -7,7 +7,6 @@ import importlib
 import os
 import platform
 import sys
-import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -19,6 +18,7 @@ from monoceros.config.surroundings import enter
 from monoceros.errors import AppImportError, ConfigError, MonocerosError
 from monoceros.identity import GUNICORN, GUNICORN_VERSION
 from monoceros.workers.application import Application
+from monoceros.workers.failure import format_application_error
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -111,9 +111,9 @@ def _check(cfg: Config, app: Application) -> int:
         app.wsgi()
     except AppImportError:
         raise
-    except Exception:  # border: the application is the user's code
-        print("\nError while loading the application:\n", file=sys.stderr)
-        traceback.print_exc()
+    except Exception as error:  # border: the application is the user's code
+        text = format_application_error(error)
+        print(f"\nError while loading the application:\n\n{text}", file=sys.stderr)
         return 1
     return 0
 
