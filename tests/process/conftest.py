@@ -87,6 +87,7 @@ class Server:
                 "PYTHONPATH": str(Path(monoceros.__file__).parents[1]),
                 # Tests change files faster than the times in cached byte code can tell.
                 "PYTHONDONTWRITEBYTECODE": "1",
+                # The default depends on the machine, and a file still overrides this.
                 "WEB_CONCURRENCY": "1",
                 **env,
             },

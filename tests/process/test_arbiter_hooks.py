@@ -137,40 +137,76 @@ def test_quick_stop(server: Callable[..., Server]) -> None:
     srv.wait_for("hook on_exit")
 
 
-@pytest.mark.parametrize("name", ["pre_fork", "child_exit", "worker_exit"])
-def test_hook_that_raises_is_logged_and_the_server_goes_on(
-    server: Callable[..., Server], name: str
+# Each raises once the server is under way.
+RAISING = """\
+def fail(name): raise OSError(name + " raised")
+def nworkers_changed(server, new, old): old is None or fail("nworkers_changed")
+def pre_fork(server, worker): worker.age == 1 or fail("pre_fork")
+def on_reload(server): fail("on_reload")
+def worker_int(worker): fail("worker_int")
+def worker_exit(server, worker): fail("worker_exit")
+def child_exit(server, worker): fail("child_exit")
+def on_exit(server): fail("on_exit")
+"""
+
+
+def test_hooks_that_raise_are_logged_and_the_server_goes_on(
+    server: Callable[..., Server],
 ) -> None:
-    config = f"def {name}(server, worker): raise OSError('in the hook')\n"
-    srv = server("app:app", files={"app.py": APP, "gunicorn.conf.py": config})
+    srv = server("app:app", files={"app.py": APP, "gunicorn.conf.py": RAISING})
+    srv.wait_workers(1)
+    srv.signal(signal.SIGTTIN)
+    srv.wait_workers(2)
+    srv.signal(signal.SIGHUP)
+    srv.wait_for("Reloaded")
+    srv.wait_for("OSError: child_exit raised", count=2)
     (pid,) = srv.wait_workers(1)
-    os.kill(pid, signal.SIGTERM)
-    srv.wait_for("is ready", count=2)
-
-    srv.wait_for(rf"\[ERROR\] Exception in hook {name}")
-    srv.wait_for("OSError: in the hook")
+    os.kill(pid, signal.SIGINT)
+    srv.wait_for("is ready", count=4)
     assert srv.get().status == 200
+    srv.signal(signal.SIGTERM)
+
+    assert srv.wait() == 0
+    names = ["nworkers_changed", "pre_fork", "on_reload", "worker_int", "worker_exit"]
+    for name in (*names, "child_exit", "on_exit"):
+        srv.wait_for(rf"\[ERROR\] Exception in hook {name}$")
+        srv.wait_for(f"OSError: {name} raised")
+    assert "monoceros/" not in srv.log
 
 
-@pytest.mark.parametrize("name", ["on_starting", "when_ready"])
-def test_start_hook_that_raises_ends_the_server(server: Callable[..., Server], name: str) -> None:
-    config = f"pidfile = 'pid'\ndef {name}(server): raise OSError('in the hook')\n"
+@pytest.mark.parametrize(
+    "hook",
+    [
+        "on_starting(server)",
+        "when_ready(server)",
+        "nworkers_changed(server, new, old)",
+        "pre_fork(server, worker)",
+    ],
+)
+def test_start_hook_that_raises_ends_the_server(server: Callable[..., Server], hook: str) -> None:
+    config = f"pidfile = 'pid'\ndef {hook}: raise OSError('in the hook')\n"
     files = {"app.py": APP, "gunicorn.conf.py": config}
     srv = server("app:app", files=files, listening=False)
 
     assert srv.wait() == 1
+    srv.wait_for(rf"\[ERROR\] Exception in hook {hook.partition('(')[0]}$")
     srv.wait_for(r'gunicorn.conf.py", line 2')
     srv.wait_for("OSError: in the hook")
     assert not (srv.cwd / "pid").exists()
 
 
-def test_post_fork_that_raises_is_a_failure_to_boot(server: Callable[..., Server]) -> None:
-    config = "def post_fork(server, worker): raise OSError('in the hook')\n"
+@pytest.mark.parametrize("hook", ["post_fork(server, worker)", "post_worker_init(worker)"])
+def test_hook_that_raises_before_a_worker_serves_is_a_failure_to_boot(
+    server: Callable[..., Server], hook: str
+) -> None:
+    config = f"def {hook}: raise OSError('in the hook')\n"
     files = {"app.py": APP, "gunicorn.conf.py": config}
     srv = server("app:app", files=files, listening=False)
 
     assert srv.wait() == 3
+    srv.wait_for(rf"\[ERROR\] Exception in hook {hook.partition('(')[0]}$")
     srv.wait_for("OSError: in the hook")
+    srv.wait_for("Reason: Worker failed to boot.")
 
 
 def test_children_of_hooks_take_no_part_in_signals(server: Callable[..., Server]) -> None:

@@ -27,6 +27,7 @@ class Generation:
     worker_class: type[Worker]
     wanted: int  # how many workers, after TTIN and TTOU
     sockets: list[socket.socket]
+    unmeasured: bool = False  # the number of workers waits for the size of a first one
 
     @property
     def listeners(self) -> dict[Address, socket.socket]:

@@ -18,29 +18,33 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
-from monoceros._version import __version__
-from monoceros.arbiter import supervision
+from monoceros import identity
+from monoceros.arbiter import sizing, startup, supervision
 from monoceros.arbiter.backoff import Backoff
 from monoceros.arbiter.children import Children
 from monoceros.arbiter.generation import Generation
+from monoceros.arbiter.metrics import Metrics
 from monoceros.arbiter.obituary import REASONS
 from monoceros.arbiter.pidfile import Pidfile
 from monoceros.arbiter.reload import Reload
 from monoceros.arbiter.signals import Signals
-from monoceros.arbiter.spawn import fork_worker, format_application_error, live
+from monoceros.arbiter.spawn import fork_worker, live
 from monoceros.arbiter.title import set_title
+from monoceros.arbiter.watching import Watching
 from monoceros.errors import MonocerosError
-from monoceros.log.error import ErrorLog
 from monoceros.net import listeners
 from monoceros.scoreboard import Scoreboard
-from monoceros.workers import find_class
+from monoceros.workers import hooks
 from monoceros.workers.application import Application
+from monoceros.workers.failure import format_application_error
+from monoceros.workers.hooks import HookError
 
 if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
     from monoceros.config import Config
+    from monoceros.log.logger import Logger
     from monoceros.workers.base import Worker
 
 SLOTS = 1024  # at least so many scoreboard records; untouched ones take no memory
@@ -58,10 +62,6 @@ class Stop:
     reason: str
 
 
-class StopRequested(Exception):
-    """A signal asked for the end while the server was still starting."""
-
-
 class Arbiter:
     """The parent process of all workers.
 
@@ -69,17 +69,17 @@ class Arbiter:
     """
 
     def __init__(self, cfg: Config, app: Application | None = None) -> None:
-        """Open the error log; raises ConfigError."""
-        self.log = ErrorLog(cfg)
+        """Open the logs; raises ConfigError."""
+        self.log: Logger = cfg.logger_class(cfg)
         self.pid = os.getpid()
         self.children = Children()
         self.backoff = Backoff()
         self.signals = Signals()
+        self.metrics = Metrics()
         self.reload = Reload(self)
+        self.watching = Watching(self)
         self.scoreboard = Scoreboard(max(SLOTS, 4 * cfg.workers))
-        self.current = Generation(
-            1, cfg, app or self.make_application(cfg), find_class(cfg.worker_class), 0, []
-        )
+        self.current = Generation(1, cfg, app or Application(cfg), cfg.worker_class, 0, [])
         self.worker_age = 0
         self.WORKERS: dict[int, Worker] = {}
         self.master_name = "Master"
@@ -137,15 +137,15 @@ class Arbiter:
         self.call_hook("nworkers_changed", self, value, before)
 
     def make_application(self, cfg: Config) -> Application:
-        """Return a configuration's application, not yet imported."""
-        return Application(cfg)
+        """Return the next configuration's application, not yet imported."""
+        return self.app.again(cfg)
 
     def call_hook(self, name: str, *args: object) -> None:
-        """Call a hook that must not end the server: what it raises is logged."""
-        try:
-            getattr(self.cfg, name)(*args)
-        except Exception:  # the border around a hook
-            self.log.exception("Exception in hook %s", name)
+        """Call a hook; what it raises is logged, or raised until a worker was ever ready."""
+        if self.was_ready or self._stop is not None:
+            hooks.try_call(self.cfg, self.log, name, *args)
+        else:
+            hooks.call(self.cfg, name, *args)
 
     # -- life
 
@@ -162,6 +162,10 @@ class Arbiter:
     def _guard(self, step: Callable[[], T]) -> T | None:
         try:
             return step()
+        except HookError as error:
+            self.log.error("%s", error)
+            self.stop(quick=True, code=1, reason="A hook failed before any worker was ready.")
+            return None
         except Exception:  # the last border: workers must not be left without an arbiter
             self.log.exception("Unhandled exception in the arbiter")
             if self._stop is not None:
@@ -178,11 +182,11 @@ class Arbiter:
 
     def _start_or_exit(self) -> None:
         try:
-            self._start()
+            startup.start(self)
             return
-        except StopRequested:
+        except startup.StopRequested:
             code = 0
-        except MonocerosError as error:
+        except (MonocerosError, HookError) as error:
             self.log.error("%s", error)
             code = 1
         except Exception as error:  # the border around start hooks and a preloaded application
@@ -192,27 +196,9 @@ class Arbiter:
         self._remove_pidfile()
         sys.exit(code)
 
-    def _start(self) -> None:
-        cfg = self.cfg
-        self.set_wanted(cfg.workers, None)
-        about = self.current.worker_class.describe(cfg)
-        self.log.info("Starting monoceros %s%s", __version__, f" ({about})" if about else "")
-        for warning in cfg.warnings:
-            self.log.warning("%s", warning)
-        if cfg.preload_app:
-            self.app.wsgi()
-        self.adopt_names()
-        cfg.on_starting(self)
-        self.signals.install()
-        self.current.sockets = listeners.create(cfg, self.log, self._pause)
-        where = ",".join(listeners.format_address(sock) for sock in self.LISTENERS)
-        self.log.info("Listening at: %s (%s)", where, self.pid)
-        self.log.info("Using worker: %s", cfg.worker_class)
-        cfg.when_ready(self)
-
     def adopt_names(self) -> None:
         """Take on the title and the pid file of the configuration; raises PidfileError."""
-        set_title("master", self.proc_name)
+        set_title(identity.program(self.cfg.compat), "master", self.proc_name)
         old, path = self._pidfile, self.cfg.pidfile
         new = Pidfile(path) if path else None
         if old is not None and (new is None or new.path != old.path):
@@ -221,14 +207,6 @@ class Arbiter:
         if new is not None:
             new.create(self.pid)
             self._pidfile = new
-
-    def _pause(self, seconds: float) -> None:
-        until = time.monotonic() + seconds
-        while (left := until - time.monotonic()) > 0:
-            select.select([self.signals.wakeup], [], [], left)
-            self.signals.wakeup.drain()
-            if self.signals.has(signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
-                raise StopRequested
 
     def _turn(self) -> None:
         """Sleep, then handle everything that has happened and everything that is due."""
@@ -239,15 +217,24 @@ class Arbiter:
         every = signal.SIGCHLD in signums
         dead = [child for child in self.children if every or child.pidfd in readable]
         supervision.reap(self, dead, now)
+        self.watching.reap()
         for signum in signums:
             self._handle(signum)
+        self._measure(now)
         supervision.check_heartbeats(self, now)
         supervision.kill_late(self, now)
         if self._stop is None:
+            self.watching.attend(now)
             self._retire_surplus()
             self.reload.advance(now)
         elif not self.children:
             self._exit(self._stop)
+
+    def _measure(self, now: float) -> None:
+        sizing.advance(self)
+        self.metrics.report_workers(self.log, len(self.children))
+        if self.cfg.enable_backlog_metric:
+            self.metrics.report_backlog(self.log, self.LISTENERS, now)
 
     # -- children
 
@@ -278,6 +265,7 @@ class Arbiter:
         )
         worker.slot_index = slot
         worker.slot = self.scoreboard.slot(slot)
+        worker.modules = self.watching.equip(self.current.number)
         self.call_hook("pre_fork", self, worker)
         return worker
 
@@ -299,6 +287,8 @@ class Arbiter:
         self.signals.wakeup.claim()
         poll = select.poll()
         poll.register(self.signals.wakeup, select.POLLIN)
+        for fd in self.watching.descriptors():
+            poll.register(fd, select.POLLIN)
         for child in self.children:
             for fd in (child.ready_fd, child.pidfd):
                 if fd >= 0:
@@ -306,7 +296,15 @@ class Arbiter:
         return {fd for fd, _ in poll.poll(0 if self.signals.has() else self._milliseconds_left())}
 
     def _milliseconds_left(self) -> int | None:
-        due = [self.children.next_due(), self.reload.give_up_at, self.backoff.next_due()]
+        if self._stop is not None and not self.children:
+            return 0
+        due = [
+            self.children.next_due(),
+            self.reload.give_up_at,
+            self.backoff.next_due(),
+            self.metrics.next_due(self.cfg.enable_backlog_metric),
+            self.watching.next_due(),
+        ]
         times = [moment for moment in due if moment is not None]
         if not times:
             return None
@@ -327,7 +325,7 @@ class Arbiter:
         elif signum in (signal.SIGINT, signal.SIGQUIT):
             self.stop(quick=True)
         elif signum == signal.SIGUSR1:
-            self.log.reopen()
+            self.log.reopen_files()
             supervision.reopen_logs(self)
         elif self._stop is None:
             self._handle_while_serving(signum)
@@ -341,9 +339,18 @@ class Arbiter:
         elif signum == signal.SIGTTOU and self.num_workers > 1:
             self.num_workers -= 1
         elif signum == signal.SIGWINCH:
-            self.log.debug("SIGWINCH ignored. Not daemonized")
+            self._let_workers_go()
         elif signum == signal.SIGUSR2:
             self.log.warning("SIGUSR2 ignored: upgrading in place is not in this version")
+
+    def _let_workers_go(self) -> None:
+        if self.cfg.daemon:
+            self.log.info("graceful stop of workers")
+            self.current.unmeasured = False
+            self.num_workers = 0
+        else:
+            # Terminals send it whenever they change their size.
+            self.log.debug("SIGWINCH ignored. Not daemonized")
 
     # -- the end
 
@@ -360,6 +367,7 @@ class Arbiter:
         """Have all workers leave; the loop ends when they are gone. Quick overrides graceful."""
         if self._stop is None:
             self._stop = Stop(code, reason)
+            self.watching.stop()
             self._close_listeners()
             leaving = list(self.children)
         else:
@@ -382,7 +390,7 @@ class Arbiter:
         else:
             self.log.info("Shutting down: %s", self.master_name)
         self._remove_pidfile()
-        self.call_hook("on_exit", self)
+        hooks.try_call(self.cfg, self.log, "on_exit", self)
         sys.exit(stop.code)
 
     def _remove_pidfile(self) -> None:

@@ -25,12 +25,16 @@ class Pidfile:
         owner = self.read()
         if owner is not None and owner != pid and _is_alive(owner):
             raise PidfileError(
-                f"Already running on PID {owner} (or pid file '{self.path}' is stale)"
+                f"Already running on PID {owner} (or pid file '{self.path}' is stale). Stop that "
+                "process; where it is another program, remove the file."
             )
         try:
             self._write(pid)
         except OSError as error:
-            raise PidfileError(f"Cannot write the pid file '{self.path}': {error}") from error
+            raise PidfileError(
+                f"Cannot write the pid file '{self.path}': {error.strerror}. The directory has to "
+                "exist and to be writable for the user who starts the server."
+            ) from error
 
     def read(self) -> int | None:
         """Return the process id in the file, None where there is no file or no number in it."""

@@ -9,14 +9,15 @@ from __future__ import annotations
 
 import contextlib
 import time
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from monoceros.arbiter import supervision
+from monoceros.arbiter import sizing, startup, supervision, watching
 from monoceros.arbiter.generation import Generation
 from monoceros.config.surroundings import reenter
 from monoceros.errors import MonocerosError
-from monoceros.net import listeners
-from monoceros.workers import find_class
+from monoceros.net import listeners, owner
+from monoceros.workers import hooks
 
 if TYPE_CHECKING:
     import socket
@@ -36,10 +37,12 @@ class Reload:
         self._server = server
         self.previous: Generation | None = None
         self.give_up_at: float | None = None
+        self._code_changed = False  # since the previous generation
 
     def begin(self) -> None:
         """Load the configuration and make it the current one, or log why not."""
         server = self._server
+        code_changed = self.previous is not None and self._code_changed
         if self.previous is not None:
             self.roll_back("another one was asked for")
         old = server.current
@@ -51,14 +54,35 @@ class Reload:
                 server.log.error("Reload failed, everything stays as it was: %s", error)
             else:
                 server.log.exception("Reload failed, everything stays as it was")
+            if code_changed:
+                self.renew()
             return
         self.previous = old
-        self.give_up_at = time.monotonic() + max(new.cfg.timeout, SHORTEST_PATIENCE_S)
+        self._code_changed = False
+        self._wait_for(new)
         server.current = new
-        server.num_workers = new.cfg.workers
+        startup.log_remarks(server)
+        server.num_workers = sizing.begin(server, server.children.serving(old.number))
         server.backoff.clear()
-        server.call_hook("on_reload", server)
+        hooks.try_call(server.cfg, server.log, "on_reload", server)
         # Hooks that give numbers to workers look for those that are still wanted.
+        self._set_alive(False)
+
+    def renew(self) -> None:
+        """Replace all workers, by such of the same configuration that import the code anew.
+
+        A movement under way goes on with other successors: these may have seen the old code.
+        """
+        server, old = self._server, self._server.current
+        server.current = replace(old, number=old.number + 1, app=server.make_application(old.cfg))
+        if self.previous is None:
+            self.previous = old
+            self._code_changed = True
+        else:
+            for child in server.children.serving(old.number):
+                supervision.retire(server, child)
+        self._wait_for(server.current)
+        server.backoff.clear()
         self._set_alive(False)
 
     def advance(self, now: float) -> None:
@@ -80,6 +104,8 @@ class Reload:
         server, old = self._server, self.previous
         assert old is not None
         self.previous = self.give_up_at = None
+        if self._code_changed:
+            server.watching.outdate(old.number)
         for child in server.children.outdated(server.current.number):
             supervision.retire(server, child)
         listeners.close(_without(old.sockets, server.current.sockets))
@@ -98,7 +124,8 @@ class Reload:
         server.log.error("Reload given up, the old workers keep serving: %s", reason)
         for child in server.children.serving(new.number):
             supervision.retire(server, child)
-        self._undo_settings(old.cfg, new.cfg)
+        if new.cfg is not old.cfg:
+            self._undo_settings(old.cfg, new.cfg)
         listeners.close(_without(new.sockets, old.sockets))
         server.current = old
         server.set_wanted(old.wanted, new.wanted)
@@ -106,14 +133,17 @@ class Reload:
 
     def _prepare(self, old: Generation) -> Generation:
         server = self._server
-        cfg = old.cfg.reload()
-        worker_class = find_class(cfg.worker_class)
+        cfg = old.cfg.again()
+        owner.check(cfg)
+        watching.check(cfg)
+        worker_class = cfg.worker_class
+        worker_class.setup()
         sockets = _reuse_listeners(server, old, cfg)
         try:
             reenter(old.cfg, cfg)
             app = self._load_application(old, cfg)
             server.log.setup(cfg)
-            server.log.reopen()
+            server.log.reopen_files()
         except BaseException:
             self._undo_settings(old.cfg, cfg)
             listeners.close(_without(sockets, old.sockets))
@@ -126,12 +156,15 @@ class Reload:
         self._server.log.setup(old)
 
     def _load_application(self, old: Generation, cfg: Config) -> Application:
-        if cfg.preload_app and old.cfg.preload_app:
+        if watching.preloads(cfg) and watching.preloads(old.cfg):
             return old.app  # its modules are loaded for good
         app = self._server.make_application(cfg)
-        if cfg.preload_app:
+        if watching.preloads(cfg):
             app.wsgi()
         return app
+
+    def _wait_for(self, new: Generation) -> None:
+        self.give_up_at = time.monotonic() + max(new.cfg.timeout, SHORTEST_PATIENCE_S)
 
     def _set_alive(self, alive: bool) -> None:
         server = self._server

@@ -12,23 +12,22 @@ import os
 import signal
 import sys
 import time
-import traceback
 from typing import TYPE_CHECKING, NoReturn
 
 from monoceros.arbiter.children import Child
 from monoceros.arbiter.obituary import APP_LOAD_ERROR, WORKER_BOOT_ERROR
 from monoceros.arbiter.title import set_title
 from monoceros.errors import AppImportError, StopWorker
+from monoceros.identity import program
+from monoceros.workers import hooks
+from monoceros.workers.failure import format_application_error
 
 if TYPE_CHECKING:
-    from types import TracebackType
-
     from monoceros.arbiter.loop import Arbiter
     from monoceros.workers.base import Worker
 
 UNHANDLED = 255
 FORK_RETRY_S = 1.0
-_LOADERS = ("monoceros", "importlib")  # packages whose frames only lead to the application's
 
 
 def fork_worker(server: Arbiter, worker: Worker) -> bool:
@@ -86,15 +85,20 @@ def live(server: Arbiter, worker: Worker) -> NoReturn:
 def _work(server: Arbiter, worker: Worker) -> int:
     """Return the exit code."""
     try:
-        set_title("worker", server.proc_name)
+        set_title(program(worker.cfg.compat), "worker", server.proc_name)
         worker.log.info("Booting worker with pid: %s", worker.pid)
-        worker.cfg.post_fork(server, worker)
+        hooks.call(worker.cfg, "post_fork", server, worker)
         worker.init_process()
+        if worker.modules is not None and worker.modules.was_replaced():
+            hooks.try_call(worker.cfg, worker.log, "worker_int", worker)
     except StopWorker as stop:
         return stop.code if isinstance(stop.code, int) else 0
     except AppImportError as error:
         worker.log.error("%s", error)
         return APP_LOAD_ERROR
+    except hooks.HookError as error:
+        worker.log.error("%s", error)
+        return WORKER_BOOT_ERROR
     except (Exception, SystemExit) as error:
         # The border of the process: whatever the application raised ends here.
         if isinstance(error, SystemExit) and worker.booted:
@@ -111,15 +115,13 @@ def _leave(server: Arbiter, worker: Worker) -> None:
         signal.signal(signum, signal.SIG_IGN)
     signal.signal(signal.SIGABRT, signal.SIG_DFL)
     worker.log.info("Worker exiting (pid: %s)", worker.pid)
-    try:
-        worker.cfg.worker_exit(server, worker)
-    except Exception:  # the border around a hook
-        worker.log.exception("Exception in hook worker_exit")
+    hooks.try_call(worker.cfg, worker.log, "worker_exit", server, worker)
 
 
 def _close_arbiter_descriptors(server: Arbiter, worker: Worker) -> None:
     for child in server.children:
         close_child(child)
+    server.watching.release()
     for sock in server.all_sockets():
         if sock not in worker.sockets:
             sock.close()
@@ -139,16 +141,3 @@ def _open_pidfd(pid: int) -> int:
         with contextlib.suppress(OSError, AttributeError):
             return os.pidfd_open(pid)
     return -1
-
-
-def format_application_error(error: BaseException) -> str:
-    """Format a traceback without the frames that only led to the application."""
-    frames = error.__traceback__
-    while frames is not None and _is_loader(frames):
-        frames = frames.tb_next
-    return "".join(traceback.format_exception(type(error), error, frames)).rstrip()
-
-
-def _is_loader(frames: TracebackType) -> bool:
-    name = str(frames.tb_frame.f_globals.get("__name__", ""))
-    return name.partition(".")[0] in _LOADERS

@@ -13,6 +13,7 @@ from monoceros.arbiter.backoff import SETTLED_S
 from monoceros.arbiter.children import Child, Phase
 from monoceros.arbiter.obituary import REASONS, Obituary, write_obituary
 from monoceros.arbiter.spawn import close_child
+from monoceros.workers import hooks
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -129,7 +130,7 @@ def _bury(server: Arbiter, child: Child, status: int | None, now: float) -> None
     if not planned:
         _judge_death(server, child, obituary, has_worked, now)
     if not server.is_halting:
-        server.call_hook("child_exit", server, worker)
+        hooks.try_call(server.cfg, server.log, "child_exit", server, worker)
 
 
 def _judge_death(

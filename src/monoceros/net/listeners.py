@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 
 from monoceros.errors import BindError
 from monoceros.net import owner
+from monoceros.net.hints import explain
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
 
     from monoceros.config import Config
-    from monoceros.log.error import ErrorLog
+    from monoceros.log.logger import Logger
 
 Address = tuple[str, int] | str  # host and port, or the path of a unix socket
 
@@ -27,7 +28,7 @@ RETRY_S = 1.0
 
 
 def create(
-    cfg: Config, log: ErrorLog, pause: Callable[[float], object] = time.sleep
+    cfg: Config, log: Logger, pause: Callable[[float], object] = time.sleep
 ) -> list[socket.socket]:
     """Bind and listen on every address in ``cfg.address``, in its order.
 
@@ -45,22 +46,28 @@ def create(
 def create_one(
     address: Address,
     cfg: Config,
-    log: ErrorLog,
+    log: Logger,
     attempts: int = 1,
     pause: Callable[[float], object] = time.sleep,
 ) -> socket.socket:
     """Bind and listen on one address; raises BindError."""
-    for attempt in range(1, attempts + 1):
+    attempt = 1
+    while True:
         try:
             return _open(address, cfg)
         except OSError as error:
-            if error.errno != errno.EADDRINUSE:
-                raise BindError(f"Can't connect to {address}: {error}") from error
-            log.error("Connection in use: %s", str(address))
-        if attempt < attempts:
-            log.info("Retrying in %g second.", RETRY_S)
-            pause(RETRY_S)
-    raise BindError(f"Can't connect to {address}")
+            if error.errno == errno.EADDRINUSE:
+                log.error("Connection in use: %s", str(address))
+            if error.errno != errno.EADDRINUSE or attempt == attempts:
+                raise _refuse(address, cfg, error) from error
+        log.info("Retrying in %g second.", RETRY_S)
+        pause(RETRY_S)
+        attempt += 1
+
+
+def _refuse(address: Address, cfg: Config, error: OSError) -> BindError:
+    parts = (f"Can't connect to {address}: {error}.", explain(address, error))
+    return BindError(" ".join(filter(None, (*parts, f"Set in: {cfg.origin('bind')}."))))
 
 
 def close(sockets: Iterable[socket.socket], unlink: bool = True) -> None:
@@ -121,7 +128,7 @@ def _bind_unix(sock: socket.socket, path: str, cfg: Config) -> None:
         sock.bind(path)
     finally:
         os.umask(before)
-    owner.change_owner(path, cfg.user, cfg.group)
+    owner.change_owner(path, cfg.uid, cfg.gid)
 
 
 def _remove_old(path: str) -> None:
@@ -130,7 +137,7 @@ def _remove_old(path: str) -> None:
     except FileNotFoundError:
         return
     if not stat.S_ISSOCK(mode):
-        raise BindError(f"Can't connect to {path}: the file exists and is not a socket")
+        raise BindError(f"Can't connect to {path}: the file exists and is not a socket.")
     Path(path).unlink()
 
 

@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import grp
 import os
+import pwd
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from monoceros.errors import ConfigError
+
+if TYPE_CHECKING:
+    from monoceros.config import Config
+
+# Numbers of capabilities, from linux/capability.h.
+_CAP_SETGID = 6
+_CAP_SETUID = 7
 
 
 def change_owner(path: str, uid: int, gid: int) -> None:
@@ -13,12 +26,65 @@ def change_owner(path: str, uid: int, gid: int) -> None:
         os.chown(path, uid, gid)
 
 
-def become(uid: int, gid: int) -> None:
+def check(cfg: Config) -> None:
+    """Raise ConfigError where a worker could not become the user and group of the settings."""
+    if cfg.gid not in (os.getgid(), os.getegid()) and not _may(_CAP_SETGID):
+        name = _group_name(cfg.gid)
+        raise _refuse(cfg, "group", name, "can only be changed to by root")
+    if cfg.uid not in (os.getuid(), os.geteuid()) and not _may(_CAP_SETUID):
+        name = _user_name(cfg.uid) or str(cfg.uid)
+        raise _refuse(cfg, "user", name, "can only be changed to by root")
+    if cfg.initgroups:
+        _check_groups(cfg)
+
+
+def become(uid: int, gid: int, *, initgroups: bool = False) -> None:
     """Give up the present user and group for good. Raises OSError."""
+    name = _user_name(uid) if initgroups else None
+    if name is not None:
+        os.initgroups(name, gid)
     if gid != os.getegid():
         os.setgid(gid)
     if uid != os.geteuid():
-        if os.geteuid() == 0:
+        if name is None and _may(_CAP_SETGID):
             # The supplementary groups of root would stay with the worker.
             os.setgroups([gid])
         os.setuid(uid)
+
+
+def _check_groups(cfg: Config) -> None:
+    if _user_name(cfg.uid) is None:
+        why = "has no entry in the user database, and initgroups looks for its groups there"
+        raise _refuse(cfg, "user", str(cfg.uid), why)
+    if not _may(_CAP_SETGID):
+        raise _refuse(cfg, "initgroups", "True", "needs root")
+
+
+def _refuse(cfg: Config, setting: str, value: str, why: str) -> ConfigError:
+    me = _user_name(os.geteuid()) or os.geteuid()
+    return ConfigError(
+        f"{setting} {value!r} {why}; the server runs as {me}. Set in: {cfg.origin(setting)}."
+    )
+
+
+def _user_name(uid: int) -> str | None:
+    try:
+        return pwd.getpwuid(uid).pw_name
+    except KeyError:
+        return None
+
+
+def _group_name(gid: int) -> str:
+    try:
+        return grp.getgrgid(gid).gr_name
+    except KeyError:
+        return str(gid)
+
+
+def _may(capability: int) -> bool:
+    """Whether this process has what root usually has; containers may take it away."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/status").read_text(encoding="latin-1").splitlines():
+            if line.startswith("CapEff:"):
+                return bool(int(line.split()[1], 16) >> capability & 1)
+    return os.geteuid() == 0

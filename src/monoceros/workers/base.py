@@ -23,10 +23,12 @@ import time
 import traceback
 from typing import TYPE_CHECKING, Any
 
-from monoceros.errors import StopWorker
+from monoceros.errors import AppImportError, StopWorker
 from monoceros.net import owner
 from monoceros.net.wakeup import Wakeup
 from monoceros.scoreboard import RECORD_SIZE, beat
+from monoceros.workers import hooks, spew
+from monoceros.workers.failure import format_application_error
 
 if TYPE_CHECKING:
     import socket
@@ -34,8 +36,10 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from monoceros.config import Config
-    from monoceros.log.error import ErrorLog
+    from monoceros.http.types import WsgiApp
+    from monoceros.log.logger import Logger
     from monoceros.workers.application import Application
+    from monoceros.workers.modules import Modules
 
     Handler = Callable[[int, FrameType | None], None]
 
@@ -66,7 +70,7 @@ class Worker:
         app: Application,
         timeout: float,
         cfg: Config,
-        log: ErrorLog,
+        log: Logger,
     ) -> None:
         """Run in the arbiter, before the fork: acquires nothing."""
         self.age = age
@@ -87,6 +91,15 @@ class Worker:
         self.slot_index = -1
         self.ready_fd = -1
         self.wakeup: Wakeup | None = None
+        self.modules: Modules | None = None  # what ``reload`` asks for
+
+    @classmethod
+    def setup(cls) -> None:
+        """Prepare for the fork; runs in the arbiter, at its start and at every reload."""
+
+    @classmethod
+    def check_config(cls, cfg: Config, log: Logger) -> None:
+        """Look at settings that concern this class; runs in the arbiter before the first fork."""
 
     @classmethod
     def describe(cls, cfg: Config) -> str:
@@ -96,11 +109,16 @@ class Worker:
     def init_process(self) -> None:
         """Become a working process, then ``run``; runs in the child and returns at its end."""
         os.environ.update(self.cfg.env)
-        owner.become(self.cfg.user, self.cfg.group)
+        owner.become(self.cfg.uid, self.cfg.gid, initgroups=self.cfg.initgroups)
         random.seed()
         self.init_signals()
-        self.load_wsgi()
-        self.cfg.post_worker_init(self)
+        if self.cfg.spew:
+            spew.start()
+        if self.modules is None:
+            self.load_wsgi()
+        else:
+            self._load_or_stand_in(self.modules)
+        hooks.call(self.cfg, "post_worker_init", self)
         self.booted = True
         self.notify()
         self._tell_ready()
@@ -109,6 +127,18 @@ class Worker:
     def load_wsgi(self) -> None:
         """Import the application; raises whatever its import raises."""
         self.wsgi = self.app.wsgi()
+
+    def _load_or_stand_in(self, modules: Modules) -> None:
+        """Import the application; serve the reason where that fails, until its code changes."""
+        modules.begin()
+        try:
+            self.load_wsgi()
+        except StopWorker:
+            raise
+        except (Exception, SystemExit) as error:  # the border around the import
+            modules.add_failure(error)
+            self.wsgi = _stand_in(self.log, error)
+        modules.report()
 
     def init_signals(self) -> None:
         """Take over the signals, with a wake-up descriptor for polls in ``run``."""
@@ -130,6 +160,8 @@ class Worker:
     def notify(self) -> None:
         """Give a sign of life; the arbiter kills a worker without one for ``cfg.timeout``."""
         beat(self.slot, time.monotonic_ns())
+        if self.modules is not None:
+            self.modules.report()
 
     def is_orphan(self) -> bool:
         """Whether the arbiter has gone, so that nobody supervises this process any more."""
@@ -143,7 +175,7 @@ class Worker:
         """QUIT and INT: leave now, also in the middle of a request."""
         self.alive = False
         try:
-            self.cfg.worker_int(self)
+            hooks.try_call(self.cfg, self.log, "worker_int", self)
         finally:
             raise StopWorker(0)
 
@@ -153,13 +185,13 @@ class Worker:
         self.aborted = True
         self.log.error("Interrupted by the timeout at\n%s", _format_stack(frame))
         try:
-            self.cfg.worker_abort(self)
+            hooks.try_call(self.cfg, self.log, "worker_abort", self)
         finally:
             raise StopWorker(1)
 
     def handle_usr1(self, signum: int, frame: FrameType | None) -> None:
         """USR1: open the log files again."""
-        self.log.reopen()
+        self.log.reopen_files()
 
     def handle_winch(self, signum: int, frame: FrameType | None) -> None:
         """WINCH: a terminal changed its size, which is nothing to a server."""
@@ -195,6 +227,18 @@ class Worker:
         if self.ready_fd >= 0:
             os.close(self.ready_fd)
             self.ready_fd = -1
+
+
+def _stand_in(log: Logger, error: BaseException) -> WsgiApp:
+    from monoceros.wsgi.broken import BrokenApplication
+
+    if isinstance(error, AppImportError):
+        reason = str(error)
+        log.error("%s", reason)
+    else:
+        reason = format_application_error(error)
+        log.error("Exception in worker process\n%s", reason)
+    return BrokenApplication(reason)
 
 
 def _format_stack(frame: FrameType | None) -> str:

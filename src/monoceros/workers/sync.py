@@ -10,7 +10,6 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from monoceros.log.access import AccessSink
 from monoceros.net.trust import Trusted
 from monoceros.scoreboard import count_connections
 from monoceros.workers.base import Worker
@@ -36,9 +35,17 @@ _IDLE_GRACE_S = 2.0  # how long a draining worker waits for the next request on 
 class SyncWorker(Worker):
     """Serves one request at a time."""
 
-    _access: AccessSink | None = None
     _core: Core | None = None
     _told_to_leave: float | None = None  # time.monotonic()
+
+    @classmethod
+    def setup(cls) -> None:
+        """Import all that a worker needs: once for all, and while files can still be read.
+
+        A user that workers change to need not have access to the interpreter's library.
+        """
+        import monoceros.workers.reactor
+        import monoceros.wsgi.core  # noqa: F401
 
     @classmethod
     def describe(cls, cfg: Config) -> str:
@@ -68,17 +75,11 @@ class SyncWorker(Worker):
             # Also the answer that the application is working on is the last on its connection.
             self._core.closing = True
 
-    def handle_usr1(self, signum: int, frame: FrameType | None) -> None:
-        """USR1: open the log files again."""
-        super().handle_usr1(signum, frame)
-        if self._access is not None:
-            self._access.reopen()
-
     def _make_core(self, app: WsgiApp) -> Core:
         # Imported here so that the arbiter's process never loads the HTTP side.
         from monoceros.wsgi.core import make_core
 
-        self._core = core = make_core(self.cfg, app, self.log, self.slot)
+        self._core = core = make_core(self, app)
         core.closing = not self.alive
         return core
 
@@ -91,7 +92,6 @@ class SyncWorker(Worker):
             self.log.warning(
                 "The system's limit of descriptors allows for %s connections only", limit
             )
-        self._access = AccessSink(cfg.accesslog) if cfg.accesslog else None
         if self.wakeup is None:
             raise RuntimeError("run() needs signals; init_process() sets them up")
         return Reactor(
@@ -103,7 +103,7 @@ class SyncWorker(Worker):
             burst=1 if cfg.workers > 1 else _BURST,
             lateness=Lateness(Timeouts.from_config(cfg)),
             trusted=Trusted(cfg.forwarded_allow_ips),
-            access=self._access,
+            access=self.log.access_sink(),
             wakeup=self.wakeup,
             warn=self.log.warning,
             report=self.log.exception,
@@ -145,6 +145,8 @@ class SyncWorker(Worker):
         # Sooner than the arbiter loses patience, so that exit handlers get their time.
         end = told + _PATIENCE * self.cfg.graceful_timeout
         grace = min(_IDLE_GRACE_S, self.cfg.graceful_timeout / 2)
+        if self.modules is not None:
+            grace = 0.0  # one more request would be answered by code that has changed since
         while len(reactor) and (now := time.monotonic()) < end:
             if now - began > grace:
                 reactor.close_idle()

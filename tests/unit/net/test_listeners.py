@@ -13,13 +13,14 @@ import pytest
 
 from monoceros.errors import BindError
 from monoceros.net import listeners
+from monoceros.net.hints import explain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
     from monoceros.config import Config
-    from monoceros.log.error import ErrorLog
+    from monoceros.log.logger import Logger
 
 
 class Log:
@@ -37,7 +38,13 @@ class Log:
 def make_config(*address: listeners.Address, umask: int = 0) -> Config:
     """Return what listeners read of a configuration."""
     cfg = SimpleNamespace(
-        address=list(address), backlog=16, umask=umask, user=os.geteuid(), group=os.getegid()
+        address=list(address),
+        backlog=16,
+        umask=umask,
+        uid=os.geteuid(),
+        gid=os.getegid(),
+        reuse_port=False,
+        origin=lambda name: "command line",
     )
     return cast("Config", cfg)
 
@@ -50,7 +57,7 @@ def create(
 ) -> list[socket.socket]:
     """Make listeners; nothing sleeps."""
     cfg = make_config(*address, umask=umask)
-    return listeners.create(cfg, cast("ErrorLog", log or Log()), pause)
+    return listeners.create(cfg, cast("Logger", log or Log()), pause)
 
 
 def test_tcp_options() -> None:
@@ -166,7 +173,7 @@ def test_address_in_use_is_tried_again() -> None:
     pauses: list[float] = []
     with socket.create_server(("127.0.0.1", 0)) as other:
         address = other.getsockname()
-        with pytest.raises(BindError, match=r"Can't connect to \('127.0.0.1', \d+\)$"):
+        with pytest.raises(BindError, match=r"Can't connect to \('127.0.0.1', \d+\): "):
             create(address, pause=pauses.append, log=log)
 
     assert log.lines.count(f"Connection in use: {address}") == 5
@@ -205,3 +212,40 @@ def test_failure_closes_what_was_opened(tmp_path: Path) -> None:
         create(str(path), ("192.0.2.1", 0))
 
     assert not path.exists()
+
+
+LONG = "/tmp/" + "x" * 110
+
+
+@pytest.mark.parametrize(
+    ("address", "number", "hint"),
+    [
+        (("127.0.0.1", 80), errno.EACCES, "Ports below 1024 need root"),
+        (("127.0.0.1", 8000), errno.EACCES, ""),
+        (("127.0.0.1", 8000), errno.EADDRINUSE, "Another process listens there"),
+        (("192.0.2.1", 8000), errno.EADDRNOTAVAIL, "0.0.0.0 means all"),
+        ("/nowhere/socket", errno.ENOENT, "directory of the socket does not exist"),
+        ("/root/socket", errno.EACCES, "has to be writable"),
+        (LONG, None, f"The path has {len(LONG)} bytes, and 107 are allowed."),
+    ],
+)
+def test_hints(address: listeners.Address, number: int | None, hint: str) -> None:
+    error = OSError(number, "text") if number else OSError("AF_UNIX path too long")
+    given = explain(address, error)
+
+    assert hint in given
+    assert bool(hint) == bool(given)
+
+
+@pytest.mark.parametrize(
+    ("path", "hint"), [("nowhere/socket", "does not exist"), ("x" * 110, "107 are allowed")]
+)
+def test_failure_names_address_hint_and_origin(tmp_path: Path, path: str, hint: str) -> None:
+    address = str(tmp_path / path)
+    with pytest.raises(BindError) as caught:
+        create(address)
+
+    message = str(caught.value)
+    assert message.startswith(f"Can't connect to {address}: ")
+    assert hint in message
+    assert message.endswith(" Set in: command line.")

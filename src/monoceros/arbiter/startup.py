@@ -1,0 +1,72 @@
+"""What the arbiter does before its loop: from a configuration to listening sockets."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import time
+from functools import partial
+from typing import TYPE_CHECKING
+
+from monoceros import identity
+from monoceros.arbiter import sizing, watching
+from monoceros.net import listeners, owner
+from monoceros.workers import hooks
+
+if TYPE_CHECKING:
+    from monoceros.arbiter.loop import Arbiter
+    from monoceros.arbiter.signals import Signals
+
+_ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+
+
+class StopRequested(Exception):
+    """A signal asked for the end while the server was still starting."""
+
+
+def start(server: Arbiter) -> None:
+    """Begin to listen, and call the hooks on the way.
+
+    Raises MonocerosError, HookError, StopRequested, and what a preloaded application raises.
+    """
+    cfg = server.cfg
+    worker_class = server.current.worker_class
+    os.environ["SERVER_SOFTWARE"] = identity.server_software(cfg.compat)
+    worker_class.setup()
+    server.log.info("Starting %s", identity.start_line(cfg.compat, worker_class.describe(cfg)))
+    log_remarks(server)
+    owner.check(cfg)
+    watching.check(cfg)
+    server.set_wanted(sizing.begin(server), None)
+    if watching.preloads(cfg):
+        server.app.wsgi()
+    server.adopt_names()
+    hooks.call(cfg, "on_starting", server)
+    server.signals.install()
+    server.current.sockets = listeners.create(cfg, server.log, partial(_pause, server.signals))
+    where = ",".join(listeners.format_address(sock) for sock in server.LISTENERS)
+    server.log.info("Listening at: %s (%s)", where, server.pid)
+    server.log.info("Using worker: %s", cfg.worker_class_str)
+    worker_class.check_config(cfg, server.log)
+    hooks.call(cfg, "when_ready", server)
+    server.watching.follow()
+
+
+def log_remarks(server: Arbiter) -> None:
+    """Log what is to be said about the configuration in force."""
+    for note in server.cfg.notes:
+        server.log.info("%s", note)
+    for warning in server.cfg.warnings:
+        server.log.warning("%s", warning)
+    if server.cfg.preload_app and not watching.preloads(server.cfg):
+        server.log.warning("preload_app is not used with reload: its code could never change")
+
+
+def _pause(signals: Signals, seconds: float) -> None:
+    until = time.monotonic() + seconds
+    while (left := until - time.monotonic()) > 0:
+        select.select([signals.wakeup], [], [], left)
+        signals.wakeup.drain()
+        if signals.has(*_ENDING):
+            raise StopRequested
