@@ -63,19 +63,21 @@ def format_help(prog: str) -> str:
 
 
 def format_full_help(prog: str) -> str:
-    """Return all options by section, with their defaults."""
+    """Return all options by section, with the defaults under this name."""
     head = f"Usage: {prog} [OPTIONS] [MODULE | MODULE:NAME | 'MODULE:FACTORY(ARGUMENTS)']"
-    return "\n".join([head, *(line for section in SECTIONS for line in _section(section))])
+    return "\n".join([head, *(line for section in SECTIONS for line in _section(section, prog))])
 
 
-def _section(section: type[Section]) -> Iterator[str]:
+def _section(section: type[Section], compat: str) -> Iterator[str]:
     records = [one for one in SETTINGS if one.section == section.title and one.cli]
     if not records:
         return
     yield f"\n{section.title}: {(section.__doc__ or '').strip()}"
     for record in records:
         yield f"\n  {_flags(record)}"
-        text = f"{record.doc} [{record.name}; default: {format_default(record.default)}]"
+        text = (
+            f"{record.doc} [{record.name}; default: {format_default(record.default_under(compat))}]"
+        )
         yield textwrap.fill(
             text.replace("`", ""),
             _WIDTH,
