@@ -134,7 +134,7 @@ CASES = {
     "limit_request_line": number(4094, "--limit-request-line"),
     "limit_request_fields": number(100, "--limit-request-fields"),
     "limit_request_field_size": number(8190, "--limit-request-field_size"),
-    "limit_request_head": number(65536, "--limit-request-head"),
+    "limit_request_head": replace(number(65536, "--limit-request-head"), gunicorn=819204),
     "limit_request_body": number(0, "--limit-request-body"),
     # Slow Clients
     "header_timeout": number(30, "--header-timeout"),

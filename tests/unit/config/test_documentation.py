@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
-from monoceros.config import Config
-from monoceros.config.commandline import build_parser
+from monoceros.config import Config, usage
 from monoceros.config.documentation import write_page
+from monoceros.config.listing import format_default
 from monoceros.config.sections import SECTIONS, SETTINGS
 
 PAGE = Path(__file__).parents[3] / "docs" / "settings.md"
@@ -32,13 +33,37 @@ def test_a_configuration_has_every_section() -> None:
     assert Config.workers.section == "Worker Processes"
 
 
-def test_the_help_names_every_option(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit):
-        build_parser("monoceros").parse_args(["--help"])
-    shown = capsys.readouterr().out
-    for setting in SETTINGS:
-        for flag in setting.cli:
-            assert flag in shown
+@pytest.mark.parametrize("prog", ["monoceros", "gunicorn"])
+def test_the_full_help_names_every_option_and_default(prog: str) -> None:
+    parts = re.split(r"\n\n  (?=-)", usage.format_full_help(prog))[1:]
+    with_options = [setting for setting in SETTINGS if setting.cli]
+    assert len(parts) == len(with_options)
+    for part, setting in zip(parts, with_options, strict=True):
+        head, _, text = part.partition("\n")
+        assert head.startswith(", ".join(setting.cli))
+        words = " ".join(text.split())
+        facts = f"[{setting.name}; default: {format_default(setting.default_under(prog))}]"
+        assert " ".join(facts.split()) in words
+    assert all(len(line) <= 100 for part in parts for line in part.splitlines())
+
+
+def test_both_defaults_are_shown() -> None:
+    assert "[workers; default: auto]" in usage.format_full_help("monoceros")
+    assert "[workers; default: 1]" in usage.format_full_help("gunicorn")
+    workers = write_page().partition("### workers\n")[2].partition("###")[0]
+    assert '- Default: `auto`\n- Default under `compat = "gunicorn"`: `1`\n' in workers
+
+
+def test_the_help_fits_a_screen() -> None:
+    for prog in ("monoceros", "gunicorn"):
+        shown = usage.format_help(prog)
+        lines = shown.splitlines()
+        assert len(lines) <= 40
+        assert max(map(len, lines)) <= 100
+        assert len([line for line in lines if line.startswith(f"  {prog} ")]) == 3
+    flags = {flag for setting in SETTINGS for flag in setting.cli}
+    named = set(re.findall(r"^  (-\S+?),? ", shown, re.MULTILINE))
+    assert named - flags == {"--help-all", "-v"}
 
 
 def test_no_two_settings_share_an_option() -> None:

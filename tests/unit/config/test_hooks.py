@@ -53,6 +53,51 @@ def test_a_dotted_name(configure: Configure, tmp_path: Path) -> None:
     assert configure("when_ready = 'hooks_of_conf.ready'\n").when_ready(None) == "called"
 
 
+@pytest.mark.parametrize(
+    ("parameters", "got"),
+    [
+        ("a, b", (1, 2)),
+        ("a, b, c", (1, 2, 3)),
+        ("a, b, c, d", (1, 2, 3, 4)),
+        ("*a", ((1, 2, 3, 4),)),
+        ("a, b, c=None", (1, 2, 3)),
+    ],
+)
+def test_post_request_takes_what_it_wants(
+    parameters: str, got: tuple[object, ...], configure: Configure
+) -> None:
+    names = parameters.replace("*", "").replace("=None", "")
+    cfg = configure(f"def post_request({parameters}): return ({names},)\n")
+    assert cfg.post_request(1, 2, 3, 4) == got
+
+
+@pytest.mark.parametrize("parameters", ["", "a", "a, b, c, d, e"])
+def test_post_request_takes_two_to_four_arguments(parameters: str, configure: Configure) -> None:
+    with pytest.raises(ConfigError, match=r"cannot be called with 2 arguments: \(worker, req\)"):
+        configure(f"def post_request({parameters}): pass\n")
+
+
+def test_a_hook_that_takes_fewer_arguments_keeps_its_name(configure: Configure) -> None:
+    assert configure("def post_request(a, b): pass\n").post_request.__name__ == "post_request"
+
+
+def test_pre_request_logs_by_default(configure: Configure) -> None:
+    lines: list[str] = []
+
+    class Anything:
+        method, path = "GET", "/x"
+
+        def debug(self, text: str, *args: object) -> None:
+            lines.append(text % args)
+
+        @property
+        def log(self) -> Anything:
+            return self
+
+    configure().pre_request(Anything(), Anything())
+    assert lines == ["GET /x"]
+
+
 def test_the_default_does_nothing(configure: Configure) -> None:
     cfg = configure()
     assert cfg.nworkers_changed(None, 1, None) is None

@@ -44,6 +44,6 @@ def test_reenter_restores_variables_first(tmp_path: Path) -> None:
     enter(first)
     assert (os.environ["M_NEW"], os.environ["M_OLD"]) == ("1", "after")
     (tmp_path / "gunicorn.conf.py").write_text("raw_env = 'M_OTHER=2'\n")
-    reenter(first, first.reload())
+    reenter(first, first.again())
     assert "M_NEW" not in os.environ
     assert (os.environ["M_OLD"], os.environ["M_OTHER"]) == ("before", "2")
