@@ -40,13 +40,19 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = sys.argv[1:] if argv is None else list(argv)
     _open_standard_descriptors()
     try:
-        return _start(load(arguments, os.environ, _current_directory(), prog), prog)
-    except InformationRequested as request:
-        print(_inform(request.what, prog))
-        return 0
+        return _obey(arguments, prog)
     except MonocerosError as error:
         print(f"\nError: {error}", file=sys.stderr)
         return 1
+
+
+def _obey(arguments: Sequence[str], prog: str) -> int:
+    try:
+        cfg = load(arguments, os.environ, _current_directory(), prog)
+    except InformationRequested as request:
+        print(_inform(request.what, prog))
+        return 0
+    return _start(cfg, prog)
 
 
 def _start(cfg: Config, prog: str) -> int:
