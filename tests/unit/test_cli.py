@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import subprocess
@@ -14,6 +15,7 @@ import pytest
 
 import monoceros
 from monoceros import cli, http
+from monoceros.config.sections import SETTINGS
 
 if TYPE_CHECKING:
     from monoceros.config import Config
@@ -25,7 +27,8 @@ def _directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Run in an empty directory with an application, and undo what the command does."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("PWD", str(tmp_path))
-    monkeypatch.delenv("GUNICORN_CMD_ARGS", raising=False)
+    for name in ("GUNICORN_CMD_ARGS", "WEB_CONCURRENCY", "PORT"):
+        monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(sys, "path", sys.path[:])
     monkeypatch.setattr(os, "environ", os.environ.copy())
     (tmp_path / "cli_app.py").write_text("def app(environ, start_response): return []\n")
@@ -46,7 +49,13 @@ def run(*argv: str, **environ: str) -> subprocess.CompletedProcess[str]:
 
 def test_no_application(capfd: pytest.CaptureFixture[str]) -> None:
     assert cli.main([]) == 1
-    assert capfd.readouterr() == ("", "Error: No application module specified.\n")
+    out, err = capfd.readouterr()
+    assert out == ""
+    lines = err.splitlines()
+    assert lines[0] == f"Error: No application module specified, and none found in {Path.cwd()}:"
+    assert len(lines) <= 40
+    assert len([line for line in lines if line.startswith("  monoceros ")]) == 3
+    assert lines[-1] == "monoceros --help tells more."
 
 
 def test_a_wrong_setting(capfd: pytest.CaptureFixture[str]) -> None:
@@ -67,20 +76,63 @@ def test_a_wrong_file(tmp_path: Path) -> None:
 
 def test_a_wrong_option(capfd: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as caught:
-        cli.main(["--wrong"])
+        cli.main(["--wokers", "3", "cli_app:app"])
     assert caught.value.code == 2
-    assert "usage: monoceros [OPTIONS] [APP_MODULE]" in capfd.readouterr().err
+    assert capfd.readouterr() == (
+        "",
+        "monoceros: error: unrecognized arguments: --wokers (did you mean --workers?)\n"
+        "'monoceros --help' lists the usual options, '--help-all' all of them.\n",
+    )
 
 
-@pytest.mark.parametrize("flag", ["-v", "--version", "--ver"])
-def test_version(flag: str, capfd: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit) as caught:
-        cli.main(["--bind", ":1", flag])
-    assert caught.value.code == 0
-    first, second = capfd.readouterr().out.splitlines()
-    assert first == f"monoceros (version {monoceros.__version__})"
-    interpreter = f"{platform.python_implementation()} {platform.python_version()}"
-    assert second == f"{interpreter}, HTTP: {http.IMPL} ({http.IMPL_REASON})"
+INTERPRETER = f"{platform.python_implementation()} {platform.python_version()}"
+ABOUT = f"{INTERPRETER}, HTTP: {http.IMPL} ({http.IMPL_REASON})"
+
+
+@pytest.mark.parametrize(
+    ("prog", "first", "second"),
+    [
+        ("monoceros", f"monoceros (version {monoceros.__version__})", ABOUT),
+        (
+            "gunicorn",
+            "gunicorn (version 27.0.1)",
+            f"monoceros {monoceros.__version__}, {ABOUT}",
+        ),
+    ],
+)
+def test_version(
+    prog: str,
+    first: str,
+    second: str,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "argv", [f"/usr/bin/{prog}"])
+    for flag in ("-v", "--version", "--ver"):
+        assert cli.main(["--bind", ":1", flag]) == 0
+        assert capfd.readouterr() == (f"{first}\n{second}\n", "")
+
+
+def test_help(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/gunicorn"])
+    assert cli.main(["--help"]) == 0
+    out, err = capfd.readouterr()
+    assert (out.startswith("Usage: gunicorn [OPTIONS]"), err) == (True, "")
+    assert len(out.splitlines()) <= 40
+    assert cli.main(["--help-all", "--wrong"]) == 0
+    assert "--limit-request-field_size BYTES" in capfd.readouterr().out
+
+
+def test_the_name_of_the_command_decides_whose_defaults_are_in_force(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/gunicorn"])
+    assert cli.main(["--print-config", "cli_app:app"]) == 0
+    shown = capfd.readouterr().out.splitlines()
+    assert [line.split() for line in shown if line.startswith(("compat ", "workers "))] == [
+        ["compat", "=", "'gunicorn'", "#", "default"],
+        ["workers", "=", "1", "#", "default"],
+    ]
 
 
 @pytest.mark.parametrize(
@@ -114,7 +166,7 @@ def test_a_twin_that_is_broken(
 def test_the_module_runs_the_command() -> None:
     result = run()
     assert result.returncode == 1
-    assert result.stderr == "Error: No application module specified.\n"
+    assert result.stderr.startswith("Error: No application module specified, and none found in ")
 
 
 def test_check_config(capfd: pytest.CaptureFixture[str]) -> None:
@@ -144,6 +196,7 @@ def test_check_config_with_a_broken_application(
 
 def test_print_config(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     (tmp_path / "gunicorn.conf.py").write_text("timeout = 9\ndef on_exit(server): pass\n")
+    os.environ.update(WEB_CONCURRENCY="3")
     assert cli.main(["--print-config", "cli_app:app", "-b", ":1"]) == 0
     lines = capfd.readouterr().out.splitlines()
     parted = [line.split(" = ", 1) for line in lines]
@@ -151,9 +204,52 @@ def test_print_config(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None
     assert shown["bind"] == "[':1']  # command line"
     assert shown["timeout"] == f"9  # {tmp_path}/gunicorn.conf.py:1"
     assert shown["on_exit"] == f"<on_exit()>  # {tmp_path}/gunicorn.conf.py:2"
-    assert shown["workers"] == "1  # default"
+    assert shown["workers"] == "3  # environment variable WEB_CONCURRENCY"
+    assert shown["worker_class"] == "'sync'  # default"
     assert list(shown) == sorted(shown)
     assert len({len(name) for name, _ in parted}) == 1
+
+
+def test_print_config_as_an_object(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "gunicorn.conf.py").write_text(
+        "timeout = 9\n"
+        "def on_exit(server): pass\n"
+        "from monoceros.workers.sync import SyncWorker as worker_class\n"
+        "logconfig_dict = {'formatters': {'x': {'()': dict}}}\n"
+    )
+    os.environ.update(GUNICORN_CMD_ARGS="--backlog 7", WEB_CONCURRENCY="3")
+    assert cli.main(["--print-config", "--format", "json", "cli_app:app", "-b", ":1"]) == 0
+    out, err = capfd.readouterr()
+    shown = json.loads(out)
+    file = f"{tmp_path}/gunicorn.conf.py"
+    expected = {
+        "bind": ([":1"], "command line"),
+        "backlog": (7, "GUNICORN_CMD_ARGS"),
+        "timeout": (9, f"{file}:1"),
+        "on_exit": ("<on_exit()>", f"{file}:2"),
+        "worker_class": ("<monoceros.workers.sync.SyncWorker>", f"{file}:3"),
+        "logconfig_dict": ({"formatters": {"x": {"()": "<builtins.dict>"}}}, f"{file}:4"),
+        "workers": (3, "environment variable WEB_CONCURRENCY"),
+        "print_format": ("json", "command line"),
+        "sendfile": (True, "default"),
+        "pidfile": (None, "default"),
+    }
+    found = {name: (shown[name]["value"], shown[name]["origin"]) for name in expected}
+    assert found == expected
+    assert list(shown) == sorted(setting.name for setting in SETTINGS)
+    assert {frozenset(one) for one in shown.values()} == {frozenset({"value", "origin"})}
+    assert err == ""
+
+
+def test_warnings_of_the_configuration_are_told(
+    tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "gunicorn.conf.py").write_text("preload = True\n")
+    assert cli.main(["--check-config", "cli_app:app"]) == 0
+    assert capfd.readouterr().err == (
+        "Warning: 'preload' is not a setting, did you mean 'preload_app'? "
+        f"Set in: {tmp_path}/gunicorn.conf.py:1.\n"
+    )
 
 
 def test_print_config_checks_the_application() -> None:
