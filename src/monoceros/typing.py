@@ -193,7 +193,12 @@ class Arbiter(Protocol):
 
 
 class Request(Protocol):
-    """The head of a request, and its body as a stream."""
+    """The head of a request, and its body as a stream.
+
+    ``headers`` has names in capitals with their values; ``pre_request`` may change it.
+    """
+
+    headers: list[tuple[str, str]]
 
     @property
     def method(self) -> str: ...
@@ -207,10 +212,6 @@ class Request(Protocol):
     def fragment(self) -> str: ...
     @property
     def version(self) -> tuple[int, int]: ...
-    @property
-    def headers(self) -> Sequence[tuple[str, str]]:
-        """Names in upper case, with their values."""
-
     @property
     def trailers(self) -> Sequence[tuple[str, str]]: ...
     @property

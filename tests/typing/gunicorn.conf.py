@@ -43,6 +43,7 @@ when_ready: WhenReady = ready
 
 def pre_request(worker: Worker, req: Request) -> None:
     worker.log.debug("%s %s?%s %r", req.method, req.path, req.query, dict(req.headers))
+    req.headers.append(("X-WORKER", str(worker.age)))
 
 
 def post_request(worker: Worker, req: Request, environ: Environ, resp: Response | None) -> None:

@@ -45,10 +45,13 @@ from monoceros import typing
 from monoceros.arbiter.loop import Arbiter
 from monoceros.config import Config
 from monoceros.workers.base import Worker
+from monoceros.wsgi.exchange import RequestView, ResponseView
 
 def arbiter(real: Arbiter) -> typing.Arbiter: return real
 def worker(real: Worker) -> typing.Worker: return real
 def config(real: Config) -> typing.Config: return real
+def request(real: RequestView) -> typing.Request: return real
+def response(real: ResponseView) -> typing.Response: return real
 """
 
 
