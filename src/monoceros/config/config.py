@@ -76,14 +76,16 @@ class Config(
 
     ``app_uri`` is the application as named on the command line, else ``wsgi_app``, else what was
     found; ``address`` is ``bind`` taken apart; ``env`` is ``raw_env`` taken apart; ``environ`` is
-    the environment that the server was started with; ``plan`` is how ``workers`` came about
-    where it is ``auto``. ``notes`` and ``warnings`` are remarks for the error log.
+    the environment that the server was started with, and ``cwd`` the directory; ``plan`` is how
+    ``workers`` came about where it is ``auto``. ``notes`` and ``warnings`` are remarks for the
+    error log.
     """
 
     __slots__ = (
         "_again",
         "address",
         "app_uri",
+        "cwd",
         "env",
         "environ",
         "notes",
@@ -94,6 +96,7 @@ class Config(
     _again: Callable[[], Config]
     address: list[Address]
     app_uri: str | None
+    cwd: str
     env: dict[str, str]
     environ: Mapping[str, str]
     notes: tuple[str, ...]
@@ -106,6 +109,7 @@ class Config(
         origins: Mapping[str, str],
         *,
         app_uri: str | None,
+        cwd: str,
         environ: Mapping[str, str],
         plan: WorkerPlan | None,
         remarks: Remarks,
@@ -116,6 +120,7 @@ class Config(
         put(self, "_origins", dict(origins))
         put(self, "_again", again)
         put(self, "app_uri", app_uri)
+        put(self, "cwd", cwd)
         put(self, "environ", environ)
         put(self, "plan", plan)
         put(self, "notes", remarks.notes)

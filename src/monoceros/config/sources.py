@@ -6,6 +6,7 @@ GUNICORN_CMD_ARGS, command line. ``derived`` completes what they leave open.
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from functools import partial
@@ -63,6 +64,7 @@ def load(
         values,
         {name: one.origin for name, one in given.items()},
         app_uri=draft.app_uri,
+        cwd=cwd,
         environ=dict(environ),
         plan=draft.plan,
         remarks=draft.remarks(),
@@ -93,9 +95,10 @@ def _config_file(
 
 
 def _judge_name(variables: file.FileVariables) -> list[str]:
-    if variables.path.endswith((".py", ".pyc")) or variables.path.startswith("python:"):
+    path = variables.path
+    if path.endswith((".py", ".pyc")) or path.startswith("python:") or path == os.devnull:
         return []
-    return [f"The configuration file {variables.path!r} is run as Python, but not named *.py"]
+    return [f"The configuration file {path!r} is run as Python, but not named *.py"]
 
 
 def _from_environment(environ: Mapping[str, str]) -> Iterator[tuple[str, Given]]:
