@@ -53,7 +53,7 @@ def read(location: str, cwd: str) -> FileVariables:
     if location.startswith("python:"):
         return _read_module(location.removeprefix("python:"))
     path = Path(cwd, location.removeprefix("file:"))
-    if not path.is_file():
+    if not path.exists():
         raise ConfigError(f"The configuration file {str(path)!r} doesn't exist")
     return _read_path(str(path))
 
