@@ -29,13 +29,17 @@ def change_owner(path: str, uid: int, gid: int) -> None:
 def check(cfg: Config) -> None:
     """Raise ConfigError where a worker could not become the user and group of the settings."""
     if cfg.gid not in (os.getgid(), os.getegid()) and not _may(_CAP_SETGID):
-        name = _group_name(cfg.gid)
-        raise _refuse(cfg, "group", name, "can only be changed to by root")
+        what = f"group {_group_name(cfg.gid)!r} can only be changed to by root"
+        raise _refuse(cfg, "group", what)
+    user = _user_name(cfg.uid)
     if cfg.uid not in (os.getuid(), os.geteuid()) and not _may(_CAP_SETUID):
-        name = _user_name(cfg.uid) or str(cfg.uid)
-        raise _refuse(cfg, "user", name, "can only be changed to by root")
-    if cfg.initgroups:
-        _check_groups(cfg)
+        what = f"user {(user or str(cfg.uid))!r} can only be changed to by root"
+        raise _refuse(cfg, "user", what)
+    if cfg.initgroups and user is None:
+        what = f"initgroups looks for the groups of user {cfg.uid}, who is not in the user database"
+        raise _refuse(cfg, "initgroups", what)
+    if cfg.initgroups and not _may(_CAP_SETGID):
+        raise _refuse(cfg, "initgroups", "initgroups needs root")
 
 
 def become(uid: int, gid: int, *, initgroups: bool = False) -> None:
@@ -52,19 +56,9 @@ def become(uid: int, gid: int, *, initgroups: bool = False) -> None:
         os.setuid(uid)
 
 
-def _check_groups(cfg: Config) -> None:
-    if _user_name(cfg.uid) is None:
-        why = "has no entry in the user database, and initgroups looks for its groups there"
-        raise _refuse(cfg, "user", str(cfg.uid), why)
-    if not _may(_CAP_SETGID):
-        raise _refuse(cfg, "initgroups", "True", "needs root")
-
-
-def _refuse(cfg: Config, setting: str, value: str, why: str) -> ConfigError:
+def _refuse(cfg: Config, setting: str, what: str) -> ConfigError:
     me = _user_name(os.geteuid()) or os.geteuid()
-    return ConfigError(
-        f"{setting} {value!r} {why}; the server runs as {me}. Set in: {cfg.origin(setting)}."
-    )
+    return ConfigError(f"{what}; the server runs as {me}. Set in: {cfg.origin(setting)}.")
 
 
 def _user_name(uid: int) -> str | None:
