@@ -1,0 +1,5 @@
+"""Settings in production."""
+
+from .settings import *  # noqa: F403
+
+PROFILE = "production"
