@@ -22,7 +22,8 @@ STDERR = 2
 # in containers; the descriptor is there in any case.
 _DEVICES = {"/dev/stdout": STDOUT, "/dev/stderr": STDERR}
 
-# Several workers write to one pipe, and POSIX keeps only writes of up to PIPE_BUF bytes whole.
+# Several workers write to one pipe, and POSIX keeps only writes of up to PIPE_BUF bytes whole. A
+# longer line needs a lock, which works between our processes; others keep to the rule of POSIX.
 PIECE = 4096
 
 _FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
@@ -45,18 +46,22 @@ class LogFile:
         self.is_standard = device is not None
         self.path = path if self.is_standard else os.path.abspath(path)  # noqa: PTH100 (imports)
         self.fd = _open(path) if device is None else device
-        self.is_regular = _is_regular(self.fd)
+        self._look()
         self.problem = ""  # why reopen() failed
         self._torn = False
         self._stalled = False
 
     def write_lines(self, lines: bytes) -> None:
-        """Write whole lines, to anything but a regular file in pieces that others cannot split."""
-        if self.is_regular or len(lines) <= PIECE:
+        """Write whole lines, which those of other processes do not split."""
+        if self.is_regular:
             self.write(lines)
             return
-        for piece in split_lines(lines, PIECE):
-            self.write(piece)
+        self._lock(fcntl.LOCK_EX)
+        try:
+            for piece in split_lines(lines, PIECE):
+                self.write(piece)
+        finally:
+            self._lock(fcntl.LOCK_UN)
 
     def write(self, data: bytes | memoryview) -> bool:
         """Write ``data``, which ends with a line; False where some of it was dropped."""
@@ -79,7 +84,7 @@ class LogFile:
     def reopen(self) -> bool:
         """Open the path anew, as after a rotation; False where that fails and the old one stays."""
         if self.is_standard:
-            self.is_regular = _is_regular(self.fd)
+            self._look()
             return True
         try:
             fresh = _open(self.path)
@@ -89,7 +94,7 @@ class LogFile:
         # The number stays the same, so that no other thread writes to a closed descriptor.
         os.dup2(fresh, self.fd, inheritable=False)
         os.close(fresh)
-        self.is_regular = _is_regular(self.fd)
+        self._look()
         self._torn = False
         return True
 
@@ -107,6 +112,20 @@ class LogFile:
         """Close the descriptor, unless it is a standard one."""
         if not self.is_standard:
             os.close(self.fd)
+
+    def _look(self) -> None:
+        try:
+            mode = os.fstat(self.fd).st_mode
+        except OSError:
+            mode = 0
+        self.is_regular = stat.S_ISREG(mode)
+        # A device is left alone: anybody at all could hold a lock on /dev/null.
+        self._is_pipe = stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
+
+    def _lock(self, operation: int) -> None:
+        if self._is_pipe:
+            with contextlib.suppress(OSError):
+                fcntl.lockf(self.fd, operation)
 
 
 def split_lines(lines: bytes, limit: int) -> Iterator[memoryview]:
@@ -148,10 +167,3 @@ def _wait_for_room(fd: int, deadline: float) -> bool:
     poller.register(fd, select.POLLOUT)
     left_ms = max(0.0, deadline - time.monotonic()) * 1000
     return bool(left_ms and poller.poll(left_ms))
-
-
-def _is_regular(fd: int) -> bool:
-    try:
-        return stat.S_ISREG(os.fstat(fd).st_mode)
-    except OSError:
-        return False

@@ -291,6 +291,9 @@ class Logger:
         for log, handler in self._configured:
             log.removeHandler(handler)
             log.propagate = False
+        for _, handler in self._configured:
+            if handler not in outputs.all_handlers():
+                handler.close()
         self._configured = ()
 
 

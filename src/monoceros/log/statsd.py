@@ -126,10 +126,14 @@ class Statsd(Logger):
         if send is not None and value is not None:
             send(name, value)
 
-    def _open(self, host: str | tuple[str, int] | None) -> None:
+    def close(self) -> None:
+        """Send nothing any more."""
         if self._socket is not None:
             self._socket.close()
             self._socket = None
+
+    def _open(self, host: str | tuple[str, int] | None) -> None:
+        self.close()
         if host is None:
             return
         try:

@@ -84,9 +84,9 @@ def find_targets(cfg: Config) -> list[Target]:
 
 def _split(text: str) -> tuple[str, int]:
     if text.startswith("["):
-        host, _, rest = text[1:].partition("]")
+        host, bracket, rest = text[1:].partition("]")
         separator, port = rest[:1], rest[1:]
-        if separator not in ("", ":"):
+        if not bracket or separator not in ("", ":"):
             return "", 0
     else:
         host, separator, port = text.partition(":")

@@ -165,3 +165,52 @@ def test_root_gives_the_file_to_the_workers(tmp_path: Path) -> None:
     log.give_to(65534, 65533)
     log.close()
     assert (path.stat().st_uid, path.stat().st_gid) == (65534, 65533)
+
+
+def test_several_processes_on_a_slow_pipe_tear_no_line(pipe: tuple[int, int]) -> None:
+    """Also lines longer than a pipe keeps together."""
+    read_end, write_end = pipe
+    count, pids = 60, []
+    for letter in b"abc":
+        pid = os.fork()
+        if pid == 0:
+            log = LogFile("-", write_end)
+            for number in range(count):
+                long = bytes((letter,)) * (9000 if number % 3 else 100_000 if number == 30 else 20)
+                log.write_lines(b"%s\n%s\n" % (long, bytes((letter,)) * 10))
+            os._exit(0)
+        pids.append(pid)
+    os.close(write_end)
+    data = bytearray()
+    while part := os.read(read_end, 3000):
+        data += part
+    for pid in pids:
+        assert os.waitpid(pid, 0)[1] == 0
+    lines = data.split(b"\n")
+    assert lines.pop() == b""
+    assert len(lines) == 3 * count * 2
+    assert {len(set(line)) for line in lines} == {1}
+    assert {len(line) for line in lines} == {10, 20, 9000, 100_000}
+
+
+@pytest.mark.parametrize(("path", "fd"), [("/dev/stdout", 1), ("/dev/stderr", 2)])
+def test_the_names_of_standard_descriptors_are_not_opened(path: str, fd: int) -> None:
+    log = LogFile(path, 2)
+    assert log.fd == fd
+    assert log.reopen()
+    log.close()
+    os.fstat(fd)
+
+
+def test_a_relative_path_is_relative_to_where_it_was_opened(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path)
+    log = LogFile("a.log", 2)
+    monkeypatch.chdir(tmp_path / "other")
+    (tmp_path / "a.log").rename(tmp_path / "a.log.1")
+    assert log.reopen()
+    log.write_lines(b"here\n")
+    log.close()
+    assert (tmp_path / "a.log").read_bytes() == b"here\n"

@@ -15,41 +15,23 @@ from monoceros.errors import ConfigError
 from monoceros.log.logger import Logger
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
-
-@pytest.fixture(autouse=True)
-def _logger() -> Iterator[None]:
-    """Leave the global logger as it was."""
-    logger = logging.getLogger("gunicorn.error")
-    before = (logger.level, logger.propagate, logger.disabled, logger.handlers[:])
-    yield
-    logger.level, logger.propagate, logger.disabled, logger.handlers = before
-
-
-@pytest.fixture
-def path(tmp_path: Path) -> Path:
-    """The log file of a test."""
-    return tmp_path / "error.log"
-
-
-def open_log(path: Path, *argv: str) -> Logger:
-    return Logger(load(["--error-logfile", str(path), *argv], {}, str(path.parent)))
+    from tests.unit.log.conftest import OpenLog
 
 
 LINE = r"\[\d{4}-\d\d-\d\d \d\d:\d\d:\d\d [+-]\d{4}\] \[%d\] \[%s\] %s\n"
 
 
-def test_form_of_a_line(path: Path) -> None:
-    log = open_log(path)
+def test_form_of_a_line(open_log: OpenLog, path: Path) -> None:
+    log = open_log()
     log.info("Listening at: %s (%s)", "http://127.0.0.1:8000", 7)
     expected = LINE % (os.getpid(), "INFO", r"Listening at: http://127\.0\.0\.1:8000 \(7\)")
     assert re.fullmatch(expected, path.read_text())
 
 
-def test_levels(path: Path) -> None:
-    log = open_log(path, "--log-level", "WARNING")
+def test_levels(open_log: OpenLog, path: Path) -> None:
+    log = open_log("--log-level", "WARNING")
     for level in ("debug", "info", "warning", "error", "critical"):
         getattr(log, level)("at %s", level)
     log.log("Error", "by name")
@@ -65,8 +47,8 @@ def test_levels(path: Path) -> None:
     ]
 
 
-def test_exceptions_have_their_traceback(path: Path) -> None:
-    log = open_log(path)
+def test_exceptions_have_their_traceback(open_log: OpenLog, path: Path) -> None:
+    log = open_log()
     try:
         raise LookupError("gone")
     except LookupError:
@@ -81,14 +63,14 @@ def test_the_standard_error_output(capfd: pytest.CaptureFixture[str], tmp_path: 
     assert capfd.readouterr().err.endswith("[WARNING] seen\n")
 
 
-def test_one_log_at_a_time(path: Path) -> None:
-    open_log(path)
-    open_log(path).info("once")
+def test_one_log_at_a_time(open_log: OpenLog, path: Path) -> None:
+    open_log()
+    open_log().info("once")
     assert path.read_text().count("once") == 1
 
 
-def test_handlers_of_others_stay(path: Path) -> None:
-    log = open_log(path)
+def test_handlers_of_others_stay(open_log: OpenLog, path: Path) -> None:
+    log = open_log()
     other = logging.NullHandler()
     log.error_log.addHandler(other)
     log.setup(log.cfg)
@@ -96,8 +78,8 @@ def test_handlers_of_others_stay(path: Path) -> None:
     assert len(log.error_log.handlers) == 2
 
 
-def test_setup_moves_to_another_file(path: Path, tmp_path: Path) -> None:
-    log = open_log(path)
+def test_setup_moves_to_another_file(open_log: OpenLog, path: Path, tmp_path: Path) -> None:
+    log = open_log()
     other = tmp_path / "other.log"
     log.setup(load(["--log-file", str(other), "--log-level", "error"], {}, str(tmp_path)))
     log.info("hidden")
@@ -107,16 +89,16 @@ def test_setup_moves_to_another_file(path: Path, tmp_path: Path) -> None:
     assert "hidden" not in other.read_text()
 
 
-def test_setup_that_fails_keeps_the_old_file(path: Path, tmp_path: Path) -> None:
-    log = open_log(path)
+def test_setup_that_fails_keeps_the_old_file(open_log: OpenLog, path: Path, tmp_path: Path) -> None:
+    log = open_log()
     with pytest.raises(ConfigError):
         log.setup(load(["--log-file", str(tmp_path / "no" / "x")], {}, str(tmp_path)))
     log.info("still here")
     assert "still here" in path.read_text()
 
 
-def test_reopen(path: Path, tmp_path: Path) -> None:
-    log = open_log(path)
+def test_reopen(open_log: OpenLog, path: Path, tmp_path: Path) -> None:
+    log = open_log()
     path.rename(tmp_path / "old.log")
     log.reopen_files()
     log.info("after")
@@ -124,18 +106,23 @@ def test_reopen(path: Path, tmp_path: Path) -> None:
     assert (tmp_path / "old.log").read_text() == ""
 
 
-def test_reopen_creates_the_access_log(path: Path, tmp_path: Path) -> None:
+def test_reopen_creates_the_access_log(open_log: OpenLog, path: Path, tmp_path: Path) -> None:
     access = tmp_path / "access.log"
-    log = open_log(path, "--access-logfile", str(access))
+    log = open_log("--access-logfile", str(access))
     access.unlink()
     log.reopen_files()
     assert access.exists()
 
 
-def test_reopen_that_fails_is_told(tmp_path: Path) -> None:
+def test_reopen_that_fails_is_told(open_log: OpenLog, tmp_path: Path) -> None:
     directory = tmp_path / "logs"
     directory.mkdir()
-    log = open_log(directory / "error.log", "--access-logfile", str(directory / "access.log"))
+    log = open_log(
+        "--log-file",
+        str(directory / "error.log"),
+        "--access-logfile",
+        str(directory / "access.log"),
+    )
     directory.rename(tmp_path / "moved")
     log.reopen_files()
     text = (tmp_path / "moved" / "error.log").read_text()
@@ -162,8 +149,8 @@ class Unspeakable:
         raise RuntimeError("no text")
 
 
-def test_a_message_that_cannot_be_formatted(path: Path) -> None:
-    log = open_log(path)
+def test_a_message_that_cannot_be_formatted(open_log: OpenLog, path: Path) -> None:
+    log = open_log()
     log.error("too few: %s %s", 1)
     log.error("object: %s", Unspeakable())
     lines = path.read_text().splitlines()
@@ -171,13 +158,13 @@ def test_a_message_that_cannot_be_formatted(path: Path) -> None:
     assert lines[1].endswith("A message cannot be formatted (RuntimeError): 'object: %s'")
 
 
-def test_text_that_cannot_be_encoded(path: Path) -> None:
-    open_log(path).error("half \ud800 pair")
+def test_text_that_cannot_be_encoded(open_log: OpenLog, path: Path) -> None:
+    open_log().error("half \ud800 pair")
     assert path.read_text().endswith("half \\ud800 pair\n")
 
 
-def test_an_application_configures_logging(path: Path) -> None:
-    log = open_log(path)
+def test_an_application_configures_logging(open_log: OpenLog, path: Path) -> None:
+    log = open_log()
     # Both are what an application's own dictConfig does: it disables every logger that it does
     # not name, and closes every handler that there is.
     logging.config.dictConfig({"version": 1, "disable_existing_loggers": True})
@@ -186,8 +173,8 @@ def test_an_application_configures_logging(path: Path) -> None:
     assert path.read_text().endswith("still here\n")
 
 
-def test_the_errors_stream(path: Path) -> None:
-    stream = open_log(path).stream
+def test_the_errors_stream(open_log: OpenLog, path: Path) -> None:
+    stream = open_log().stream
     assert stream.write("a\ud800") == 2
     stream.writelines(["b", "\n"])
     stream.flush()
