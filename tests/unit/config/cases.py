@@ -106,7 +106,9 @@ CASES = {
         bad_cli=("-b", "x://3"),
     ),
     "backlog": number(2048, "--backlog"),
-    "reuse_port": switch("--reuse-port"),
+    "reuse_port": replace(
+        later("a listening socket for each worker", False, True), bad_cli=("--reuse-port",)
+    ),
     # Worker Processes
     "workers": replace(
         number(machine.plan_workers().workers, "-w"),

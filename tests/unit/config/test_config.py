@@ -143,11 +143,12 @@ def test_the_application_is_looked_for(configure: Configure, tmp_path: Path) -> 
 
 
 def test_notes(configure: Configure) -> None:
-    cfg = configure(argv=["a:b", "--compat", "gunicorn", "--worker-tmp-dir", "/dev/shm"])
-    room, heartbeat = cfg.notes
+    argv = ["a:b", "--compat", "gunicorn", "--worker-tmp-dir", "/dev/shm"]
+    room, heartbeat, hook = configure("def pre_exec(server): pass\n", argv=argv).notes
     assert room.startswith("1 worker; this machine has room for ")
     assert heartbeat.startswith("worker_tmp_dir is not needed")
-    assert configure(argv=["a:b", "-w", "1", "--compat", "gunicorn"]).notes == ()
+    assert hook == "pre_exec is never called: a new master on SIGUSR2 is not in this version"
+    assert configure("workers = 1\n", argv=["a:b", "--compat", "gunicorn"]).notes == ()
     assert configure(argv=["a:b"], environ={"WEB_CONCURRENCY": "1"}).notes == ()
 
 

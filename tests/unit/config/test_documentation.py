@@ -51,7 +51,7 @@ def test_both_defaults_are_shown() -> None:
     assert "[workers; default: auto]" in usage.format_full_help("monoceros")
     assert "[workers; default: 1]" in usage.format_full_help("gunicorn")
     workers = write_page().partition("### workers\n")[2].partition("###")[0]
-    assert '- Default: `auto`\n- Default under `compat`: `1`\n' in workers
+    assert "- Default: `auto`\n- Default under `compat`: `1`\n" in workers
 
 
 def test_the_help_fits_a_screen() -> None:

@@ -89,7 +89,7 @@ class Leniency(Section):
     permit_unconventional_http_version = Setting(
         SWITCH,
         False,
-        "Accept versions other than HTTP/1.0 and HTTP/1.1.",
+        "Accept versions other than HTTP/1.x.",
         cli=("--permit-unconventional-http-version",),
     )
     casefold_http_method = Setting(
