@@ -1,0 +1,100 @@
+"""What the settings of processes and sockets change."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import socket
+import stat
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.process.conftest import Server
+
+pytestmark = pytest.mark.process
+
+
+def test_where_the_server_listens(server: Callable[..., Server], tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    server("--bind", f"unix:{path}", "--workers", "0", "--backlog", "3", "--umask", "0117")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o660  # umask
+
+    # workers and backlog: nobody accepts, and the kernel keeps one more than it is asked for.
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(5)]
+        for client in clients:
+            client.setblocking(False)
+        found = [client.connect_ex(str(path)) for client in clients]
+        assert found == [0, 0, 0, 0, errno.EAGAIN]
+
+
+APP = """\
+import os
+import beside
+
+def app(environ, start_response):
+    lines = [os.getcwd(), os.environ["M_FROM"], beside.__file__, str(os.getpid())]
+    start_response("200 OK", [])
+    return ["\\n".join(lines).encode()]
+"""
+
+WORKER = """\
+from monoceros.workers.sync import SyncWorker
+
+class Mine(SyncWorker):
+    def init_process(self):
+        self.log.info("a worker of my own")
+        super().init_process()
+"""
+
+SETTINGS = """\
+wsgi_app = "inner_app:app"
+chdir = "inner"
+pythonpath = "../library"
+raw_env = ["M_FROM=the file"]
+worker_class = "mine.Mine"
+worker_tmp_dir = "/dev/shm"
+default_proc_name = "shop"
+max_requests = 1
+max_requests_jitter = 1_000_000_000
+
+def on_starting(server):
+    server.log.info("named %s", server.proc_name)
+"""
+
+
+def test_where_the_application_runs(server: Callable[..., Server], tmp_path: Path) -> None:
+    for name, text in (
+        ("inner/inner_app.py", APP),
+        ("library/beside.py", ""),
+        ("mine.py", WORKER),
+        ("other.py", SETTINGS),
+        ("gunicorn.conf.py", "raise AssertionError('not the file that was asked for')"),
+    ):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text)
+    srv = server("--config", "other.py")  # config and wsgi_app
+    srv.wait_for("a worker of my own")  # worker_class
+    srv.wait_for("worker_tmp_dir is not needed")
+    srv.wait_for("named shop$")  # default_proc_name
+
+    answers = {srv.get().body.decode() for _ in range(5)}
+    (answer,) = answers  # max_requests_jitter: the first request was not the worker's last
+    directory, variable, beside, pid = answer.splitlines()
+    assert directory == f"{tmp_path}/inner"  # chdir
+    assert variable == "the file"  # raw_env
+    assert os.path.realpath(beside) == f"{tmp_path}/library/beside.py"  # pythonpath
+    assert int(pid) in srv.workers()
+
+
+def test_spew(server: Callable[..., Server]) -> None:
+    source = "def app(environ, start_response):\n    start_response('204 No', [])\n    return []\n"
+    srv = server("--spew", "app:app", files={"app.py": source})
+    srv.get()
+    srv.wait_for(r"^app:2: +start_response\('204 No', \[\]\)$")
