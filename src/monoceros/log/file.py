@@ -87,10 +87,12 @@ class LogFile:
             self._look()
             return True
         try:
-            fresh = _open(self.path)
+            # A pipe without a reader would be waited for.
+            fresh = _open(self.path, os.O_NONBLOCK)
         except OSError as error:
             self.problem = error.strerror or str(error)
             return False
+        os.set_blocking(fresh, True)
         # The number stays the same, so that no other thread writes to a closed descriptor.
         os.dup2(fresh, self.fd, inheritable=False)
         os.close(fresh)
@@ -142,8 +144,8 @@ def split_lines(lines: bytes, limit: int) -> Iterator[memoryview]:
         yield view[start:]
 
 
-def _open(path: str) -> int:
-    fd = os.open(path, _FLAGS, _MODE)
+def _open(path: str, flags: int = 0) -> int:
+    fd = os.open(path, _FLAGS | flags, _MODE)
     if fd > STDERR:
         return fd
     # Whoever started the server closed a standard descriptor: the log must not become that.

@@ -214,3 +214,15 @@ def test_a_relative_path_is_relative_to_where_it_was_opened(
     log.write_lines(b"here\n")
     log.close()
     assert (tmp_path / "a.log").read_bytes() == b"here\n"
+
+
+def test_reopen_does_not_wait_for_a_reader(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    reader = os.open(tmp_path / "fifo", os.O_RDONLY | os.O_NONBLOCK)
+    log = LogFile(str(tmp_path / "fifo"), 2)
+    assert log.reopen()
+    assert os.get_blocking(log.fd)
+    os.close(reader)
+    assert not log.reopen()
+    log.write_lines(b"lost\n")
+    log.close()
