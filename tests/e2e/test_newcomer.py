@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import pytest
 
 import monoceros
+from monoceros.config.machine import plan_workers
 from tests.process.conftest import Server
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ class Case(NamedTuple):
 
 
 CASES = {
-    "bare": Case("myproject.wsgi:application", None, "127.0.0.1", 1, 30),
+    "bare": Case("myproject.wsgi:application", None, "127.0.0.1", plan_workers().workers, 30),
     "flags": Case(
         "--workers 3 --bind 0.0.0.0:8000 myproject.wsgi:application", None, "0.0.0.0", 3, 30
     ),

@@ -91,10 +91,3 @@ def test_where_the_application_runs(server: Callable[..., Server], tmp_path: Pat
     assert variable == "the file"  # raw_env
     assert os.path.realpath(beside) == f"{tmp_path}/library/beside.py"  # pythonpath
     assert int(pid) in srv.workers()
-
-
-def test_spew(server: Callable[..., Server]) -> None:
-    source = "def app(environ, start_response):\n    start_response('204 No', [])\n    return []\n"
-    srv = server("--spew", "app:app", files={"app.py": source})
-    srv.get()
-    srv.wait_for(r"^app:2: +start_response\('204 No', \[\]\)$")

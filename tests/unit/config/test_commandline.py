@@ -123,7 +123,7 @@ def test_a_wrong_option_ends_with_2(
 ) -> None:
     for given in ({"argv": argv}, {"environ": {"GUNICORN_CMD_ARGS": " ".join(argv)}}):
         with pytest.raises(SystemExit) as caught:
-            configure(**given)  # type: ignore[arg-type]
+            configure(**given)
         assert caught.value.code == 2
         out, err = capsys.readouterr()
         assert out == ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import re
 from typing import TYPE_CHECKING
 
@@ -73,7 +74,7 @@ def test_file_form(name: str, configure: Configure, tmp_path: Path) -> None:
     cfg = configure(f"\n{name} = {case.file}\n")
     value = cfg.values()[name]
     if case.value == "mine" and callable(value):
-        value = value(*range(value.__code__.co_argcount))
+        value = value(*inspect.signature(value).parameters)
     assert (value, type(value)) == (case.value, type(case.value))
     assert cfg.origin(name) == f"{tmp_path}/gunicorn.conf.py:2"
     assert cfg.is_given(name)
