@@ -31,7 +31,7 @@ class Observers:
         self._pre_request = cfg.pre_request
         self._post_request = cfg.post_request
         self.wants_requests = cfg.pre_request is not log_request or cfg.loglevel == "debug"
-        self.wants_calls = log.access_log_enabled and log.wants_access_calls()
+        self.wants_calls = log.wants_access_calls()
         self.wants_ends = cfg.post_request is not ignore
 
     def wrap(self, app: WsgiApp) -> WsgiApp:
