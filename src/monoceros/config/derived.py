@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
     from monoceros.errors import ConfigError
 
-GUNICORN = "gunicorn"
+# Names that mean no more than the default, even where they are given.
+_PLAIN_LOGGERS = ("simple", Config.logger_class.default)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +121,7 @@ def _set_logs(draft: Draft) -> None:
     values, given = draft.values, draft.given
     if values["log_format"] == "json" and "access_log_format" not in given:
         values["access_log_format"] = "json"
-    if values["statsd_host"] is not None and "logger_class" not in given:
+    if values["statsd_host"] is not None and values["logger_class"] in _PLAIN_LOGGERS:
         values["logger_class"] = "gunicorn.instrument.statsd.Statsd"
 
 

@@ -181,8 +181,14 @@ def test_addresses_of_statsd(text: str, address: object, configure: Configure) -
     assert cfg.statsd_host == address
     given = "gunicorn.instrument.statsd.Statsd" if address else "gunicorn.glogging.Logger"
     assert cfg.values()["logger_class"] == given
-    mine = configure("logger_class = 'simple'\n", argv=["--statsd-host", text])
-    assert mine.values()["logger_class"] == "simple"
+    mine = configure("logger_class = 'my.Logger'\n", argv=["--statsd-host", text])
+    assert mine.values()["logger_class"] == "my.Logger"
+
+
+@pytest.mark.parametrize("name", ["simple", "gunicorn.glogging.Logger"])
+def test_metrics_need_no_logger_of_their_own(name: str, configure: Configure) -> None:
+    cfg = configure(argv=["--statsd-host", "host", "--logger-class", name])
+    assert cfg.values()["logger_class"] == "gunicorn.instrument.statsd.Statsd"
 
 
 @pytest.mark.parametrize(
