@@ -17,7 +17,7 @@ from tests.configurations.cases import Case, Command, read_cases, run_script
 from tests.configurations.deployment import Answer, Deployment
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 CASES = read_cases()
 REFUSED = [case for case in CASES if case.said("refused")]
@@ -43,20 +43,30 @@ def command(case: Case, here: Path, tmp_path: Path) -> Command:
 
 
 @pytest.fixture
-def cfg(command: Command, here: Path, monkeypatch: pytest.MonkeyPatch) -> Config:
-    """The configuration, read within this process."""
-    known = set(sys.modules)
-    with monkeypatch.context() as patch:
-        machine.pretend(patch.setattr)
-        patch.chdir(here)
-        patch.setattr(sys, "path", sys.path[:])
-        patch.setattr("os.environ", dict(command.environ))
-        cfg = load(command.argv, command.environ, str(here), command.prog)
-    for name in set(sys.modules) - known:
-        file = getattr(sys.modules[name], "__file__", None)
-        if name == "__config__" or (file and Path(file).is_relative_to(here)):
-            del sys.modules[name]
-    return cfg
+def read(command: Command, here: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[str], Config]:
+    """Reads the configuration within this process, as the program of that name would."""
+
+    def read_as(prog: str) -> Config:
+        known = set(sys.modules)
+        with monkeypatch.context() as patch:
+            machine.pretend(patch.setattr)
+            patch.chdir(here)
+            patch.setattr(sys, "path", sys.path[:])
+            patch.setattr("os.environ", dict(command.environ))
+            cfg = load(command.argv, command.environ, str(here), prog)
+        for name in set(sys.modules) - known:
+            file = getattr(sys.modules[name], "__file__", None)
+            if name == "__config__" or (file and Path(file).is_relative_to(here)):
+                del sys.modules[name]
+        return cfg
+
+    return read_as
+
+
+@pytest.fixture
+def cfg(read: Callable[[str], Config], command: Command) -> Config:
+    """The configuration."""
+    return read(command.prog)
 
 
 def _ids(cases: list[Case]) -> list[str]:
@@ -79,6 +89,17 @@ def test_configures(case: Case, cfg: Config, here: Path) -> None:
     _compare(case.said("warning"), cfg.warnings)
     for pattern in case.said("note"):
         assert any(re.search(pattern, note) for note in cfg.notes), cfg.notes
+
+
+@pytest.mark.parametrize("case", SERVED, ids=_ids(SERVED))
+def test_means_the_same_under_the_other_name(
+    case: Case, cfg: Config, read: Callable[[str], Config], command: Command
+) -> None:
+    other = read("monoceros" if command.prog == "gunicorn" else "gunicorn")
+    for name, value in cfg.values().items():
+        if cfg.is_given(name) and not callable(value):
+            assert other.values()[name] == value, name
+            assert other.origin(name) == cfg.origin(name)
 
 
 def _compare(patterns: list[str], lines: tuple[str, ...]) -> None:
