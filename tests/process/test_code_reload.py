@@ -245,6 +245,9 @@ def test_change_while_a_reload_is_under_way(server: Callable[..., Server], tmp_p
     srv.wait_workers(2)
     (tmp_path / "app.py").write_text("import time\ntime.sleep(600)\n")
     srv.wait_for("Booting worker", 4)
+    pids = [int(srv.wait_for(r"Booting worker with pid: (\d+)", n)[1]) for n in (3, 4)]
+    (tmp_path / "app.py").write_text("import time\ntime.sleep(601)\n")
+    srv.wait_until(lambda: not any(map(srv.owns, pids)), "successors to leave")
     assert answer(srv) == "one"
     (tmp_path / "app.py").write_text(app("three"))
     wait_answer(srv, "three")
@@ -280,13 +283,16 @@ def test_life_of_the_watcher(server: Callable[..., Server], tmp_path: Path) -> N
 
 
 def test_change_while_there_is_no_watcher(server: Callable[..., Server], tmp_path: Path) -> None:
-    srv = server("--reload", "-w", "1", "app:app", files={"app.py": app("one")})
-    srv.wait_workers(1)
-    wait_answer(srv, "one")
-    os.kill(watcher(srv), signal.SIGSTOP)
-    (tmp_path / "app.py").write_text(app("two"))
-    os.kill(watcher(srv), signal.SIGKILL)
-    wait_answer(srv, "two")
+    files = {"app.py": app("one"), "page.html": "one"}
+    srv = server("--reload", "--reload-extra-file", "page.html", "-w", "1", "app:app", files=files)
+    old = srv.wait_workers(1)
+    for number, (name, text) in enumerate({"app.py": app("two"), "page.html": "two"}.items(), 1):
+        os.kill(watcher(srv, number), signal.SIGSTOP)
+        (tmp_path / name).write_text(text)
+        os.kill(watcher(srv, number), signal.SIGKILL)
+        wait_replaced(srv, old)
+        old = srv.wait_workers(1)
+    assert answer(srv) == "two"
 
 
 @needs_proc
@@ -306,7 +312,7 @@ def test_five_thousand_files_cost_little(
     (tmp_path / "many" / f"m{count - 1}.py").write_text("X = 1\n")
     srv.wait_for("Reloaded")  # it knows them all
     srv.wait_workers(2)
-    shares = []
+    shares: list[float] = []
     while len(shares) < 4 and min(shares, default=1.0) >= 0.01:
         # At first there are still the reports of the new workers.
         before = used(watcher(srv))
@@ -406,26 +412,30 @@ def test_kept_alive_connection_gets_no_old_answer(
     server: Callable[..., Server], tmp_path: Path
 ) -> None:
     srv = server("--reload", "-w", "1", "app:app", files={"app.py": app("one")})
-    old = srv.wait_workers(1)
+    srv.wait_workers(1)
     with srv.connect() as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         assert connection.recv(65536).startswith(b"HTTP/1.1 200 OK")
         (tmp_path / "app.py").write_text(app("two"))
-        wait_replaced(srv, old)
+        srv.wait_for("Reloaded")
+        reloaded = time.monotonic()
         assert connection.recv(65536) == b""
+        # Without --reload an idle connection would have two seconds for one last request.
+        assert time.monotonic() - reloaded < 1.5
 
 
 def test_bad_configuration_does_not_bring_old_code_back(
     server: Callable[..., Server], tmp_path: Path
 ) -> None:
     slow = "from pathlib import Path\nwhile not Path('go').exists(): pass\n"
-    files = {"app.py": app("one"), "gunicorn.conf.py": "reload = True\nworkers = 1\n"}
+    config = "reload = True\nworkers = open('number').read()\n"
+    files = {"app.py": app("one"), "gunicorn.conf.py": config, "number": "1"}
     srv = server("app:app", files=files)
     old = srv.wait_workers(1)
     (tmp_path / "app.py").write_text(slow + app("two"))
     srv.wait_for("Worker reloading")
     srv.wait_for("Booting worker", 2)
-    (tmp_path / "gunicorn.conf.py").write_text("workers = 'many'\n")
+    (tmp_path / "number").write_text("many")
     srv.signal(signal.SIGHUP)
     srv.wait_for("Reload failed, everything stays as it was")
     (tmp_path / "go").touch()

@@ -16,17 +16,15 @@ import os
 import select
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from monoceros.arbiter.watchevents import Events
 from monoceros.arbiter.watchlist import Watchlist
+from monoceros.arbiter.watchnews import CHANGED, WARNING, send_news
 from monoceros.workers.modules import decode
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-CHANGED = "changed"  # kinds of news
-WARNING = "warning"
+    from monoceros.arbiter.watchnews import Plan
 
 SHARE = 0.007  # of a processor, which looking at files may take,
 SHARE_WITH_EVENTS = 0.003  # and where the system is expected to tell of changes
@@ -44,18 +42,13 @@ REPORTS_SIZE = 1 << 20
 _BYTE_CODE_HEAD = 16
 
 
-class Plan(NamedTuple):
-    """What is to be watched besides the workers' modules, and how."""
-
-    engine: str  # the setting reload_engine
-    entries: tuple[str, ...]  # files and patterns, absolute
-
-
 class Watcher:
     """The loop; ``since_ns`` is the time from which a predecessor may have missed changes."""
 
-    def __init__(self, plan: Plan, reports: int, news: int, since_ns: int | None) -> None:
-        self._parent = os.getppid()
+    def __init__(
+        self, plan: Plan, parent: int, reports: int, news: int, since_ns: int | None
+    ) -> None:
+        self._parent = parent
         self._reports, self._news = reports, news
         self._list = Watchlist(plan.entries)
         self._changed: list[str] = []
@@ -73,13 +66,21 @@ class Watcher:
         """Watch until the parent is gone; may raise BrokenPipeError then."""
         while True:
             self._wait()
-            if os.getppid() != self._parent:
+            if self._is_orphan():
                 return
             self._receive()
             self._look()
             self._follow_folders()
             if self._changed:
                 self._announce()
+
+    def _is_orphan(self) -> bool:
+        if os.getppid() != self._parent:
+            return True
+        # The parent is the one that reads: the pipe is broken a moment before it is gone.
+        poll = select.poll()
+        poll.register(self._news, 0)
+        return bool(poll.poll(0))
 
     def _open_events(self, engine: str) -> Events | None:
         if engine == "poll":
@@ -118,7 +119,7 @@ class Watcher:
         events = self._events
         woken = events is not None and events.drain()
         if events is not None and events.failure is not None:
-            self._tell(WARNING, f"The files are looked at now and then only: {events.failure}")
+            self._tell(WARNING, f"The files are polled, watchfiles failed: {events.failure}")
             self._events = None
         if not woken and time.monotonic() < self._look_at:
             return
@@ -171,20 +172,6 @@ class Watcher:
         send_news(self._news, kind, text)
 
 
-def send_news(pipe: int, kind: str, text: str) -> None:
-    """Tell the arbiter; raises BrokenPipeError where it is gone."""
-    data = f"{kind} ".encode() + os.fsencode(text) + b"\0"
-    while data:
-        data = data[os.write(pipe, data) :]
-
-
-def split_news(data: bytes) -> Iterable[tuple[str, str]]:
-    """Yield kind and text of what ``send_news`` has sent, whole messages only."""
-    for message in data.split(b"\0")[:-1]:
-        kind, _, text = message.partition(b" ")
-        yield kind.decode(), os.fsdecode(text)
-
-
 def discard_byte_code(path: str) -> None:
     """Remove what is cached of a changed source where the interpreter would take it for new.
 
@@ -202,9 +189,9 @@ def discard_byte_code(path: str) -> None:
             cached.unlink()
 
 
-def watch(plan: Plan, reports: int, news: int, since_ns: int | None) -> None:
+def watch(plan: Plan, parent: int, reports: int, news: int, since_ns: int | None) -> None:
     """Be the watcher until the arbiter is gone; runs in a process of its own."""
     # The configuration may have set up the log of the package behind the events.
     logging.disable()
     with contextlib.suppress(BrokenPipeError):
-        Watcher(plan, reports, news, since_ns).run()
+        Watcher(plan, parent, reports, news, since_ns).run()

@@ -18,7 +18,7 @@ import time
 from typing import TYPE_CHECKING
 
 from monoceros.arbiter.title import set_title
-from monoceros.arbiter.watcher import CHANGED, WARNING, Plan, send_news, split_news, watch
+from monoceros.arbiter.watchnews import CHANGED, WARNING, Plan, send_news, split_news
 from monoceros.errors import ConfigError
 from monoceros.identity import program
 from monoceros.net import owner
@@ -180,13 +180,15 @@ class Watching:
     def _become(self, plan: Plan, reports: int, news: int) -> None:
         # Whatever happens in the child must not get back into the arbiter's frames.
         try:
+            from monoceros.arbiter.watcher import watch
+
             for signum in IGNORED:
                 signal.signal(signum, signal.SIG_IGN)
             cut_off({2, reports, news})
             cfg = self._server.cfg
             set_title(program(cfg.compat), "watcher", self._server.proc_name)
             owner.become(cfg.uid, cfg.gid, initgroups=cfg.initgroups)
-            watch(plan, reports, news, self._since_ns)
+            watch(plan, self._server.pid, reports, news, self._since_ns)
         except Exception as error:  # the border of the process
             with contextlib.suppress(OSError):
                 text = f"The watcher failed: {type(error).__name__}: {error}"
@@ -214,7 +216,11 @@ class Watching:
         others = f" (and {int(count) - 1} more)" if count != "1" else ""
         log.info("Worker reloading: %s modified%s", path, others)
         if path in set(module_files(list(sys.modules.values()))):
-            log.warning("%s is loaded in the master process too: restart the server", path)
+            log.warning(
+                "%s is in use in the master process too: SIGHUP reads a configuration file "
+                "again, anything else takes a restart",
+                path,
+            )
         self._server.reload.renew()
 
     def _bury(self, now: float) -> None:

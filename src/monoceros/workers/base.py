@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import random
 import signal
 import sys
 import time
@@ -27,7 +26,7 @@ from monoceros.errors import AppImportError, StopWorker
 from monoceros.net import owner
 from monoceros.net.wakeup import Wakeup
 from monoceros.scoreboard import RECORD_SIZE, beat
-from monoceros.workers import hooks, spew
+from monoceros.workers import hooks
 from monoceros.workers.failure import format_application_error
 
 if TYPE_CHECKING:
@@ -110,9 +109,10 @@ class Worker:
         """Become a working process, then ``run``; runs in the child and returns at its end."""
         os.environ.update(self.cfg.env)
         owner.become(self.cfg.uid, self.cfg.gid, initgroups=self.cfg.initgroups)
-        random.seed()
         self.init_signals()
         if self.cfg.spew:
+            from monoceros.workers import spew
+
             spew.start()
         if self.modules is None:
             self.load_wsgi()
@@ -136,8 +136,9 @@ class Worker:
         except StopWorker:
             raise
         except (Exception, SystemExit) as error:  # the border around the import
-            modules.add_failure(error)
-            self.wsgi = _stand_in(self.log, error)
+            # One traceback will do for all workers.
+            log = self.log.error if modules.add_failure(error) else self.log.debug
+            self.wsgi = _stand_in(error, log)
         modules.report()
 
     def init_signals(self) -> None:
@@ -229,15 +230,15 @@ class Worker:
             self.ready_fd = -1
 
 
-def _stand_in(log: Logger, error: BaseException) -> WsgiApp:
+def _stand_in(error: BaseException, log: Callable[..., None]) -> WsgiApp:
     from monoceros.wsgi.broken import BrokenApplication
 
     if isinstance(error, AppImportError):
         reason = str(error)
-        log.error("%s", reason)
+        log("%s", reason)
     else:
         reason = format_application_error(error)
-        log.error("Exception in worker process\n%s", reason)
+        log("Exception in worker process\n%s", reason)
     return BrokenApplication(reason)
 
 
@@ -257,4 +258,6 @@ def _is_ours(frame: FrameType) -> bool:
 def _draw_max_requests(cfg: Config) -> int:
     if cfg.max_requests <= 0:
         return sys.maxsize
+    import random  # it takes a millisecond, and most servers do without
+
     return cfg.max_requests + random.randint(0, cfg.max_requests_jitter)

@@ -12,6 +12,7 @@ The other direction is a few numbers in shared memory, see ``Board``.
 
 from __future__ import annotations
 
+import importlib
 import importlib.util
 import mmap
 import os
@@ -28,16 +29,19 @@ if TYPE_CHECKING:
 _NUMBER = struct.Struct("=Q")
 _WATCHER_OFFSET = 0
 _CHANGED_OFFSET = 8
+_FAILED_OFFSET = 16
 _END = b"\0"  # the one octet that no path has
 _LIBRARY = os.path.dirname(os.__file__) + os.sep  # noqa: PTH120
 INSTALLED = (f"{os.sep}site-packages{os.sep}", f"{os.sep}dist-packages{os.sep}")
 
 
 class Board:
-    """Shared memory that the arbiter writes and workers read.
+    """Numbers in memory that the arbiter and the workers share.
 
     ``watcher`` counts the watchers there have been: a new one knows nothing and has to be told
     everything. Workers of a generation up to ``changed`` were replaced because of their code.
+    The arbiter writes these two. ``failed`` is the last generation of which a worker has logged
+    that the application cannot be imported.
     """
 
     def __init__(self) -> None:
@@ -50,7 +54,7 @@ class Board:
 
     @watcher.setter
     def watcher(self, number: int) -> None:
-        _NUMBER.pack_into(self._map, _WATCHER_OFFSET, number)
+        self._write(_WATCHER_OFFSET, number)
 
     @property
     def changed(self) -> int:
@@ -59,7 +63,19 @@ class Board:
 
     @changed.setter
     def changed(self, generation: int) -> None:
-        _NUMBER.pack_into(self._map, _CHANGED_OFFSET, generation)
+        self._write(_CHANGED_OFFSET, generation)
+
+    @property
+    def failed(self) -> int:
+        """The number of the last generation whose failure is in the log, 0 for none."""
+        return self._read(_FAILED_OFFSET)
+
+    @failed.setter
+    def failed(self, generation: int) -> None:
+        self._write(_FAILED_OFFSET, generation)
+
+    def _write(self, offset: int, number: int) -> None:
+        _NUMBER.pack_into(self._map, offset, number)
 
     def _read(self, offset: int) -> int:
         (number,) = _NUMBER.unpack_from(self._map, offset)
@@ -88,6 +104,8 @@ class Modules:
         # would hide the second: nothing is cached by us, and of what others have cached the
         # watcher removes what belongs to a file that changed.
         sys.dont_write_bytecode = True
+        # The arbiter's view of folders is inherited, and may be from before the change.
+        importlib.invalidate_caches()
 
     def was_replaced(self) -> bool:
         """Whether this worker is leaving because its code has changed."""
@@ -104,9 +122,15 @@ class Modules:
         if self._pending:
             self._send()
 
-    def add_failure(self, error: BaseException) -> None:
-        """Add the files behind an import that failed, which ``sys.modules`` does not have."""
+    def add_failure(self, error: BaseException) -> bool:
+        """Add the files behind an import that failed, which ``sys.modules`` does not have.
+
+        Whether it is news, because no worker of this generation has come here before.
+        """
         self._add(list(failed_files(error)))
+        is_news = self._board.failed != self._generation
+        self._board.failed = self._generation
+        return is_news
 
     def _look(self) -> None:
         began, modules = time.time_ns(), sys.modules.copy()

@@ -5,11 +5,15 @@ from __future__ import annotations
 import importlib.util
 import os
 import py_compile
+import threading
+import time
 from pathlib import Path
 
 import pytest
 
-from monoceros.arbiter.watcher import discard_byte_code, send_news, split_news
+from monoceros.arbiter import watcher
+from monoceros.arbiter.watcher import discard_byte_code
+from monoceros.arbiter.watchnews import CHANGED, Plan, send_news, split_news
 
 
 def test_news_arrive_as_they_were_sent() -> None:
@@ -56,3 +60,31 @@ def test_byte_code_that_could_be_mistaken_is_removed(
 @pytest.mark.parametrize("name", ["gone.py", "page.html", "x.so"])
 def test_no_byte_code_is_no_error(tmp_path: Path, name: str) -> None:
     discard_byte_code(str(tmp_path / name))
+
+
+def test_burst_of_changes_is_told_as_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = [tmp_path / f"{number}.html" for number in range(4)]
+    for file in files:
+        file.touch()
+    waiting = list(files)
+
+    def save_one_more(seconds: float) -> None:
+        if waiting:
+            waiting.pop(0).write_text("x")
+
+    reports, reports_end = os.pipe()
+    os.set_blocking(reports, False)
+    news, news_end = os.pipe()
+    plan = Plan("poll", (f"{tmp_path}/*.html",))
+    made = watcher.Watcher(plan, os.getppid(), reports, news_end, None)
+    save_one_more(0)
+    monkeypatch.setattr(time, "sleep", save_one_more)
+    thread = threading.Thread(target=made.run)
+    thread.start()
+    told = list(split_news(os.read(news, 65536)))
+    os.close(news)
+    thread.join()
+    for end in (reports, reports_end, news_end):
+        os.close(end)
+
+    assert told == [(CHANGED, f"4 {files[0]}")]

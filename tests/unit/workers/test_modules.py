@@ -87,6 +87,13 @@ def test_knows_when_it_was_replaced(pipe: tuple[int, int]) -> None:
     assert reporter.was_replaced()
 
 
+def test_first_failure_of_a_generation_is_news(pipe: tuple[int, int]) -> None:
+    board = Board()
+    workers = [Modules(pipe[1], board, generation) for generation in (7, 7, 8, 8)]
+
+    assert [one.add_failure(OSError()) for one in workers] == [True, False, True, False]
+
+
 def test_full_pipe_is_no_obstacle(
     reporter: Modules, pipe: tuple[int, int], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
