@@ -88,10 +88,12 @@ def _complain(cfg: Config, prog: str) -> str:
 
 def _serve(cfg: Config, app: Application) -> NoReturn:
     # Late, so that a wrong configuration is told without waiting for the whole server.
-    from monoceros.arbiter.daemon import detach
+    if cfg.daemon:
+        from monoceros.arbiter.daemon import detach
+
+        detach(cfg)
     from monoceros.arbiter.loop import Arbiter
 
-    detach(cfg)
     Arbiter(cfg, app).run()
 
 

@@ -7,7 +7,6 @@ that doubles with every generation of crashes, while the other workers go on.
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass, field
 
 SETTLED_S = 1.0  # a worker that served for so long did not crash at start
@@ -41,6 +40,8 @@ class Backoff:
         steps = self._level - 2 if was_ready else self._level - 1
         if steps < 0:
             return 0.0
+        import random  # not needed by a server whose workers live
+
         longest = min(FIRST_S * 2.0 ** min(steps, 30), LONGEST_S)
         delay = longest * (1 - JITTER * random.random())
         self._holds.append(now + delay)

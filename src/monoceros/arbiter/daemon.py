@@ -19,11 +19,11 @@ UPGRADE_VARIABLE = "GUNICORN_FD"  # names the sockets of a server that this one 
 
 
 def detach(cfg: Config) -> None:
-    """Go on as a daemon where the settings ask for one; every other process in between exits 0.
+    """Go on as a daemon; every process in between exits with 0.
 
     Raises ConfigError, while there is somebody to read it, where the error log cannot be opened.
     """
-    if not cfg.daemon or UPGRADE_VARIABLE in cfg.environ:
+    if UPGRADE_VARIABLE in cfg.environ:
         return
     _check_error_log(cfg)
     sys.stdout.flush()

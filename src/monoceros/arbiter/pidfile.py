@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from pathlib import Path
 
 from monoceros.errors import MonocerosError
@@ -50,15 +49,18 @@ class Pidfile:
                 self.path.unlink()
 
     def _write(self, pid: int) -> None:
-        fd, name = tempfile.mkstemp(dir=self.path.parent, prefix=f".{self.path.name}.")
+        new = self.path.with_name(f".{self.path.name}.{os.getpid()}")
+        with contextlib.suppress(FileNotFoundError):
+            new.unlink()  # of an earlier process with this number
+        fd = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         try:
             with os.fdopen(fd, "w", encoding="ascii") as file:
                 file.write(f"{pid}\n")
                 os.fchmod(file.fileno(), 0o644)
-            Path(name).replace(self.path)
+            new.replace(self.path)
         except BaseException:
             with contextlib.suppress(OSError):
-                Path(name).unlink()
+                new.unlink()
             raise
 
 

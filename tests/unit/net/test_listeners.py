@@ -43,7 +43,6 @@ def make_config(*address: listeners.Address, umask: int = 0) -> Config:
         umask=umask,
         uid=os.geteuid(),
         gid=os.getegid(),
-        reuse_port=False,
         origin=lambda name: "command line",
     )
     return cast("Config", cfg)
