@@ -35,9 +35,9 @@ def here() -> Iterator[Path]:
 @pytest.fixture
 def command(case: Case, here: Path, tmp_path: Path) -> Command:
     """What the shell makes of a case, whose files are there."""
-    for source, _ in case.applications:
-        if source in NEEDS:
-            pytest.importorskip(NEEDS[source])
+    frameworks = (NEEDS.get(source) for source, _ in case.applications)
+    for module in filter(None, [*frameworks, *case.said("needs")]):
+        pytest.importorskip(module)
     case.write(here)
     return run_script(case.script, here, tmp_path)
 
@@ -165,6 +165,9 @@ class Play:
         for line in self.deployment.find_trouble():
             told = any(re.search(pattern, line) for pattern in self.expected)
             assert told, self.deployment.tell()
+
+    def needs(self, _module: str) -> None:
+        pass  # seen to before
 
     def daemon(self, pidfile: str) -> None:
         self.deployment.follow_daemon(pidfile)
