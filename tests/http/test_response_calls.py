@@ -331,13 +331,13 @@ def test_access_line_of_an_error(twin: Twin) -> None:
         raise ValueError
 
     served = serve(twin, app, b"GET /a?b HTTP/1.0\r\n\r\n", log=log)
-    assert served.core.drain_log() == b"GET /a?b HTTP/1.0 500 -\n"
+    assert served.core.drain_log() == b"GET /a?b HTTP/1.0 500 0\n"
 
 
 def test_access_line_of_head(twin: Twin) -> None:
     log = Recorder("%(m)s %(s)s %(b)s")
     served = serve(twin, answer(b"hello"), HEAD, log=log)
-    assert served.core.drain_log() == b"HEAD 200 -\n"
+    assert served.core.drain_log() == b"HEAD 200 0\n"
 
 
 def test_counters(twin: Twin) -> None:

@@ -1,19 +1,18 @@
 """Lines of the access log, compiled; ``access`` has the format and the general way to fill it in.
 
 The atoms of the usual formats are written straight into a buffer. A line with any other atom,
-or with a value that is not plain latin-1 text, is left to ``AccessFormat.line``, so that both
-twins write the same octets.
+or with a value that is not plain latin-1 text (for JSON: ASCII text), is left to
+``AccessFormat.line``, so that both twins write the same octets.
 """
 
-from libc.stdint cimport int64_t
+cimport cython
+from libc.stdint cimport int64_t, uint64_t
 from libc.stdio cimport snprintf
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
-from cpython.dict cimport PyDict_GetItem
-
-from monoceros.http._scan cimport mono_scan_plain
+from cpython.ref cimport PyObject
 
 import re
 
@@ -21,40 +20,76 @@ from monoceros.http.access import VALUE_KEYS, Entry
 from monoceros.http.environ import environ_key
 
 cdef extern from "Python.h":
-    int PyUnicode_KIND(object text) noexcept
-    int PyUnicode_1BYTE_KIND
-    Py_ssize_t PyUnicode_GET_LENGTH(object text) noexcept
-    unsigned char *PyUnicode_1BYTE_DATA(object text) noexcept
-    bint PyUnicode_CheckExact(object text) noexcept
-    bint PyUnicode_IS_ASCII(object text) noexcept
+    Py_ssize_t PyUnicode_GET_LENGTH(PyObject *text) noexcept
+    void *PyUnicode_DATA(PyObject *text) noexcept
+    bint PyUnicode_IS_ASCII(PyObject *text) noexcept
+    int PyDict_Next(
+        PyObject *environ, Py_ssize_t *position, PyObject **key, PyObject **value
+    ) noexcept
+    PyObject *PyDict_GetItemWithError(PyObject *environ, PyObject *key) noexcept
 
+cdef extern from "access.h":
+    size_t mono_copy_plain(char *to, const char *from_, size_t size) noexcept
+    char *mono_put_number(char *to, uint64_t number) noexcept
+    bint mono_is_latin(PyObject *value) noexcept
+
+cdef str AUTHORIZATION = "HTTP_AUTHORIZATION"
+cdef tuple REQUEST_LINE = ("REQUEST_METHOD", "RAW_URI", "SERVER_PROTOCOL")
 _COMPUTED = frozenset("lutrsBbTDML")
+_TIMES = frozenset("TDML")
+
+cdef enum:
+    ROOM = 32768  # for one line; a longer one is left to the general way
+    SLACK = 128  # of it for numbers and for what stands around the last value
+    LONGEST_ESCAPE = 4
 
 
+@cython.final
 cdef class AccessLines:
     """Gathers whole lines until they are taken."""
 
     def __cinit__(self, access_format):
-        cdef list kinds = []
         self.format = access_format
         self.is_json = access_format.is_json
         self.has_skips = access_format.has_skips
-        self.when = ""
+        self.set_time("")
         self.literals = [text.encode("utf-8") for text in access_format.pieces[::2]]
-        if not all(text.isascii() for text in self.literals):
-            kinds.append("?")
-        self.keys = []
-        for name in access_format.pieces[1::2]:
-            key = _environ_key(name)
-            self.keys.append(key)
-            kinds.append("v" if key else name if name in _COMPUTED else "?")
-        # One atom that is not known here leaves all lines to the general way.
-        self.kinds = b"" if "?" in kinds else "".join(kinds).encode("ascii")
-        if not self.kinds:
-            self.kinds = b"?"
+        self.first = self.literals[0]
+        names = access_format.pieces[1::2]
+        self.keys = [_environ_key(name) for name in names]
+        self.needs_time = True
+        is_short = len(names) <= MOST_ATOMS and sum(map(len, self.literals)) < ROOM // 4
+        if is_short and all(text.isascii() for text in self.literals):
+            self._compile(names)
 
     def __dealloc__(self):
         free(self.data)
+
+    def _compile(self, names):
+        cdef Piece *piece
+        cdef bytes literal
+        cdef int i
+        kinds = ["v" if key else name for name, key in zip(names, self.keys, strict=True)]
+        # One atom that is not known here leaves all lines to the general way.
+        if not kinds or not all(kind == "v" or kind in _COMPUTED for kind in kinds):
+            return
+        for i in range(len(kinds)):
+            piece = &self.pieces[i]
+            literal = self.literals[i + 1]
+            piece.kind = <char><int>ord(kinds[i])
+            piece.key = <PyObject *>self.keys[i]
+            piece.literal = PyBytes_AS_STRING(literal)
+            piece.size = PyBytes_GET_SIZE(literal)
+            memcpy(piece.short_literal, PyBytes_AS_STRING(literal), min(piece.size, SHORT))
+        for i in range(3):
+            self.line_keys[i] = <PyObject *>REQUEST_LINE[i]
+        self.count = len(kinds)
+        self.needs_time = not _TIMES.isdisjoint(kinds)
+
+    def set_time(self, str when):
+        """Take over the present time, as the format writes it."""
+        self.when = when
+        self.when_text = <PyObject *>self.when
 
     def take(self):
         """Return and forget the lines so far."""
@@ -66,169 +101,227 @@ cdef class AccessLines:
         self, dict environ, object status, object headers, int64_t sent, int64_t elapsed_us
     ) except -1:
         """Add a line; ``sent`` counts octets of content."""
-        cdef size_t mark = self.size
-        cdef bytes line
         if self.has_skips and self.format.skips(environ, status):
             return 0
         if not self._fill_in(environ, status, sent, elapsed_us):
-            self.size = mark
-            line = self.format.line(Entry(environ, status, headers, sent, elapsed_us, self.when))
-            self._put(PyBytes_AS_STRING(line), PyBytes_GET_SIZE(line))
+            entry = Entry(environ, status, headers, sent, elapsed_us, self.when)
+            self._append(self.format.line(entry))
         return 0
 
-    # One branch per atom: the table of what ``access`` calls by name.
     cdef int _fill_in(
         self, dict environ, object status, int64_t sent, int64_t elapsed_us
     ) except -1:
-        """Write the line if it is a usual one; 0 where it is not, with part of it written."""
-        cdef Py_ssize_t i
-        cdef char kind
-        cdef char number[32]
-        cdef int size
-        cdef bytes literal = self.literals[0]
-        self._put(PyBytes_AS_STRING(literal), PyBytes_GET_SIZE(literal))
-        for i in range(PyBytes_GET_SIZE(self.kinds)):
-            kind = PyBytes_AS_STRING(self.kinds)[i]
-            size = 0
-            if kind == c"v":
-                value = PyDict_GetItem(environ, self.keys[i])
-                if value == NULL:
-                    self._put_missing()
-                elif self.is_json:
-                    if not self._put_json(<object>value):
-                        return 0
-                elif not self._put_value(<object>value):
-                    return 0
-            elif kind == c"t":
-                if not self._put_text(self.when):
-                    return 0
-            elif kind == c"r":
-                if not self._put_request_line(environ):
-                    return 0
-            elif kind == c"s":
-                if not self._put_text(status[:3]):
-                    return 0
-            elif kind == c"l":
-                self._put(b"-", 1)
-            elif kind == c"u":
-                if "HTTP_AUTHORIZATION" in environ:
-                    return 0
-                self._put_missing()
-            elif kind == c"B" or (kind == c"b" and sent):
-                size = snprintf(number, sizeof(number), "%lld", <long long>sent)
-            elif kind == c"b":
-                self._put(b"-", 1)
-            elif kind == c"D":
-                size = snprintf(number, sizeof(number), "%lld", <long long>elapsed_us)
-            elif kind == c"M":
-                size = snprintf(number, sizeof(number), "%lld", <long long>(elapsed_us // 1000))
-            elif kind == c"T":
-                size = snprintf(number, sizeof(number), "%lld", <long long>(elapsed_us // 1000000))
-            elif kind == c"L":
-                size = snprintf(
-                    number, sizeof(number), "%lld.%06lld",
-                    <long long>(elapsed_us // 1000000), <long long>(elapsed_us % 1000000),
-                )
-            else:
-                return 0
-            if size:
-                self._put(number, size)
-            literal = self.literals[i + 1]
-            self._put(PyBytes_AS_STRING(literal), PyBytes_GET_SIZE(literal))
-        self._put(b"\n", 1)
+        """Write the line if it is a usual one; 0 where it is not."""
+        cdef char *p
+        if not self.count:
+            return 0
+        self._reserve(ROOM)
+        p = self.data + self.size
+        memcpy(p, PyBytes_AS_STRING(self.first), PyBytes_GET_SIZE(self.first))
+        p += PyBytes_GET_SIZE(self.first)
+        p = fill_in(self, p, <PyObject *>environ, <PyObject *>status, sent, elapsed_us)
+        if p == NULL:
+            return 0
+        self.size = p - self.data
         return 1
 
-    cdef int _put_request_line(self, dict environ) except -1:
-        """Write method, target and version; 0 where one of them is odd."""
-        method = PyDict_GetItem(environ, "REQUEST_METHOD")
-        target = PyDict_GetItem(environ, "RAW_URI")
-        version = PyDict_GetItem(environ, "SERVER_PROTOCOL")
-        if method == NULL or target == NULL or version == NULL:
-            return 0
-        if not self._put_value(<object>method):
-            return 0
-        self._put(b" ", 1)
-        if not self._put_value(<object>target):
-            return 0
-        self._put(b" ", 1)
-        return self._put_value(<object>version)
-
-    cdef int _put_text(self, object text) except -1:
-        """Write a str as it is; 0 where it is not latin-1."""
-        if not PyUnicode_CheckExact(text) or PyUnicode_KIND(text) != PyUnicode_1BYTE_KIND:
-            return 0
-        self._put(<const char *>PyUnicode_1BYTE_DATA(text), PyUnicode_GET_LENGTH(text))
-        return 1
-
-    cdef int _put_value(self, object value) except -1:
-        """Write a str, escaped; 0 where it is not latin-1."""
-        cdef const char *p
-        cdef const char *end
-        cdef const char *stop
-        cdef char escaped[8]
-        if not PyUnicode_CheckExact(value) or PyUnicode_KIND(value) != PyUnicode_1BYTE_KIND:
-            return 0
-        p = <const char *>PyUnicode_1BYTE_DATA(value)
-        end = p + PyUnicode_GET_LENGTH(value)
-        while True:
-            stop = mono_scan_plain(p, end)
-            self._put(p, stop - p)
-            if stop == end:
-                return 1
-            if stop[0] == c'"' or stop[0] == c"\\":
-                escaped[0] = c"\\"
-                escaped[1] = stop[0]
-                self._put(escaped, 2)
-            else:
-                snprintf(escaped, sizeof(escaped), "\\x%02x", <int><unsigned char>stop[0])
-                self._put(escaped, 4)
-            p = stop + 1
-
-    cdef int _put_json(self, object value) except -1:
-        """Write a str as JSON; 0 where it has anything but printable ASCII."""
-        cdef const char *p
-        cdef const char *end
-        cdef const char *stop
-        if not PyUnicode_CheckExact(value) or not PyUnicode_IS_ASCII(value):
-            return 0
-        p = <const char *>PyUnicode_1BYTE_DATA(value)
-        end = p + PyUnicode_GET_LENGTH(value)
-        self._put(b'"', 1)
-        while True:
-            stop = mono_scan_plain(p, end)
-            self._put(p, stop - p)
-            if stop == end:
-                self._put(b'"', 1)
-                return 1
-            if stop[0] != c'"' and stop[0] != c"\\":
-                return 0
-            self._put(b"\\", 1)
-            self._put(stop, 1)
-            p = stop + 1
-
-    cdef int _put_missing(self) except -1:
-        """Write what stands for a value that is not there."""
-        if self.is_json:
-            self._put(b"null", 4)
-        else:
-            self._put(b"-", 1)
-        return 0
-
-    cdef int _put(self, const char *data, size_t size) except -1:
-        cdef size_t capacity
+    cdef int _reserve(self, size_t more) except -1:
+        """Make room for so many octets."""
+        cdef size_t capacity = self.capacity
         cdef char *room
-        if size == 0:
+        if capacity - self.size >= more:
             return 0
-        if self.size + size > self.capacity:
-            capacity = max(<size_t>4096, 2 * (self.size + size))
-            room = <char *>realloc(self.data, capacity)
-            if room == NULL:
-                raise MemoryError
-            self.data = room
-            self.capacity = capacity
-        memcpy(self.data + self.size, data, size)
-        self.size += size
+        capacity = 2 * (self.size + more)
+        room = <char *>realloc(self.data, capacity)
+        if room == NULL:
+            raise MemoryError
+        self.data = room
+        self.capacity = capacity
         return 0
+
+    cdef int _append(self, bytes line) except -1:
+        self._reserve(PyBytes_GET_SIZE(line))
+        memcpy(self.data + self.size, PyBytes_AS_STRING(line), PyBytes_GET_SIZE(line))
+        self.size += PyBytes_GET_SIZE(line)
+        return 0
+
+
+# Nothing from here on makes or keeps an object, so that no reference is counted. NULL means that
+# something is odd, and the line is left to the general way.
+
+# One branch per atom: the table of what ``access`` calls by name.
+cdef char *fill_in(
+    AccessLines self,
+    char *p,
+    PyObject *environ,
+    PyObject *status,
+    int64_t sent,
+    int64_t elapsed_us,
+) noexcept:
+    cdef const char *limit = self.data + self.size + ROOM - SLACK
+    cdef Piece *piece = self.pieces
+    cdef Piece *end = piece + self.count
+    while piece != end:
+        if piece.kind == c"v":
+            p = _put_key(self, p, limit, environ, piece)
+        elif piece.kind == c"r":
+            p = _put_request_line(self, p, limit, environ)
+        elif piece.kind == c"t":
+            p = _put_start(p, limit, self.when_text, PyUnicode_GET_LENGTH(self.when_text))
+        elif piece.kind == c"s":
+            p = _put_start(p, limit, status, 3)
+        elif piece.kind == c"u":
+            if PyDict_GetItemWithError(environ, <PyObject *>AUTHORIZATION) != NULL:
+                return NULL
+            p = _put_missing(self, p)
+        elif piece.kind == c"l":
+            p = _put_missing(self, p)
+        elif piece.kind == c"b" or piece.kind == c"B":
+            p = mono_put_number(p, sent)
+        elif piece.kind == c"D":
+            p = mono_put_number(p, elapsed_us)
+        elif piece.kind == c"M":
+            p = mono_put_number(p, elapsed_us // 1000)
+        elif piece.kind == c"T":
+            p = mono_put_number(p, elapsed_us // 1000000)
+        else:
+            p += snprintf(
+                p, SLACK, "%lld.%06lld",
+                <long long>(elapsed_us // 1000000), <long long>(elapsed_us % 1000000),
+            )
+        if p == NULL or p > limit:
+            return NULL
+        if piece.size <= SHORT:
+            # Within the slack; a whole block costs less than a part of one.
+            memcpy(p, piece.short_literal, SHORT)
+        elif piece.size <= <size_t>(limit - p):
+            memcpy(p, piece.literal, piece.size)
+        else:
+            return NULL
+        p += piece.size
+        piece += 1
+    p[0] = c"\n"
+    return p + 1
+
+
+cdef inline char *_put_key(
+    AccessLines self, char *p, const char *limit, PyObject *environ, Piece *piece
+) noexcept:
+    """Write a value of the environ."""
+    cdef PyObject *value = _find(environ, piece.key, &piece.place)
+    if value == NULL:
+        return _put_missing(self, p)
+    if not self.is_json:
+        return _put_value(p, limit, value, False)
+    if not mono_is_latin(value) or not PyUnicode_IS_ASCII(value):
+        return NULL
+    p[0] = c'"'
+    p = _put_value(p + 1, limit, value, True)
+    if p != NULL:
+        p[0] = c'"'
+        p += 1
+    return p
+
+
+cdef inline char *_put_request_line(
+    AccessLines self, char *p, const char *limit, PyObject *environ
+) noexcept:
+    """Write method, target and version."""
+    cdef int i
+    cdef PyObject *value
+    for i in range(3):
+        value = _find(environ, self.line_keys[i], &self.line_places[i])
+        if value == NULL:
+            return NULL
+        p = _put_value(p, limit, value, False)
+        if p == NULL:
+            return NULL
+        p[0] = c" "
+        p += 1
+    return p - 1
+
+
+cdef inline char *_put_start(
+    char *p, const char *limit, PyObject *text, Py_ssize_t size
+) noexcept:
+    """Write the first octets of a str as they are."""
+    if not mono_is_latin(text) or size > PyUnicode_GET_LENGTH(text) or size > limit - p:
+        return NULL
+    memcpy(p, PyUnicode_DATA(text), size)
+    return p + size
+
+
+cdef inline char *_put_value(
+    char *p, const char *limit, PyObject *value, bint is_json
+) noexcept:
+    """Write a str, escaped."""
+    cdef const char *text
+    cdef size_t size, plain
+    if not mono_is_latin(value):
+        return NULL
+    text = <const char *>PyUnicode_DATA(value)
+    size = PyUnicode_GET_LENGTH(value)
+    if limit - p < <Py_ssize_t>(LONGEST_ESCAPE * size):
+        return NULL
+    plain = mono_copy_plain(p, text, size)
+    if plain == size:
+        return p + size
+    return _put_escaped(p + plain, text + plain, size - plain, is_json)
+
+
+cdef char *_put_escaped(char *p, const char *text, size_t size, bint is_json) noexcept:
+    """Write text that begins with an octet to be escaped; there is room for all of it."""
+    cdef size_t plain
+    while size:
+        if text[0] == c'"' or text[0] == c"\\":
+            p[0] = c"\\"
+            p[1] = text[0]
+            p += 2
+        elif is_json:
+            return NULL
+        else:
+            p += snprintf(p, 5, "\\x%02x", <int><unsigned char>text[0])
+        plain = mono_copy_plain(p, text + 1, size - 1)
+        p += plain
+        text += plain + 1
+        size -= plain + 1
+    return p
+
+
+cdef inline char *_put_missing(AccessLines self, char *p) noexcept:
+    """Write what stands for a value that is not there."""
+    if self.is_json:
+        memcpy(p, b"null", 4)
+        return p + 4
+    p[0] = c"-"
+    return p + 1
+
+
+cdef inline PyObject *_find(PyObject *environ, PyObject *key, Py_ssize_t *place) noexcept:
+    """Look a key up, first of all at the place among the items where it was the last time.
+
+    The environs of a server begin alike, so that this saves most of the price of looking up.
+    """
+    cdef PyObject *found
+    cdef PyObject *value
+    cdef Py_ssize_t position = place[0]
+    if PyDict_Next(environ, &position, &found, &value) and found == key:
+        return value
+    value = PyDict_GetItemWithError(environ, key)
+    if value != NULL:
+        _learn_place(environ, key, place)
+    return value
+
+
+cdef void _learn_place(PyObject *environ, PyObject *key, Py_ssize_t *place) noexcept:
+    cdef PyObject *found
+    cdef Py_ssize_t position = 0
+    cdef Py_ssize_t before = 0
+    while PyDict_Next(environ, &position, &found, NULL):
+        if found == key:
+            place[0] = before
+            return
+        before = position
 
 
 def _environ_key(str name):

@@ -141,7 +141,7 @@ cdef class Core:
             self.server_fields = b"%bDate: %b\r\n" % (self.server_line, date)
             self.status = None
             if self.access is not None:
-                self.access.when = self.log.access.format_time(seconds)
+                self.access.set_time(self.log.access.format_time(seconds))
 
     def drain_log(self):
         """Return and forget the access log's whole lines so far."""

@@ -137,18 +137,17 @@ cdef class Request:
 
     cdef int record(self, Core core) except -1:
         """Tell the access log, and who else wants to know, that a request is done."""
-        cdef int64_t elapsed_us = (monotonic_ns() - core.started_ns) // 1000
-        status = ""
+        cdef int64_t elapsed_us = 0
         # Nothing of a response that never began was ever looked at.
-        if (self.complete or self.head_written) and self.channel.taken is None:
-            status = self.status
-        if core.access is not None and status:
-            core.access.add(self.environ, status, self.headers, self.sent, elapsed_us)
+        cdef bint is_answered = (self.complete or self.head_written) and self.channel.taken is None
+        if core.finished is not None or core.access.needs_time:
+            elapsed_us = (monotonic_ns() - core.started_ns) // 1000
+        if core.access is not None and is_answered:
+            core.access.add(self.environ, self.status, self.headers, self.sent, elapsed_us)
         if core.finished is not None:
+            status = self.status if is_answered else ""
             when = "" if core.access is None else core.access.when
-            core.finished(
-                Entry(self.environ, status or "", self.headers, self.sent, elapsed_us, when)
-            )
+            core.finished(Entry(self.environ, status, self.headers, self.sent, elapsed_us, when))
         return 0
 
     cdef int finish(self) except -1:

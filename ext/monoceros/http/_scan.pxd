@@ -7,6 +7,5 @@ cdef extern from "scan.h" nogil:
     const char *mono_scan_class(const char *p, const char *end, int wanted) noexcept
     const char *mono_scan_target(const char *p, const char *end) noexcept
     const char *mono_scan_value(const char *p, const char *end, int *high) noexcept
-    const char *mono_scan_plain(const char *p, const char *end) noexcept
     bint mono_same(const char *p, const char *end, const char *known, size_t size) noexcept
     bint mono_same_caseless(const char *p, const char *lower, size_t size) noexcept

@@ -95,30 +95,6 @@ static inline const char *mono_scan_value(const char *p, const char *end, int *h
     return p;
 }
 
-/* The end of a run that may stand inside a quoted part of the access log as it is: no control,
-   no DEL, no quote, no backslash. */
-static inline const char *mono_scan_plain(const char *p, const char *end) {
-#if defined(__SSE2__)
-    const __m128i limit = _mm_set1_epi8(0x1f), del = _mm_set1_epi8(0x7f);
-    const __m128i quote = _mm_set1_epi8('"'), backslash = _mm_set1_epi8('\\');
-    while (end - p >= 16) {
-        __m128i octets = _mm_loadu_si128((const __m128i *)p);
-        __m128i bad = _mm_or_si128(
-            _mm_or_si128(_mm_cmpeq_epi8(_mm_min_epu8(octets, limit), octets),
-                         _mm_cmpeq_epi8(octets, del)),
-            _mm_or_si128(_mm_cmpeq_epi8(octets, quote), _mm_cmpeq_epi8(octets, backslash)));
-        int mask = _mm_movemask_epi8(bad);
-        if (mask) return p + __builtin_ctz((unsigned)mask);
-        p += 16;
-    }
-#endif
-    for (; p < end; p++) {
-        unsigned char octet = (unsigned char)*p;
-        if (octet < 0x20 || octet == 0x7f || octet == '"' || octet == '\\') break;
-    }
-    return p;
-}
-
 /* Whether `size` octets at `p` are `known`, which has room for 32; `end - p` is at least `size`. */
 static inline int mono_same(const char *p, const char *end, const char *known, size_t size) {
 #if defined(__SSE2__)

@@ -80,7 +80,7 @@ def _from_environ(key: str) -> Atom:
 
 def _response_field(name: str) -> Atom:
     def atom(entry: Entry) -> str:
-        for field, value in entry.headers:
+        for field, value in reversed(entry.headers):
             if field.lower() == name:
                 return escape(value)
         return "-"
@@ -118,7 +118,7 @@ _ATOMS: dict[str, Atom] = {
     "r": _request_line,
     "s": lambda entry: entry.status[:3],
     "B": lambda entry: str(entry.sent),
-    "b": lambda entry: str(entry.sent) if entry.sent else "-",
+    "b": lambda entry: str(entry.sent),
     "T": lambda entry: str(entry.elapsed_us // 1_000_000),
     "D": lambda entry: str(entry.elapsed_us),
     "M": lambda entry: str(entry.elapsed_us // 1000),

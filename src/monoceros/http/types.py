@@ -167,6 +167,7 @@ class Core(Protocol):
 
     closing: bool
     requests: int
+    now: float  # ``time.monotonic()``, a few milliseconds behind, as of the last tick or response
 
     def tick(self, now: float, /) -> None:
         """Take over the time of a wake-up (``time.monotonic()``) and refresh Date."""

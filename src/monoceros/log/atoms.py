@@ -79,7 +79,7 @@ def make_atoms(
     atoms |= {
         "s": status_code(resp),
         "B": resp.sent,
-        "b": str(resp.sent) if resp.sent else "-",
+        "b": str(resp.sent),
         "T": elapsed_us // 1_000_000,
         "D": elapsed_us,
         "M": elapsed_us // 1000,
@@ -90,7 +90,7 @@ def make_atoms(
         key = f"{{{name.lower()}}}i"
         atoms[key] = f"{atoms[key]},{value}" if key in atoms else value
     for name, value in resp.headers:
-        atoms.setdefault(f"{{{name.lower()}}}o", value)
+        atoms[f"{{{name.lower()}}}o"] = value
     for name, item in environ.items():
         atoms[f"{{{name.lower()}}}e"] = item
     return atoms

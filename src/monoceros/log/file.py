@@ -53,7 +53,7 @@ class LogFile:
 
     def write_lines(self, lines: bytes) -> None:
         """Write whole lines, which those of other processes do not split."""
-        if self.is_regular:
+        if self.is_regular or (len(lines) <= PIECE and not self._is_pipe):
             self.write(lines)
             return
         self._lock(fcntl.LOCK_EX)
@@ -65,12 +65,22 @@ class LogFile:
 
     def write(self, data: bytes | memoryview) -> bool:
         """Write ``data``, which ends with a line; False where some of it was dropped."""
+        sent = 0
+        if not self._stalled:
+            try:
+                sent = os.write(self.fd, data)
+            except OSError:
+                sent = 0
+            if sent == len(data):
+                return True
+        return self._write_rest(data, sent)
+
+    def _write_rest(self, data: bytes | memoryview, sent: int) -> bool:
         if self._torn:
             # What was dropped may have ended in the middle of a line.
             data = b"\n" + data
         view = memoryview(data)
         deadline = time.monotonic() + (0.0 if self._stalled else _PATIENCE_S)
-        sent = 0
         while sent < len(view):
             count = _write_some(self.fd, view[sent:], deadline)
             if count is None:

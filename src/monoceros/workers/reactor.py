@@ -108,8 +108,9 @@ class Reactor:
         if self._is_held_up:
             timeout_s = min(timeout_s, _FULL_PAUSE_S)
         events = self._poller.poll(0 if self._more else timeout_s)
-        now = time.monotonic()
-        self._core.tick(now)
+        now = logged = time.monotonic()
+        core = self._core
+        core.tick(now)
         if self._more:
             # Connections with unused input get another turn.
             events = [(fd, READ) for fd in self._more] + events
@@ -127,8 +128,9 @@ class Reactor:
                 code = self._give_up()
             if code:
                 self._follow(fd, code)
-            if is_logged and time.monotonic() - now > _SLOW_S:
+            if is_logged and core.now - logged > _SLOW_S:
                 self.write_log()
+                logged = core.now
         self.write_log()
         if self._is_held_up:
             self._resume_accepting(now)
