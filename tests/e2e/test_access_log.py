@@ -49,6 +49,7 @@ def _check(log: bytes, expected: int) -> None:
 
 def test_pipe_gets_whole_lines_of_all_workers(serve: Serve, tmp_path: Path) -> None:
     srv = serve(
+        "--keep-alive=75",
         "--workers",
         "2",
         "--access-logfile",

@@ -21,7 +21,7 @@ _PLAIN = "tests.e2e.apps.plain:app"
 
 
 def test_idle_connections_make_room_for_new_ones(serve: Serve) -> None:
-    srv = serve("--worker-connections", "20", _PLAIN)
+    srv = serve("--keep-alive=75", "--worker-connections", "20", _PLAIN)
     with ExitStack() as stack:
         old = [stack.enter_context(srv.connect()) for _ in range(20)]
         for client in old:
@@ -34,7 +34,7 @@ def test_idle_connections_make_room_for_new_ones(serve: Serve) -> None:
 
 @needs_proc
 def test_connections_are_never_more_than_allowed(serve: Serve) -> None:
-    srv = serve("--worker-connections", "50", _PLAIN)
+    srv = serve("--keep-alive=75", "--worker-connections", "50", _PLAIN)
     (worker,) = srv.wait_workers(1)
     with srv.connect() as client:
         assert ask(client).status == 200
@@ -67,7 +67,7 @@ def test_connections_beyond_busy_ones_wait_for_their_turn(serve: Serve) -> None:
 
 @needs_proc
 def test_low_descriptors_are_left_to_the_application(serve: Serve) -> None:
-    srv = serve("--worker-connections", "4000", _PLAIN)
+    srv = serve("--keep-alive=75", "--worker-connections", "4000", _PLAIN)
     (worker,) = srv.wait_workers(1)
     with crowd(srv.address, idle=1500):
         assert max(descriptors(worker)) > 1500
@@ -88,7 +88,7 @@ def post_worker_init(worker):
 @needs_proc
 @pytest.mark.parametrize("hoard", [0, 35])
 def test_idle_connections_make_room_where_descriptors_are_few(serve: Serve, hoard: int) -> None:
-    srv = serve(_PLAIN, files={"gunicorn.conf.py": _FEW.format(hoard)})
+    srv = serve("--keep-alive=75", _PLAIN, files={"gunicorn.conf.py": _FEW.format(hoard)})
     (worker,) = srv.wait_workers(1)
     with ExitStack() as stack:
         for _ in range(100):

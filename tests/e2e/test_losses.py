@@ -66,7 +66,7 @@ def test_stop_under_load_finishes_what_was_begun(serve: Serve) -> None:
 
 
 def test_idle_connections_end_within_2_seconds_of_a_stop(serve: Serve) -> None:
-    srv = serve(_PLAIN)
+    srv = serve("--keep-alive=75", _PLAIN)
     with srv.connect() as unused, srv.connect() as idle, srv.connect() as late:
         assert ask(idle).status == 200
         assert ask(late).status == 200

@@ -82,7 +82,7 @@ def test_aborted_uploads_leave_nothing_behind(serve: Serve) -> None:
 
 @pytest.mark.slow
 def test_clients_that_go_on_sending_after_a_refusal_delay_nobody(serve: Serve) -> None:
-    srv = serve("--body-spool-limit", str(2 * MIB), _PLAIN)
-    quiet = serve(_PLAIN)
+    srv = serve("--keep-alive=75", "--body-spool-limit", str(2 * MIB), _PLAIN)
+    quiet = serve("--keep-alive=75", _PLAIN)
     with crowd(srv.address, flood=1):
         assert_nobody_waits(srv, quiet, 2, 0.05)

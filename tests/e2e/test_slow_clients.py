@@ -23,8 +23,8 @@ _IDLE = 10_000
 
 @pytest.mark.slow
 def test_800_slow_clients_delay_nobody(serve: Serve) -> None:
-    srv = serve("--header-timeout", "60", _PLAIN)
-    quiet = serve(_PLAIN)
+    srv = serve("--keep-alive=75", "--header-timeout", "60", _PLAIN)
+    quiet = serve("--keep-alive=75", _PLAIN)
     (worker,) = srv.wait_workers(1)
     reset_peak(worker)
     before = peak(worker)
@@ -42,14 +42,14 @@ def test_800_slow_clients_delay_nobody(serve: Serve) -> None:
 
 
 def test_clients_that_never_close_delay_nobody(serve: Serve) -> None:
-    srv = serve(_PLAIN)
-    quiet = serve(_PLAIN)
+    srv = serve("--keep-alive=75", _PLAIN)
+    quiet = serve("--keep-alive=75", _PLAIN)
     with crowd(srv.address, never_closing=150, refused=150):
         assert_nobody_waits(srv, quiet, 2, _P99_S)
 
 
 def test_what_is_left_of_large_answers_stays_bounded(serve: Serve) -> None:
-    srv = serve(_PLAIN)
+    srv = serve("--keep-alive=75", _PLAIN)
     (worker,) = srv.wait_workers(1)
     reset_peak(worker)
     before = peak(worker)
@@ -60,8 +60,8 @@ def test_what_is_left_of_large_answers_stays_bounded(serve: Serve) -> None:
 
 
 def test_fast_download_delays_nobody(serve: Serve) -> None:
-    srv = serve(_PLAIN)
-    quiet = serve(_PLAIN)
+    srv = serve("--keep-alive=75", _PLAIN)
+    quiet = serve("--keep-alive=75", _PLAIN)
     with crowd(srv.address, downloader=1):
         assert_nobody_waits(srv, quiet, 2, _P99_S)
 
@@ -71,8 +71,8 @@ def test_10000_idle_connections_cost_little_and_delay_nobody(serve: Serve) -> No
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if hard != resource.RLIM_INFINITY and hard < _IDLE + 2 * 1024:
         pytest.skip(f"the limit of descriptors is {hard}")
-    srv = serve("--worker-connections", "20000", _PLAIN)
-    quiet = serve(_PLAIN)
+    srv = serve("--keep-alive=75", "--worker-connections", "20000", _PLAIN)
+    quiet = serve("--keep-alive=75", _PLAIN)
     (worker,) = srv.wait_workers(1)
     with crowd(srv.address, idle=100):
         before = private(worker)

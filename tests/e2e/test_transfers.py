@@ -41,10 +41,10 @@ def start(
 
     def run(app: str) -> tuple[Server, Callable[[], socket.socket]]:
         if request.param == "tcp":
-            srv = serve("--workers", "2", app)
+            srv = serve("--keep-alive=75", "--workers", "2", app)
             return srv, srv.connect
         path = tmp_path / "socket"
-        srv = serve("--workers", "2", app, bind=f"unix:{path}")
+        srv = serve("--keep-alive=75", "--workers", "2", app, bind=f"unix:{path}")
         return srv, lambda: connect_unix(path)
 
     return run

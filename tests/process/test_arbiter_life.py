@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import socket
 import stat
 from typing import TYPE_CHECKING
 
 import pytest
+
+from monoceros.identity import start_line
+from tests.process.conftest import COMPAT
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -27,7 +31,8 @@ def test_log_lines_of_a_whole_life(server: Callable[..., Server]) -> None:
     srv.signal(signal.SIGTERM)
 
     assert srv.wait() == 0
-    srv.wait_for(r"\[INFO\] Starting monoceros 0\.\d+\.\d+ \(http ")
+    start = start_line(COMPAT, "http ").removesuffix(")")
+    srv.wait_for(rf"\[INFO\] Starting {re.escape(start)}")
     srv.wait_for(rf"Listening at: http://127\.0\.0\.1:{srv.port} \({srv.pid}\)$")
     srv.wait_for(r"Using worker: sync$")
     srv.wait_for("Handling signal: term$")

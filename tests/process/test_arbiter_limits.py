@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.process.conftest import COMPAT
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -56,8 +58,8 @@ def test_titles(server: Callable[..., Server]) -> None:
     srv = server("--name", "shop", "app:app")
     (pid,) = srv.wait_workers(1)
 
-    assert title(srv.pid) == "monoceros: master [shop]"
-    assert title(pid) == "monoceros: worker [shop]"
+    assert title(srv.pid) == f"{COMPAT}: master [shop]"
+    assert title(pid) == f"{COMPAT}: worker [shop]"
 
 
 def title(pid: int) -> str:
