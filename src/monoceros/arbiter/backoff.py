@@ -7,8 +7,6 @@ that doubles with every generation of crashes, while the other workers go on.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 SETTLED_S = 1.0  # a worker that served for so long did not crash at start
 FIRST_S = 0.1
 LONGEST_S = 10.0
@@ -16,14 +14,14 @@ QUIET_S = 30.0  # so long without a crash, and the next one counts as the first
 JITTER = 0.5  # up to this part of the delay is taken off at random
 
 
-@dataclass(slots=True)
 class Backoff:
     """The places held empty; times are ``time.monotonic()`` seconds."""
 
-    _level: int = 0
-    _raised_at: float = 0.0
-    _crashed_at: float = 0.0
-    _holds: list[float] = field(default_factory=list)
+    def __init__(self) -> None:
+        self._level = 0
+        self._raised_at = 0.0
+        self._crashed_at = 0.0
+        self._holds: list[float] = []
 
     def record_crash(self, born: float, now: float, *, was_ready: bool) -> float:
         """Hold the place of a child that was forked at ``born``; return for how many seconds.

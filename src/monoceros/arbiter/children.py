@@ -7,7 +7,6 @@ carry the number of the generation (one configuration, one code) that they were 
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -23,25 +22,40 @@ class Phase(enum.Enum):
     GONE = "gone"
 
 
-@dataclass(slots=True)
 class Child:
-    """The arbiter's view of one worker; times are ``time.monotonic()`` seconds."""
+    """The arbiter's view of one worker; times are ``time.monotonic()`` seconds.
 
-    pid: int
-    age: int  # the order of forks, from 1
-    generation: int
-    slot: int  # its scoreboard record
-    born: float
-    phase: Phase = Phase.BOOTING
-    ready_at: float | None = None
-    ready_fd: int = -1  # read end of the pipe that tells readiness
-    pidfd: int = -1  # readable once the child is dead; -1 where the system has none
-    check_at: float | None = None  # when its heartbeat has to be looked at
-    kill_at: float | None = None  # when it gets SIGKILL unless it has left
-    aborted: bool = False  # has had SIGABRT for its silence
-    killed: bool = False  # has had SIGKILL from us
-    torn: int = 0  # how often in a row its scoreboard record could not be read
-    owes_reopen: bool = False  # logs were reopened while it could not take the signal
+    ``age`` is the order of forks, from 1, and ``slot`` its scoreboard record. ``ready_fd`` is the
+    read end of the pipe that tells readiness. ``pidfd`` is readable once the child is dead, and -1
+    where the system has none.
+    """
+
+    def __init__(
+        self,
+        pid: int,
+        age: int,
+        generation: int,
+        slot: int,
+        born: float,
+        *,
+        ready_fd: int = -1,
+        pidfd: int = -1,
+    ) -> None:
+        self.pid = pid
+        self.age = age
+        self.generation = generation
+        self.slot = slot
+        self.born = born
+        self.phase = Phase.BOOTING
+        self.ready_at: float | None = None
+        self.ready_fd = ready_fd
+        self.pidfd = pidfd
+        self.check_at: float | None = None  # when its heartbeat has to be looked at
+        self.kill_at: float | None = None  # when it gets SIGKILL unless it has left
+        self.aborted = False  # has had SIGABRT for its silence
+        self.killed = False  # has had SIGKILL from us
+        self.torn = 0  # how often in a row its scoreboard record could not be read
+        self.owes_reopen = False  # logs were reopened while it could not take the signal
 
     @property
     def is_serving(self) -> bool:
@@ -59,11 +73,11 @@ class Child:
             self.kill_at = deadline if self.kill_at is None else min(self.kill_at, deadline)
 
 
-@dataclass(slots=True)
 class Children:
     """All children that have not been reaped."""
 
-    _by_pid: dict[int, Child] = field(default_factory=dict)
+    def __init__(self) -> None:
+        self._by_pid: dict[int, Child] = {}
 
     def __len__(self) -> int:
         return len(self._by_pid)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,20 +13,42 @@ if TYPE_CHECKING:
     from monoceros.workers.base import Worker
 
 
-@dataclass(slots=True)
 class Generation:
     """One configuration with everything that was made from it.
 
-    ``sockets`` are in the order of ``cfg.address``.
+    ``wanted`` is the number of workers, after TTIN and TTOU; ``unmeasured`` while it waits for
+    the size of a first one. ``sockets`` are in the order of ``cfg.address``.
     """
 
-    number: int
-    cfg: Config
-    app: Application
-    worker_class: type[Worker]
-    wanted: int  # how many workers, after TTIN and TTOU
-    sockets: list[socket.socket]
-    unmeasured: bool = False  # the number of workers waits for the size of a first one
+    def __init__(
+        self,
+        number: int,
+        cfg: Config,
+        app: Application,
+        worker_class: type[Worker],
+        wanted: int,
+        sockets: list[socket.socket],
+        unmeasured: bool = False,
+    ) -> None:
+        self.number = number
+        self.cfg = cfg
+        self.app = app
+        self.worker_class = worker_class
+        self.wanted = wanted
+        self.sockets = sockets
+        self.unmeasured = unmeasured
+
+    def renew(self, app: Application) -> Generation:
+        """Return the next generation of the same configuration, with its code imported anew."""
+        return Generation(
+            self.number + 1,
+            self.cfg,
+            app,
+            self.worker_class,
+            self.wanted,
+            self.sockets,
+            self.unmeasured,
+        )
 
     @property
     def listeners(self) -> dict[Address, socket.socket]:

@@ -15,8 +15,7 @@ import select
 import signal
 import sys
 import time
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, NoReturn, TypeVar
 
 from monoceros import identity
 from monoceros.arbiter import sizing, startup, supervision
@@ -54,8 +53,7 @@ CROWDED_S = 60.0  # how long no more workers are tried once all records are take
 UNHANDLED = 255
 
 
-@dataclass(slots=True)
-class Stop:
+class Stop(NamedTuple):
     """The server is on its way out."""
 
     code: int

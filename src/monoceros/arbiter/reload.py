@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import time
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from monoceros.arbiter import sizing, startup, supervision, watching
@@ -74,7 +73,7 @@ class Reload:
         A movement under way goes on with other successors: these may have seen the old code.
         """
         server, old = self._server, self._server.current
-        server.current = replace(old, number=old.number + 1, app=server.make_application(old.cfg))
+        server.current = old.renew(server.make_application(old.cfg))
         if self.previous is None:
             self.previous = old
             self._code_changed = True

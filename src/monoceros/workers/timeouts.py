@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from monoceros.http.types import BODY, HEAD, IDLE, LINGERING, WRITE
 
@@ -14,8 +13,7 @@ if TYPE_CHECKING:
 LINGER_S = 2.0  # how long a client is given to read an answer and to close its side
 
 
-@dataclass(frozen=True, slots=True)
-class Timeouts:
+class Timeouts(NamedTuple):
     """Seconds, and octets per second for ``min_rate``; 0 means no limit."""
 
     keepalive: float

@@ -13,7 +13,8 @@ NOW = 1000.0
 
 def make(**changes: object) -> Child:
     """Return a ready child."""
-    child = Child(7, 1, 1, 0, born=NOW - 500, phase=Phase.READY, ready_at=NOW - 400)
+    child = Child(7, 1, 1, 0, born=NOW - 500)
+    child.phase, child.ready_at = Phase.READY, NOW - 400
     for name, value in changes.items():
         setattr(child, name, value)
     return child

@@ -12,8 +12,10 @@ from monoceros.arbiter.obituary import write_obituary
 
 def make(phase: Phase = Phase.READY, *, killed: bool = False) -> Child:
     """Return the child that died."""
-    ready_at = None if phase is Phase.BOOTING else 1.0
-    return Child(7, 1, 1, 0, born=0.0, phase=phase, ready_at=ready_at, killed=killed)
+    child = Child(7, 1, 1, 0, born=0.0)
+    child.phase, child.killed = phase, killed
+    child.ready_at = None if phase is Phase.BOOTING else 1.0
+    return child
 
 
 @pytest.mark.parametrize(
