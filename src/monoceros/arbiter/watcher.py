@@ -26,7 +26,7 @@ from monoceros.workers.modules import decode
 if TYPE_CHECKING:
     from monoceros.arbiter.watchnews import Plan
 
-SHARE = 0.007  # of a processor, which looking at files may take,
+SHARE = 0.006  # of a processor, which looking at files may take,
 SHARE_WITH_EVENTS = 0.003  # and where the system is expected to tell of changes
 BUSY_S = 0.05  # the shortest time between two looks while somebody edits,
 IDLE_S = 0.25  # when nothing has changed for a while,

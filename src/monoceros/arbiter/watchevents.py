@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-STEP_MS = 20  # how often the package looks for what the system has told
+STEP_MS = 50  # how often the package looks for what the system has told
 DEBOUNCE_MS = 100  # how long it collects at most
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import importlib.util
 import os
 import signal
 import sys
@@ -272,7 +271,9 @@ def cut_off(kept: set[int]) -> None:
 
 
 def _has_package() -> bool:
-    return importlib.util.find_spec(PACKAGE) is not None
+    from importlib.util import find_spec
+
+    return find_spec(PACKAGE) is not None
 
 
 def _open_reports() -> tuple[int, int]:

@@ -13,7 +13,6 @@ The other direction is a few numbers in shared memory, see ``Board``.
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import mmap
 import os
 import select
@@ -202,8 +201,10 @@ def source_of(file: str) -> str:
     path = os.path.abspath(file)  # noqa: PTH100
     if not path.endswith(".pyc"):
         return path
+    from importlib.util import source_from_cache
+
     try:
-        return importlib.util.source_from_cache(path)
+        return source_from_cache(path)
     except ValueError:
         return path[:-1]  # byte code in the place of its source
 
