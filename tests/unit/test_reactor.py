@@ -33,6 +33,7 @@ class FailingLog:
     """A log that raises where a request is refused."""
 
     access: AccessFormat | None = None
+    finished = None
 
     def refused(self, peer: str, error: BadRequest) -> None:
         raise RuntimeError("log is broken")

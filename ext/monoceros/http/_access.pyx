@@ -14,9 +14,11 @@ from libc.string cimport memcpy
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.ref cimport PyObject
 
+from monoceros.http._names cimport ATOM_AUTHORIZATION, ATOM_REFERER, ATOM_USER_AGENT
+
 import re
 
-from monoceros.http.access import VALUE_KEYS, Entry
+from monoceros.http.access import VALUE_KEYS
 from monoceros.http.environ import environ_key
 
 cdef extern from "Python.h":
@@ -34,9 +36,9 @@ cdef extern from "access.h":
     bint mono_is_latin(PyObject *value) noexcept
 
 cdef str AUTHORIZATION = "HTTP_AUTHORIZATION"
-cdef tuple REQUEST_LINE = ("REQUEST_METHOD", "RAW_URI", "SERVER_PROTOCOL")
 _COMPUTED = frozenset("lutrsBbTDML")
 _TIMES = frozenset("TDML")
+_ATOMS = {"f": ATOM_REFERER, "a": ATOM_USER_AGENT, "u": ATOM_AUTHORIZATION}
 
 cdef enum:
     ROOM = 32768  # for one line; a longer one is left to the general way
@@ -51,7 +53,6 @@ cdef class AccessLines:
     def __cinit__(self, access_format):
         self.format = access_format
         self.is_json = access_format.is_json
-        self.has_skips = access_format.has_skips
         self.set_time("")
         self.literals = [text.encode("utf-8") for text in access_format.pieces[::2]]
         self.first = self.literals[0]
@@ -78,11 +79,10 @@ cdef class AccessLines:
             literal = self.literals[i + 1]
             piece.kind = <char><int>ord(kinds[i])
             piece.key = <PyObject *>self.keys[i]
+            piece.atom = _ATOMS.get(names[i], 0)
             piece.literal = PyBytes_AS_STRING(literal)
             piece.size = PyBytes_GET_SIZE(literal)
             memcpy(piece.short_literal, PyBytes_AS_STRING(literal), min(piece.size, SHORT))
-        for i in range(3):
-            self.line_keys[i] = <PyObject *>REQUEST_LINE[i]
         self.count = len(kinds)
         self.needs_time = not _TIMES.isdisjoint(kinds)
 
@@ -97,21 +97,8 @@ cdef class AccessLines:
         self.size = 0
         return lines
 
-    cdef int add(
-        self, dict environ, object status, object headers, int64_t sent, int64_t elapsed_us
-    ) except -1:
-        """Add a line; ``sent`` counts octets of content."""
-        if self.has_skips and self.format.skips(environ, status):
-            return 0
-        if not self._fill_in(environ, status, sent, elapsed_us):
-            entry = Entry(environ, status, headers, sent, elapsed_us, self.when)
-            self._append(self.format.line(entry))
-        return 0
-
-    cdef int _fill_in(
-        self, dict environ, object status, int64_t sent, int64_t elapsed_us
-    ) except -1:
-        """Write the line if it is a usual one; 0 where it is not."""
+    cdef int add(self, dict environ, object status, Facts *facts) except -1:
+        """Write a line if it is a usual one; 0 where it is not."""
         cdef char *p
         if not self.count:
             return 0
@@ -119,11 +106,18 @@ cdef class AccessLines:
         p = self.data + self.size
         memcpy(p, PyBytes_AS_STRING(self.first), PyBytes_GET_SIZE(self.first))
         p += PyBytes_GET_SIZE(self.first)
-        p = fill_in(self, p, <PyObject *>environ, <PyObject *>status, sent, elapsed_us)
+        p = fill_in(self, p, <PyObject *>environ, <PyObject *>status, facts)
         if p == NULL:
             return 0
         self.size = p - self.data
         return 1
+
+    cdef int append(self, bytes line) except -1:
+        """Add a line that was made elsewhere."""
+        self._reserve(PyBytes_GET_SIZE(line))
+        memcpy(self.data + self.size, PyBytes_AS_STRING(line), PyBytes_GET_SIZE(line))
+        self.size += PyBytes_GET_SIZE(line)
+        return 0
 
     cdef int _reserve(self, size_t more) except -1:
         """Make room for so many octets."""
@@ -139,33 +133,24 @@ cdef class AccessLines:
         self.capacity = capacity
         return 0
 
-    cdef int _append(self, bytes line) except -1:
-        self._reserve(PyBytes_GET_SIZE(line))
-        memcpy(self.data + self.size, PyBytes_AS_STRING(line), PyBytes_GET_SIZE(line))
-        self.size += PyBytes_GET_SIZE(line)
-        return 0
-
 
 # Nothing from here on makes or keeps an object, so that no reference is counted. NULL means that
 # something is odd, and the line is left to the general way.
 
 # One branch per atom: the table of what ``access`` calls by name.
 cdef char *fill_in(
-    AccessLines self,
-    char *p,
-    PyObject *environ,
-    PyObject *status,
-    int64_t sent,
-    int64_t elapsed_us,
+    AccessLines self, char *p, PyObject *environ, PyObject *status, const Facts *facts
 ) noexcept:
     cdef const char *limit = self.data + self.size + ROOM - SLACK
     cdef Piece *piece = self.pieces
     cdef Piece *end = piece + self.count
     while piece != end:
-        if piece.kind == c"v":
+        if piece.atom and not piece.atom & facts.atoms:
+            p = _put_missing(self, p)
+        elif piece.kind == c"v":
             p = _put_key(self, p, limit, environ, piece)
         elif piece.kind == c"r":
-            p = _put_request_line(self, p, limit, environ)
+            p = _put_request_line(p, limit, facts)
         elif piece.kind == c"t":
             p = _put_start(p, limit, self.when_text, PyUnicode_GET_LENGTH(self.when_text))
         elif piece.kind == c"s":
@@ -177,17 +162,17 @@ cdef char *fill_in(
         elif piece.kind == c"l":
             p = _put_missing(self, p)
         elif piece.kind == c"b" or piece.kind == c"B":
-            p = mono_put_number(p, sent)
+            p = mono_put_number(p, facts.sent)
         elif piece.kind == c"D":
-            p = mono_put_number(p, elapsed_us)
+            p = mono_put_number(p, facts.elapsed_us)
         elif piece.kind == c"M":
-            p = mono_put_number(p, elapsed_us // 1000)
+            p = mono_put_number(p, facts.elapsed_us // 1000)
         elif piece.kind == c"T":
-            p = mono_put_number(p, elapsed_us // 1000000)
+            p = mono_put_number(p, facts.elapsed_us // 1000000)
         else:
             p += snprintf(
                 p, SLACK, "%lld.%06lld",
-                <long long>(elapsed_us // 1000000), <long long>(elapsed_us % 1000000),
+                <long long>(facts.elapsed_us // 1000000), <long long>(facts.elapsed_us % 1000000),
             )
         if p == NULL or p > limit:
             return NULL
@@ -223,22 +208,15 @@ cdef inline char *_put_key(
     return p
 
 
-cdef inline char *_put_request_line(
-    AccessLines self, char *p, const char *limit, PyObject *environ
-) noexcept:
+cdef inline char *_put_request_line(char *p, const char *limit, const Facts *facts) noexcept:
     """Write method, target and version."""
-    cdef int i
-    cdef PyObject *value
-    for i in range(3):
-        value = _find(environ, self.line_keys[i], &self.line_places[i])
-        if value == NULL:
-            return NULL
-        p = _put_value(p, limit, value, False)
-        if p == NULL:
-            return NULL
-        p[0] = c" "
-        p += 1
-    return p - 1
+    if facts.line_size == 0:
+        return NULL
+    p = _put_text(p, limit, facts.line, facts.line_size, False)
+    if p != NULL:
+        memcpy(p, b" HTTP/1.1" if facts.minor else b" HTTP/1.0", 9)
+        p += 9
+    return p
 
 
 cdef inline char *_put_start(
@@ -255,12 +233,18 @@ cdef inline char *_put_value(
     char *p, const char *limit, PyObject *value, bint is_json
 ) noexcept:
     """Write a str, escaped."""
-    cdef const char *text
-    cdef size_t size, plain
     if not mono_is_latin(value):
         return NULL
-    text = <const char *>PyUnicode_DATA(value)
-    size = PyUnicode_GET_LENGTH(value)
+    return _put_text(
+        p, limit, <const char *>PyUnicode_DATA(value), PyUnicode_GET_LENGTH(value), is_json
+    )
+
+
+cdef inline char *_put_text(
+    char *p, const char *limit, const char *text, size_t size, bint is_json
+) noexcept:
+    """Write octets, escaped."""
+    cdef size_t plain
     if limit - p < <Py_ssize_t>(LONGEST_ESCAPE * size):
         return NULL
     plain = mono_copy_plain(p, text, size)

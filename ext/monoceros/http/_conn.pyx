@@ -245,6 +245,7 @@ cdef class Conn(Channel):
         request.keep_alive = head.keep_alive and not head.upgrade
         request.wants_close = not head.keep_alive
         request.minor = head.minor
+        request.atoms = head.atoms
         request.head_request = (
             head.method_size == 4 and request.environ["REQUEST_METHOD"] == "HEAD"
         )

@@ -42,6 +42,8 @@ cdef class Core:
     cdef bint has_script_name
     cdef AccessLines access
     cdef object finished
+    cdef public object flush_log
+    cdef double flushed
     cdef dict templates
     cdef dict methods
 
@@ -59,6 +61,12 @@ cdef class Core:
     cdef bytes server_line
     cdef int64_t second
     cdef int64_t started_ns
+    # Method and target of the request in flight: as much as there is room for, and all of it.
+    cdef char *line
+    cdef char *own_line
+    cdef size_t line_size
+    cdef size_t line_room
+    cdef bint has_skips
     cdef object slot_owner
     cdef unsigned char *slot
 
@@ -66,6 +74,7 @@ cdef class Core:
     cdef dict template(self, object local, object scheme)
     cdef int reserve(self, size_t more) except -1
     cdef int begin(self, bytes peer, const char *request, size_t size) except -1
+    cdef str request_line(self, bint minor)
     cdef int end(self) except -1
 
 cdef int64_t monotonic_ns() noexcept nogil

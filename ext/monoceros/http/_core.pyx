@@ -55,6 +55,7 @@ cdef extern from *:
     void mono_publish() noexcept nogil
 
 cdef size_t OUT_CAPACITY = 1 << 16
+cdef double SLOW_S = 0.001  # lines do not wait for the next call after one as long as this
 cdef object LARGEST_BODY = (1 << 63) - 1
 
 cdef size_t PEER_OFFSET = _PEER_OFFSET
@@ -111,8 +112,12 @@ cdef class Core:
         self.input = <char *>malloc(IN_SIZE + IN_SLACK)
         self.out_capacity = OUT_CAPACITY
         self.out = <char *>malloc(self.out_capacity)
-        if self.input == NULL or self.out == NULL:
+        self.own_line = <char *>malloc(REQUEST_SIZE)
+        if self.input == NULL or self.out == NULL or self.own_line == NULL:
             raise MemoryError
+        self.line = self.own_line
+        self.line_room = REQUEST_SIZE
+        self.has_skips = log.access is not None and log.access.has_skips
         if slot is not None:
             # The mapping lives as long as the process; only the address is kept.
             PyObject_GetBuffer(slot, &view, PyBUF_WRITABLE)
@@ -120,6 +125,7 @@ cdef class Core:
                 PyBuffer_Release(&view)
                 raise ValueError("slot is smaller than a scoreboard record")
             self.slot = <unsigned char *>view.buf
+            self.line = <char *>self.slot + REQUEST_OFFSET
             self.slot_owner = slot
             PyBuffer_Release(&view)
         self.tick(time.monotonic())
@@ -130,11 +136,12 @@ cdef class Core:
             Py_XDECREF(self.known_names[i])
         free(self.input)
         free(self.out)
+        free(self.own_line)
 
     cpdef tick(self, double now):
         """Take over the time of a wake-up (``time.monotonic()``) and refresh Date."""
         cdef int64_t seconds = c_time(NULL)
-        self.now = self.ticked = now
+        self.now = self.ticked = self.flushed = now
         if seconds != self.second:
             self.second = seconds
             date = formatdate(seconds, usegmt=True).encode("ascii")
@@ -145,6 +152,7 @@ cdef class Core:
 
     def drain_log(self):
         """Return and forget the access log's whole lines so far."""
+        self.flushed = self.now
         return b"" if self.access is None else self.access.take()
 
     def drop_output(self):
@@ -195,10 +203,11 @@ cdef class Core:
         self.running = True
         self.requests += 1
         self.started_ns = monotonic_ns()
+        self.line_size = size
+        size = min(size, REQUEST_SIZE)
         if slot == NULL:
+            memcpy(self.line, request, size)
             return 0
-        if size > REQUEST_SIZE:
-            size = REQUEST_SIZE
         peer_size = min(<size_t>PyBytes_GET_SIZE(peer), PEER_SIZE)
         sequence = (<uint64_t *>slot)[0] | 1
         (<uint64_t *>slot)[0] = sequence
@@ -210,10 +219,16 @@ cdef class Core:
         (<uint16_t *>(slot + 48))[0] = <uint16_t>size
         (<uint16_t *>(slot + 50))[0] = <uint16_t>peer_size
         memcpy(slot + PEER_OFFSET, PyBytes_AS_STRING(peer), peer_size)
-        memcpy(slot + REQUEST_OFFSET, request, size)
+        memcpy(self.line, request, size)
         mono_publish()
         (<uint64_t *>slot)[0] = sequence + 1
         return 0
+
+    cdef str request_line(self, bint minor):
+        """Return the whole line of the request in flight; empty where it is too long to be kept."""
+        if self.line_size > REQUEST_SIZE:
+            return ""
+        return f"{self.line[:self.line_size].decode('latin-1')} HTTP/1.{1 if minor else 0}"
 
     cdef int end(self) except -1:
         """Take the request in flight off the scoreboard."""
@@ -222,6 +237,9 @@ cdef class Core:
         cdef int64_t now = _coarse_ns()
         self.running = False
         self.now = now * 1e-9
+        if self.access is not None and self.now - self.flushed > SLOW_S:
+            if self.flush_log is not None and self.access.size:
+                self.flush_log()
         if self.now - self.ticked > 1:
             self.tick(self.now)
         if slot == NULL:

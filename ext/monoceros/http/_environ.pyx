@@ -7,7 +7,7 @@ from cpython.ref cimport PyObject
 
 from monoceros.http._core cimport Core
 from monoceros.http._head cimport FieldSpan, HeadSpans
-from monoceros.http._names cimport NAME_GUESSES, Name, NameTable
+from monoceros.http._names cimport ATOM_ANY, NAME_GUESSES, Name, NameTable
 
 from urllib.parse import unquote_to_bytes
 
@@ -102,6 +102,7 @@ cdef int _add_fields(Core core, dict environ, bint trusted) except -1:
     cdef int i
     cdef object key
     repeated = None
+    head.atoms = 0
     for i in range(head.count):
         span = &core.parser.fields[i]
         known = _know(core.names, span, data + span.name, i)
@@ -109,7 +110,9 @@ cdef int _add_fields(Core core, dict environ, bint trusted) except -1:
         if known != NULL and not known.underscore:
             key = <object>known.key
             head.has_scheme = head.has_scheme or known.scheme
+            head.atoms |= known.atom
         else:
+            head.atoms = ATOM_ANY
             key = _judge_odd_name(core, environ, data + span.name, span.name_size, value, trusted)
             if key is None:
                 continue

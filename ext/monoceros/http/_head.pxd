@@ -35,6 +35,7 @@ ctypedef struct HeadSpans:
     bint upgrade
     bint has_underscore
     bint has_scheme
+    unsigned char atoms  # which fields the access log may be asked for are there
 
 ctypedef struct HeadLimits:
     uint32_t line

@@ -11,6 +11,12 @@ cdef enum:
     FIELD_EXPECT = 6
     FIELD_UPGRADE = 7
 
+    # Fields of a request that the access log is asked for, and that need not be there.
+    ATOM_REFERER = 1
+    ATOM_USER_AGENT = 2
+    ATOM_AUTHORIZATION = 4
+    ATOM_ANY = 7
+
     NAME_SIZE = 32   # longest name that is learned, with its colon
     NAME_SLOTS = 1024
     NAME_LIMIT = 512  # names learned at most: clients choose them
@@ -23,6 +29,7 @@ ctypedef struct Name:
     unsigned char id
     unsigned char underscore
     unsigned char scheme  # one of secure_scheme_headers
+    unsigned char atom  # of ATOM_...
     void *key  # the environ's key, a str that the table owns
 
 cdef int field_id(const char *name, Py_ssize_t size) noexcept nogil

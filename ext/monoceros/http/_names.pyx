@@ -12,6 +12,12 @@ cdef extern from "Python.h":
     void PyUnicode_InternInPlace(PyObject **text)
     ctypedef struct PyObject
 
+_ATOMS = {
+    "HTTP_REFERER": ATOM_REFERER,
+    "HTTP_USER_AGENT": ATOM_USER_AGENT,
+    "HTTP_AUTHORIZATION": ATOM_AUTHORIZATION,
+}
+
 
 cdef int field_id(const char *name, Py_ssize_t size) noexcept nogil:
     """Tell what a name means to the server, whatever its case."""
@@ -95,6 +101,7 @@ cdef class NameTable:
         entry.id = field_id(name, size)
         entry.underscore = "_" in text
         entry.scheme = interned in self.scheme_keys
+        entry.atom = _ATOMS.get(interned, 0)
         entry.size = size + 1
         self.count += 1
         return entry

@@ -12,6 +12,8 @@ cdef class Request:
     cdef Channel channel
     cdef object status
     cdef object headers
+    cdef unsigned char atoms  # as ``_names`` counts them
+    cdef Py_ssize_t keys  # of the environ, when the application is called
     cdef bint head_request
     cdef bint minor
     cdef bint connect
@@ -27,6 +29,7 @@ cdef class Request:
     cdef int call(self, Core core) except -1
     cdef int _call(self, Core core) except -1
     cdef int record(self, Core core) except -1
+    cdef object describe(self, Core core, object status, int64_t elapsed_us)
     cdef int finish(self) except -1
     cdef int fail(self, object error) except -1
     cdef int answer_error(self, int status) except -1

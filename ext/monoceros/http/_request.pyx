@@ -6,12 +6,15 @@ from libc.stdio cimport snprintf
 from libc.string cimport memcpy
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.dict cimport PyDict_Size
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.ref cimport Py_INCREF, Py_XDECREF, PyObject
 from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
 
+from monoceros.http._access cimport Facts
 from monoceros.http._channel cimport Channel
 from monoceros.http._core cimport KNOWN_NAMES, Core, monotonic_ns, put, room
+from monoceros.http._names cimport ATOM_ANY
 from monoceros.http._scan cimport (
     MONO_TOKEN,
     mono_same_caseless,
@@ -101,6 +104,7 @@ cdef class Request:
     cdef int call(self, Core core) except -1:
         """Run a request that is on the scoreboard already."""
         cdef int code
+        self.keys = PyDict_Size(self.environ)
         try:
             code = self._call(core)
         finally:
@@ -137,18 +141,33 @@ cdef class Request:
 
     cdef int record(self, Core core) except -1:
         """Tell the access log, and who else wants to know, that a request is done."""
-        cdef int64_t elapsed_us = 0
+        cdef Facts facts
         # Nothing of a response that never began was ever looked at.
         cdef bint is_answered = (self.complete or self.head_written) and self.channel.taken is None
+        facts.elapsed_us = 0
         if core.finished is not None or core.access.needs_time:
-            elapsed_us = (monotonic_ns() - core.started_ns) // 1000
+            facts.elapsed_us = (monotonic_ns() - core.started_ns) // 1000
         if core.access is not None and is_answered:
-            core.access.add(self.environ, self.status, self.headers, self.sent, elapsed_us)
+            facts.line = core.line
+            facts.line_size = core.line_size if core.line_size <= core.line_room else 0
+            facts.minor = self.minor
+            # The application may have added what the client did not send.
+            facts.atoms = self.atoms if PyDict_Size(self.environ) == self.keys else ATOM_ANY
+            facts.sent = self.sent
+            if core.has_skips and core.access.format.skips(self.environ, self.status):
+                pass
+            elif not core.access.add(self.environ, self.status, &facts):
+                entry = self.describe(core, self.status, facts.elapsed_us)
+                core.access.append(core.access.format.line(entry))
         if core.finished is not None:
-            status = self.status if is_answered else ""
-            when = "" if core.access is None else core.access.when
-            core.finished(Entry(self.environ, status, self.headers, self.sent, elapsed_us, when))
+            core.finished(self.describe(core, self.status if is_answered else "", facts.elapsed_us))
         return 0
+
+    cdef object describe(self, Core core, object status, int64_t elapsed_us):
+        """Return the request and its response as an ``Entry``."""
+        when = "" if core.access is None else core.access.when
+        line = core.request_line(self.minor)
+        return Entry(self.environ, status, self.headers, self.sent, elapsed_us, when, line)
 
     cdef int finish(self) except -1:
         """Decide what becomes of the connection."""

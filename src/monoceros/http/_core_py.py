@@ -14,6 +14,9 @@ from monoceros.http.input import EmptyInput
 from monoceros.scoreboard import PEER_SIZE, REQUEST_SIZE, State
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from monoceros.http._request_py import Request
     from monoceros.http.types import CoreLog, Environ, Field, Limits, Policy, Rules, WsgiApp
 
 _SEQUENCE = struct.Struct("=Q")
@@ -22,6 +25,7 @@ _STATE_OFFSET = 12
 _REQUEST = struct.Struct(f"=HH12x{PEER_SIZE}s{REQUEST_SIZE}s")  # lengths, peer, request
 _REQUEST_OFFSET = 48
 _LEARNED_NAMES = 512
+SLOW_S = 0.001  # lines of the access log do not wait for the next call after one as long as this
 
 EMPTY_INPUT = EmptyInput()
 
@@ -30,7 +34,9 @@ class Core:
     """Buffers, Date line, access lines and scoreboard record of one thread that runs apps."""
 
     __slots__ = (
+        "_flushed",
         "_keys",
+        "_line",
         "_lines",
         "_second",
         "_server_line",
@@ -42,6 +48,7 @@ class Core:
         "budget",
         "closing",
         "errors",
+        "flush_log",
         "limits",
         "log",
         "now",
@@ -79,16 +86,18 @@ class Core:
         self.budget = policy.budget or Budget()
         self.scheme_keys = scheme_keys(rules)
         self.closing = False
+        self.flush_log: Callable[[], object] | None = None
         self.running = False
         self.requests = self.responses = self.received = self.sent = self.errors = 0
         self.out = bytearray()
         self.started_ns = 0
-        self.now = self._ticked = 0.0
+        self.now = self._ticked = self._flushed = 0.0
         self.when = ""
         self.server_fields = b""
         self._server_line = f"Server: {server}\r\n" if server else ""
         self._slot = slot
         self._second = -1
+        self._line = b""  # method and target of the request in flight
         self._lines: list[bytes] = []
         self._templates: dict[tuple[Any, str], Environ] = {}
         self._keys: dict[str, str] = {}
@@ -96,7 +105,7 @@ class Core:
 
     def tick(self, now: float, /) -> None:
         """Take over the time of a wake-up; Date and the access log's time change once a second."""
-        self.now = self._ticked = now
+        self.now = self._ticked = self._flushed = now
         seconds = int(time.time())
         if seconds != self._second:
             self._second = seconds
@@ -107,6 +116,7 @@ class Core:
 
     def drain_log(self) -> bytes:
         """Return and forget the access log's whole lines so far."""
+        self._flushed = self.now
         lines = b"".join(self._lines)
         self._lines.clear()
         return lines
@@ -154,6 +164,7 @@ class Core:
         self.check_idle()
         self.running = True
         self.requests += 1
+        self._line = request
         self.started_ns = started = time.monotonic_ns()
         slot = self._slot
         if slot is None:
@@ -170,6 +181,8 @@ class Core:
         self.running = False
         now = time.monotonic_ns()
         self.now = now / 1e9
+        if self._lines and self.now - self._flushed > SLOW_S and self.flush_log is not None:
+            self.flush_log()
         if self.now - self._ticked > 1:
             self.tick(self.now)
         slot = self._slot
@@ -180,13 +193,15 @@ class Core:
         _STATE.pack_into(slot, _STATE_OFFSET, State.IDLE, now, 0, self.requests)
         _SEQUENCE.pack_into(slot, 0, odd + 1)
 
-    def record(self, environ: Environ, status: str, headers: list[Field], sent: int) -> None:
+    def record(self, request: Request, status: str, headers: list[Field], sent: int) -> None:
         """Tell the access log, and who else wants to know, that a request is done."""
         access, finished = self.log.access, self.log.finished
         if access is None and finished is None:
             return
+        environ = request.environ
         elapsed_us = (time.monotonic_ns() - self.started_ns) // 1000
-        entry = Entry(environ, status, headers, sent, elapsed_us, self.when)
+        line = f"{self._line.decode('latin-1')} {request.version}"
+        entry = Entry(environ, status, headers, sent, elapsed_us, self.when, line)
         if access is not None and status and not access.skips(environ, status):
             self._lines.append(access.line(entry))
         if finished is not None:

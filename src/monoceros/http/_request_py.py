@@ -41,6 +41,7 @@ class Request:
         "_status",
         "environ",
         "keep_alive",
+        "version",
         "wants_close",
     )
 
@@ -50,6 +51,7 @@ class Request:
         # What follows CONNECT, or a request for another protocol, may be no HTTP.
         self.keep_alive = head.keep_alive and not head.upgrade
         self.wants_close = not head.keep_alive
+        self.version = head.version
         self._minor = 1 if head.version == "HTTP/1.1" else 0
         self._head_request = head.method == "HEAD"
         self._connect = head.method == "CONNECT"
@@ -89,7 +91,7 @@ class Request:
             code = self._call(core)
         finally:
             self._ended = True
-            core.record(environ, self._answered(), self._headers, self._sent)
+            core.record(self, self._answered(), self._headers, self._sent)
             core.end()
             conn.finish_request()
         return code

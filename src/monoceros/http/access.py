@@ -33,6 +33,7 @@ class Entry(NamedTuple):
     sent: int
     elapsed_us: int
     when: str  # as ``format_time`` gives it
+    line: str = ""  # the request line, where it is at hand
 
 
 Atom = Callable[[Entry], str]
@@ -89,6 +90,8 @@ def _response_field(name: str) -> Atom:
 
 
 def _request_line(entry: Entry) -> str:
+    if entry.line:
+        return escape(entry.line)
     environ = entry.environ
     line = f"{environ['REQUEST_METHOD']} {environ['RAW_URI']} {environ['SERVER_PROTOCOL']}"
     return escape(line)

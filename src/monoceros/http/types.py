@@ -163,11 +163,15 @@ class Request(Protocol):
 
 
 class Core(Protocol):
-    """What the connections of one thread share: buffers, the Date line, the access log's lines."""
+    """What the connections of one thread share: buffers, the Date line, the access log's lines.
+
+    ``flush_log`` is called where lines would have to wait for further calls of the application
+    after one that took a while.
+    """
 
     closing: bool
     requests: int
-    now: float  # ``time.monotonic()``, a few milliseconds behind, as of the last tick or response
+    flush_log: Callable[[], object] | None
 
     def tick(self, now: float, /) -> None:
         """Take over the time of a wake-up (``time.monotonic()``) and refresh Date."""

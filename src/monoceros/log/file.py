@@ -53,7 +53,7 @@ class LogFile:
 
     def write_lines(self, lines: bytes) -> None:
         """Write whole lines, which those of other processes do not split."""
-        if self.is_regular or (len(lines) <= PIECE and not self._is_pipe):
+        if not self._is_pipe:
             self.write(lines)
             return
         self._lock(fcntl.LOCK_EX)
@@ -135,9 +135,8 @@ class LogFile:
         self._is_pipe = stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
 
     def _lock(self, operation: int) -> None:
-        if self._is_pipe:
-            with contextlib.suppress(OSError):
-                fcntl.lockf(self.fd, operation)
+        with contextlib.suppress(OSError):
+            fcntl.lockf(self.fd, operation)
 
 
 def split_lines(lines: bytes, limit: int) -> Iterator[memoryview]:

@@ -47,7 +47,6 @@ if TYPE_CHECKING:
     from monoceros.net.wakeup import Wakeup
     from monoceros.workers.lateness import Lateness
 
-_SLOW_S = 0.001  # lines of the access log do not wait for calls after one as long as this
 _ACCEPT_PAUSE_S = 1.0
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _FULL_PAUSE_S = 0.05  # how often a full worker looks whether one more would find room
@@ -92,6 +91,7 @@ class Reactor:
         self._conns: dict[int, Conn] = {}
         self._more: dict[int, None] = {}
         core.policy.release = self._poller.remove
+        core.flush_log = self.write_log
         self._poller.add(wakeup.fileno())
         self._handlers[wakeup.fileno()] = self._wake
         for fd in self._listeners:
@@ -108,15 +108,13 @@ class Reactor:
         if self._is_held_up:
             timeout_s = min(timeout_s, _FULL_PAUSE_S)
         events = self._poller.poll(0 if self._more else timeout_s)
-        now = logged = time.monotonic()
-        core = self._core
-        core.tick(now)
+        now = time.monotonic()
+        self._core.tick(now)
         if self._more:
             # Connections with unused input get another turn.
             events = [(fd, READ) for fd in self._more] + events
             self._more = {}
         handlers = self._handlers
-        is_logged = self._access is not None
         for fd, _ in events:
             # A descriptor may have gone since the poll, by a connection that made room.
             handler = handlers.get(fd)
@@ -128,9 +126,6 @@ class Reactor:
                 code = self._give_up()
             if code:
                 self._follow(fd, code)
-            if is_logged and core.now - logged > _SLOW_S:
-                self.write_log()
-                logged = core.now
         self.write_log()
         if self._is_held_up:
             self._resume_accepting(now)
