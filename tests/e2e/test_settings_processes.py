@@ -34,6 +34,12 @@ def test_where_the_server_listens(server: Callable[..., Server], tmp_path: Path)
         assert found == [0, 0, 0, 0, errno.EAGAIN]
 
 
+def test_servers_share_a_port(server: Callable[..., Server]) -> None:
+    first = server("--reuse-port", "--workers", "0")
+    second = server("--reuse-port", "--workers", "0", "--bind", f"127.0.0.1:{first.port}")
+    assert second.address == first.address
+
+
 APP = """\
 import os
 import beside

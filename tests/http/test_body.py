@@ -10,6 +10,7 @@ import pytest
 
 from monoceros.http.body import Budget
 from monoceros.http.types import AGAIN, HANDOFF, LINGER, Limits, Policy
+from tests.http.link import Link
 from tests.http.support import (
     GET,
     Recorder,
@@ -279,7 +280,20 @@ def test_the_spool_is_in_its_folder(
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_folder_that_is_not_there(twin: Twin) -> None:
+@pytest.mark.parametrize("size", [1000, 300_000])
+def test_without_a_folder_the_application_reads_the_rest(twin: Twin, size: int) -> None:
+    app, seen = reading(lambda environ: len(environ["wsgi.input"].read()))
+    budget = Budget(memory=1 << 20, spool=1 << 20)
+    policy = Policy(tmp_upload_dir="/nonexistent", budget=budget)
+    with Link(twin, app, limits=SMALL, policy=policy) as link:
+        link.start()
+        link.send(post(b"a" * size))
+        assert link.receive_exactly(15) == b"HTTP/1.1 200 OK"
+    assert seen == [size]
+    assert (budget.memory, budget.spool) == (1 << 20, 1 << 20)
+
+
+def test_without_a_folder_a_transport_of_the_callers_has_no_room(twin: Twin) -> None:
     app, _ = reading(lambda environ: None)
     policy = Policy(tmp_upload_dir="/nonexistent")
     served = serve(twin, app, *parts(post(b"a" * 1000), 3), limits=SMALL, policy=policy)

@@ -21,7 +21,7 @@ from monoceros.workers.timeouts import Timeouts
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from monoceros.http.access import AccessFormat
+    from monoceros.http.access import AccessFormat, Entry
     from monoceros.http.errors import BadRequest
     from monoceros.http.types import Environ, StartResponse
 
@@ -33,7 +33,7 @@ class FailingLog:
     """A log that raises where a request is refused."""
 
     access: AccessFormat | None = None
-    finished = None
+    finished: Callable[[Entry], object] | None = None
 
     def refused(self, peer: str, error: BadRequest) -> None:
         raise RuntimeError("log is broken")

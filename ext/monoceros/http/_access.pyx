@@ -6,7 +6,7 @@ or with a value that is not plain latin-1 text (for JSON: ASCII text), is left t
 """
 
 cimport cython
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport uint64_t
 from libc.stdio cimport snprintf
 from libc.stdlib cimport free, realloc
 from libc.string cimport memcpy

@@ -43,6 +43,10 @@ def fork_worker(server: Arbiter, worker: Worker) -> bool:
 
 def _fork(server: Arbiter, worker: Worker) -> bool:
     read_end, worker.ready_fd = os.pipe()
+    # What the configuration printed would else be printed once more by every child.
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError, AttributeError):
+            stream.flush()
     try:
         with server.signals.blocked():
             pid = os.fork()
@@ -101,6 +105,9 @@ def _work(server: Arbiter, worker: Worker) -> int:
         return WORKER_BOOT_ERROR
     except (Exception, SystemExit) as error:
         # The border of the process: whatever the application raised ends here.
+        if not worker.booted and not worker.alive:
+            # Told to leave while it imported; not every import lets StopWorker out as it is.
+            return int(worker.aborted)
         if isinstance(error, SystemExit) and worker.booted:
             return error.code if isinstance(error.code, int) else int(error.code is not None)
         worker.log.error("Exception in worker process\n%s", format_application_error(error))

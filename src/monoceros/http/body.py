@@ -143,20 +143,29 @@ class Body:
     def _keep(self, piece: bytes) -> None:
         file = self._file
         if isinstance(file, io.BytesIO) and self._fits_memory(len(piece)):
-            file.write(piece)
-            self._budget.memory -= len(piece)
-            self._held += len(piece)
+            self._remember(file, piece)
             return
-        if isinstance(file, io.BytesIO):
-            self._move_to_file(file.getvalue())
+        if isinstance(file, io.BytesIO) and not self._move_to_file(file.getvalue()):
+            if self.full or len(piece) > self._budget.memory:
+                raise refusal(Refusal.NO_ROOM)
+            # The application can start, and read what follows by itself.
+            self._remember(file, piece)
+            self.full = True
+            return
         self._spool(piece)
         if self._held >= self._limits.body_spool or self._budget.spool <= 0:
             self.full = True
 
+    def _remember(self, file: io.BytesIO, piece: bytes) -> None:
+        file.write(piece)
+        self._budget.memory -= len(piece)
+        self._held += len(piece)
+
     def _fits_memory(self, more: int) -> bool:
         return self._held + more <= self._limits.body_memory and more <= self._budget.memory
 
-    def _move_to_file(self, content: bytes) -> None:
+    def _move_to_file(self, content: bytes) -> bool:
+        """Go on in a temporary file; False where there is no directory for one."""
         if len(content) + RECEIVE_SIZE > self._budget.spool:
             raise refusal(Refusal.NO_ROOM)
         try:
@@ -164,12 +173,13 @@ class Body:
             # unbuffered, so that closing it cannot fail.
             file = tempfile.TemporaryFile(buffering=0, dir=self._tmp_dir)  # noqa: SIM115
             self.full = _free_space(file.fileno()) < _DISK_RESERVE
-        except OSError as error:
-            raise refusal(Refusal.NO_ROOM) from error
+        except OSError:
+            return False
         self._budget.memory += self._held
         self._held = 0
         self._file = file
         self._spool(content)
+        return True
 
     def _spool(self, data: bytes) -> None:
         """Write to the file, which takes all or is no use any more."""

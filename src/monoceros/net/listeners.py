@@ -113,6 +113,8 @@ def _open(address: Address, cfg: Config) -> socket.socket:
 
 def _bind_tcp(sock: socket.socket, address: tuple[str, int], cfg: Config) -> None:
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    if cfg.reuse_port:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     # Accepted sockets inherit it on Linux and the BSDs, which saves a system call each.
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     if address[0] == "::" and ("0.0.0.0", address[1]) in cfg.address:

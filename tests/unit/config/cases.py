@@ -106,9 +106,7 @@ CASES = {
         bad_cli=("-b", "x://3"),
     ),
     "backlog": number(2048, "--backlog"),
-    "reuse_port": replace(
-        later("a listening socket for each worker", False, True), bad_cli=("--reuse-port",)
-    ),
+    "reuse_port": switch("--reuse-port"),
     # Worker Processes
     "workers": replace(
         number(machine.plan_workers().workers, "-w"),

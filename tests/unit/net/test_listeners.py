@@ -40,6 +40,7 @@ def make_config(*address: listeners.Address, umask: int = 0) -> Config:
     cfg = SimpleNamespace(
         address=list(address),
         backlog=16,
+        reuse_port=False,
         umask=umask,
         uid=os.geteuid(),
         gid=os.getegid(),

@@ -1,6 +1,6 @@
 """Where the server listens."""
 
-from monoceros.config.kinds import ADDRESS_LIST, SWITCH, off, whole
+from monoceros.config.kinds import ADDRESS_LIST, SWITCH, whole
 from monoceros.config.setting import Env, Section, Setting
 
 
@@ -29,10 +29,10 @@ class ServerSocket(Section):
         meta="INT",
     )
     reuse_port = Setting(
-        off(SWITCH, False, "a listening socket for each worker"),
+        SWITCH,
         False,
-        "Give each worker listening sockets of its own (SO_REUSEPORT), among which the kernel "
-        "spreads connections without a look at who is busy.",
+        "Let other servers of the same user listen on the same port (SO_REUSEPORT), among which "
+        "the kernel spreads connections. The workers share these sockets as they share others: "
+        "who is free accepts.",
         cli=("--reuse-port",),
-        missing="a listening socket for each worker",
     )
