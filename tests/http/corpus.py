@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import re
 from pathlib import Path
 from typing import NamedTuple
@@ -58,11 +57,10 @@ def _unescape(text: str, position: int, nested: bool) -> tuple[str, int]:
 def _settings(lines: list[str]) -> tuple[Limits, Rules, bool]:
     limits: dict[str, int] = {}
     rules: dict[str, object] = {}
-    names = {field.name for field in dataclasses.fields(Limits)}
     trusted = False
     for line in lines:
         name, _, value = line.partition(" ")
-        if name in names:
+        if name in Limits._fields:
             limits[name] = int(value)
         elif name == "trusted":
             trusted = value == "True"
