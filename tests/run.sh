@@ -18,7 +18,9 @@ cython-lint ext
 codespell
 zizmor --offline --quiet --persona pedantic .github
 
-# The arbiter's tests with the pure-Python twin, then everything, with the compiled one; tests of
-# HTTP and from end to end take each twin in turn by themselves.
-MONOCEROS_IMPL=py python -m pytest tests/process
+# The arbiter's tests with the pure-Python twin, those of whole servers with Gunicorn's defaults,
+# then everything, with the compiled twin and our defaults; tests of HTTP and from end to end take
+# each twin in turn by themselves.
+MONOCEROS_IMPL=py python -m pytest -m "not slow" tests/process
+MONOCEROS_TEST_COMPAT=gunicorn python -m pytest -m "not slow" tests/process tests/e2e
 MONOCEROS_IMPL=c MONOCEROS_REQUIRE_C=1 python -m pytest
