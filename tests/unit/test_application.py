@@ -10,7 +10,8 @@ import pytest
 
 from monoceros.config import load
 from monoceros.errors import AppImportError
-from monoceros.workers.application import Application, is_asgi, load_app
+from monoceros.workers.application import Application, load_app
+from monoceros.workers.callables import is_asgi
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -9,8 +9,7 @@ sets no limit.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -23,8 +22,7 @@ UNIFIED = ""  # how version 2's one hierarchy is called below; those of version 
 _PERIOD_US = 100_000  # the kernel's default
 
 
-@dataclass(frozen=True, slots=True)
-class Mount:
+class Mount(NamedTuple):
     """One mounted hierarchy: its controllers, the group at its root, and where it is."""
 
     controllers: frozenset[str]

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import argparse
-from dataclasses import dataclass
-from difflib import get_close_matches
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from monoceros.config.sections import SETTINGS
+from monoceros.spelling import closest
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -38,8 +37,7 @@ _OURS = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Arguments:
+class Arguments(NamedTuple):
     """What a command line says: the application, and settings as they were written."""
 
     app_uri: str | None
@@ -73,8 +71,8 @@ class Parser(argparse.ArgumentParser):
         hint = ""
         _, unknown, rest = message.partition("unrecognized arguments: ")
         if unknown:
-            close = get_close_matches(rest.split()[0].partition("=")[0], _options(self), n=1)
-            hint = f" (did you mean {close[0]}?)" if close else ""
+            close = closest(rest.split()[0].partition("=")[0], _options(self))
+            hint = f" (did you mean {close}?)" if close else ""
         self.exit(
             USAGE_ERROR,
             f"{self.prog}: error: {message}{hint}\n"
@@ -82,10 +80,21 @@ class Parser(argparse.ArgumentParser):
         )
 
 
+class _Formatter(argparse.HelpFormatter):
+    """Made for each option to check it, and so does not ask the terminal for its width."""
+
+    def __init__(self, prog: str) -> None:
+        super().__init__(prog, width=80)
+
+
 def build_parser(prog: str) -> argparse.ArgumentParser:
     """Return a parser with one option for each setting that has any, and the application."""
     parser = Parser(
-        prog=prog, add_help=False, allow_abbrev=False, argument_default=argparse.SUPPRESS
+        prog=prog,
+        add_help=False,
+        allow_abbrev=False,
+        argument_default=argparse.SUPPRESS,
+        formatter_class=_Formatter,
     )
     parser.add_argument("args", nargs="*", default=[])
     for flags in (("-h", "--help"), ("--help-all",), ("-v", "--version")):

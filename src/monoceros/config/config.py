@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from monoceros.config import sections
 from monoceros.config.addresses import Address, parse_address
@@ -27,16 +26,14 @@ _TLS = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Remarks:
+class Remarks(NamedTuple):
     """What a configuration has to say about itself in the error log."""
 
     notes: tuple[str, ...] = ()
     warnings: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class SettingState:
+class SettingState(NamedTuple):
     """One setting as ``cfg.settings`` shows it: its record's facts, with the value in force."""
 
     name: str

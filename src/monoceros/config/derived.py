@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from monoceros.config import machine
 from monoceros.config.config import Config, Remarks
@@ -20,26 +19,34 @@ if TYPE_CHECKING:
 _PLAIN_LOGGERS = ("simple", Config.logger_class.default)
 
 
-@dataclass(frozen=True, slots=True)
-class Given:
+class Given(NamedTuple):
     """A value as it was written, and where."""
 
     value: object
     origin: str
 
 
-@dataclass(slots=True)
 class Draft:
     """A configuration that is being completed; ``hosted`` ones have their application already."""
 
-    values: dict[str, object]
-    given: Mapping[str, Given]
-    cwd: str
-    app_uri: str | None
-    hosted: bool
-    plan: machine.WorkerPlan | None = None
-    notes: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
+    __slots__ = ("app_uri", "cwd", "given", "hosted", "notes", "plan", "values", "warnings")
+
+    def __init__(
+        self,
+        values: dict[str, object],
+        given: Mapping[str, Given],
+        cwd: str,
+        app_uri: str | None,
+        hosted: bool,
+    ) -> None:
+        self.values = values
+        self.given = given
+        self.cwd = cwd
+        self.app_uri = app_uri
+        self.hosted = hosted
+        self.plan: machine.WorkerPlan | None = None
+        self.notes: list[str] = []
+        self.warnings: list[str] = []
 
     def remarks(self) -> Remarks:
         """Return the remarks that came up."""

@@ -5,11 +5,10 @@ from __future__ import annotations
 import ast
 import importlib
 import sys
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from pathlib import Path
 
 FILES = ("wsgi.py", "app.py", "main.py", "asgi.py")
@@ -26,8 +25,7 @@ _OTHER_KINDS = frozenset({"ArgumentParser", "Celery", "QApplication", "Tk", "Typ
 _Bound: TypeAlias = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef | ast.expr | None
 
 
-@dataclass(frozen=True, slots=True)
-class Found:
+class Found(NamedTuple):
     """The application's name, if there is one, and how the search went.
 
     ``reason`` is one line for the log; ``tried`` is a remark for each place without success.
@@ -36,7 +34,7 @@ class Found:
     directory: str
     uri: str | None = None
     reason: str = ""
-    tried: list[str] = field(default_factory=list)
+    tried: Sequence[str] = ()
 
     def complain(self) -> str:
         """Return what to tell where nothing was found, in several lines."""

@@ -6,10 +6,9 @@ import ast
 import importlib
 import sys
 import traceback
-from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from monoceros.errors import ConfigError
 
@@ -30,8 +29,7 @@ _SCOPES = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class FileVariables:
+class FileVariables(NamedTuple):
     """The variables of a configuration file, the lines that set them, and names that it reads."""
 
     path: str

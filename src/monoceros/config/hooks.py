@@ -5,10 +5,10 @@ from __future__ import annotations
 import contextlib
 import functools
 import importlib
-import inspect
 from collections.abc import Callable
 from typing import Any
 
+from monoceros.arity import accepts
 from monoceros.config.setting import Kind
 
 Hook = Callable[..., object]
@@ -31,7 +31,7 @@ def hook(*arguments: str) -> Kind[Hook]:
         function = _resolve(value) if isinstance(value, str) else value
         if not callable(function):
             raise ValueError("not callable")
-        if not _accepts(function, len(arguments)):
+        if not accepts(function, len(arguments)):
             raise ValueError(f"cannot be called with {len(arguments)} arguments: {signature}")
         return function
 
@@ -71,15 +71,3 @@ def _resolve(path: str) -> object:
         return getattr(importlib.import_module(module), name)
     except (ImportError, AttributeError) as error:
         raise ValueError(f"cannot be imported: {error}") from error
-
-
-def _accepts(function: Hook, count: int) -> bool:
-    try:
-        signature = inspect.signature(function)
-    except ValueError:  # some callables written in C do not tell
-        return True
-    try:
-        signature.bind(*(None,) * count)
-    except TypeError:
-        return False
-    return True

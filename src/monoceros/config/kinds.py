@@ -8,7 +8,6 @@ import os
 import pwd
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import TypeVar, cast
 
 from monoceros.config.addresses import ALLOWED as ADDRESSES
@@ -63,7 +62,7 @@ def off(kind: Kind[T], default: object, feature: str) -> Kind[T]:
         return parsed
 
     allowed = "nothing" if callable(left_off) else f"only {left_off!r}"
-    return replace(kind, parse=parse, allowed=f"{allowed} in this version")
+    return kind.narrow(parse, f"{allowed} in this version")
 
 
 def _number(value: object) -> int:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import os
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from monoceros.config import cgroups
 
@@ -16,8 +16,7 @@ ROOMY = 512 * MIB  # more than nearly any worker takes
 _REMEDY = '--workers auto, or workers = "auto"'
 
 
-@dataclass(frozen=True, slots=True)
-class WorkerPlan:
+class WorkerPlan(NamedTuple):
     """What bounds the number of workers, and the number that follows from it.
 
     ``cpus`` is how many CPUs may be used at once, ``memory_limit`` is in bytes and None where

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from difflib import get_close_matches
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING
 
 from monoceros.config.sections import SETTINGS
+from monoceros.spelling import closest
 
 if TYPE_CHECKING:
     from monoceros.config.file import FileVariables
@@ -63,5 +63,4 @@ def _is_plain(variables: FileVariables, name: str) -> bool:
 
 
 def _find_likely(name: str, names: list[str]) -> str | None:
-    close = get_close_matches(name, names, n=1, cutoff=_CLOSE)
-    return _KNOWN.get(name) or (close[0] if close else None)
+    return _KNOWN.get(name) or closest(name, names, _CLOSE)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     from collections.abc import Container
@@ -13,8 +12,7 @@ if TYPE_CHECKING:
 _LOGGERS = re.compile(rb"^\[loggers\]", re.MULTILINE)
 
 
-@dataclass(frozen=True, slots=True)
-class PasteFile:
+class PasteFile(NamedTuple):
     """An absolute path, and the name of an application in the file, ``main`` by default."""
 
     path: str

@@ -6,8 +6,7 @@ from the sections, and so ``cfg.workers`` has the type that the record's kind pa
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar, Generic, TypeVar, cast, overload
+from typing import TYPE_CHECKING, ClassVar, Generic, NamedTuple, TypeVar, cast, overload
 
 from monoceros.errors import ConfigError
 
@@ -18,7 +17,6 @@ T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
 
 
-@dataclass(frozen=True, slots=True)
 class Kind(Generic[T_co]):
     """What values a setting takes.
 
@@ -26,16 +24,38 @@ class Kind(Generic[T_co]):
     words that follow the value (``'x' is not ...``), or empty where ``allowed`` says it all.
     """
 
-    parse: Callable[[object], T_co]
-    allowed: str
-    flag: bool = False  # the command line option takes no value
-    bare: str | None = None  # what the option means without its value; None: it needs one
-    repeated: bool = False  # the command line option may be given several times
-    resets: bool = True  # None in a file means the default
+    __slots__ = ("allowed", "bare", "flag", "parse", "repeated", "resets")
+
+    def __init__(
+        self,
+        parse: Callable[[object], T_co],
+        allowed: str,
+        *,
+        flag: bool = False,
+        bare: str | None = None,
+        repeated: bool = False,
+        resets: bool = True,
+    ) -> None:
+        self.parse = parse
+        self.allowed = allowed
+        self.flag = flag  # the command line option takes no value
+        self.bare = bare  # what the option means without its value; None: it needs one
+        self.repeated = repeated  # the command line option may be given several times
+        self.resets = resets  # None in a file means the default
+
+    def narrow(self, parse: Callable[[object], T_co], allowed: str) -> Kind[T_co]:
+        """Return the same kind for fewer values."""
+        return Kind(
+            parse,
+            allowed,
+            flag=self.flag,
+            bare=self.bare,
+            repeated=self.repeated,
+            resets=self.resets,
+        )
 
 
-@dataclass(frozen=True, slots=True)
-class Env:
+class Env(NamedTuple):
     """An environment variable that replaces a default; ``{}`` in ``form`` is its text."""
 
     name: str

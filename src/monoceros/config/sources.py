@@ -7,14 +7,13 @@ GUNICORN_CMD_ARGS, command line. ``derived`` completes what they leave open.
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from monoceros.config import derived, file, misspellings
+from monoceros.config import derived
 from monoceros.config.commandline import Arguments, parse_arguments
 from monoceros.config.config import Config
 from monoceros.config.derived import Given
@@ -24,6 +23,8 @@ from monoceros.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
+
+    from monoceros.config.file import FileVariables
 
 ARGUMENTS_VARIABLE = "GUNICORN_CMD_ARGS"
 COMMAND_LINE = "command line"
@@ -59,7 +60,7 @@ def load(
     draft = derived.Draft(values, given, cwd, command_line.app_uri, framework is not None)
     derived.complete(draft)
     if variables is not None:
-        draft.warnings[:0] = [*_judge_name(variables), *misspellings.review(variables)]
+        draft.warnings[:0] = _review(variables)
     return Config(
         values,
         {name: one.origin for name, one in given.items()},
@@ -73,8 +74,14 @@ def load(
 
 
 def _arguments_variable(environ: Mapping[str, str], prog: str) -> Arguments:
+    text = environ.get(ARGUMENTS_VARIABLE)
+    if not text:
+        return Arguments(None, {})
+    # Imported late: the variable is seldom set.
+    import shlex
+
     try:
-        argv = shlex.split(environ.get(ARGUMENTS_VARIABLE, ""))
+        argv = shlex.split(text)
     except ValueError as error:
         raise ConfigError(f"{ARGUMENTS_VARIABLE} cannot be split into words: {error}") from error
     return parse_arguments(argv, f"{prog} ({ARGUMENTS_VARIABLE})")
@@ -82,7 +89,7 @@ def _arguments_variable(environ: Mapping[str, str], prog: str) -> Arguments:
 
 def _config_file(
     command_line: Arguments, variable: Arguments, framework: Mapping[str, object], cwd: str
-) -> file.FileVariables | None:
+) -> FileVariables | None:
     places = (command_line.values, variable.values, framework)
     location = next((place["config"] for place in places if place.get("config")), None)
     if location is None:
@@ -91,10 +98,19 @@ def _config_file(
         location = DEFAULT_FILE
     if cwd not in sys.path:
         sys.path.insert(0, cwd)
+    # Imported late: reading files takes a parser, and many servers have none to read.
+    from monoceros.config import file
+
     return file.read(str(location), cwd)
 
 
-def _judge_name(variables: file.FileVariables) -> list[str]:
+def _review(variables: FileVariables) -> list[str]:
+    from monoceros.config import misspellings
+
+    return [*_judge_name(variables), *misspellings.review(variables)]
+
+
+def _judge_name(variables: FileVariables) -> list[str]:
     path = variables.path
     if path.endswith((".py", ".pyc")) or path.startswith("python:") or path == os.devnull:
         return []
@@ -113,7 +129,7 @@ def _from_framework(values: Mapping[str, object]) -> dict[str, Given]:
     return {name: Given(value, FRAMEWORK) for name, value in values.items()}
 
 
-def _from_file(variables: file.FileVariables | None) -> dict[str, Given]:
+def _from_file(variables: FileVariables | None) -> dict[str, Given]:
     if variables is None:
         return {}
     return {

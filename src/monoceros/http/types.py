@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
-from types import TracebackType
+from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 if TYPE_CHECKING:
@@ -36,8 +35,7 @@ WRITE = 3  # output is waiting for the client
 LINGERING = 4  # discarding input before closing
 
 
-@dataclass(frozen=True, slots=True)
-class Limits:
+class Limits(NamedTuple):
     """How large a request may be, in bytes unless said otherwise; 0 means no limit for ``body``."""
 
     line: int = 4094  # request line without CRLF: 414
@@ -49,19 +47,21 @@ class Limits:
     body_spool: int = 64 << 20  # content kept in a file; more is streamed
 
 
-@dataclass(frozen=True, slots=True)
-class Rules:
+_USUAL_SCHEMES: Mapping[str, str] = MappingProxyType(
+    {
+        "X-FORWARDED-PROTOCOL": "ssl",
+        "X-FORWARDED-PROTO": "https",
+        "X-FORWARDED-SSL": "on",
+    }
+)
+
+
+class Rules(NamedTuple):
     """Head policies, named after the settings that carry them."""
 
     header_map: str = "drop"  # drop, refuse or dangerous: field names with "_"
     forwarder_headers: frozenset[str] = frozenset({"SCRIPT_NAME", "PATH_INFO"})
-    secure_scheme_headers: Mapping[str, str] = field(
-        default_factory=lambda: {
-            "X-FORWARDED-PROTOCOL": "ssl",
-            "X-FORWARDED-PROTO": "https",
-            "X-FORWARDED-SSL": "on",
-        }
-    )
+    secure_scheme_headers: Mapping[str, str] = _USUAL_SCHEMES
     permit_obsolete_folding: bool = False
     permit_unconventional_http_method: bool = False
     permit_unconventional_http_version: bool = False
@@ -70,24 +70,58 @@ class Rules:
     strip_header_spaces: bool = False
 
 
-@dataclass(slots=True)
+def _ignore(fd: int) -> None:
+    pass
+
+
 class Policy:
     """What the worker decides for the connections of a Core.
 
-    ``release`` is called with a descriptor that leaves the worker's poller because the
-    application takes it over. ``budget`` bounds what all bodies of the worker may hold.
+    ``body_timeout`` is how many seconds a streamed body may stall, ``write_timeout`` how many a
+    client may take nothing while the application waits. ``output_memory`` and ``output_spool``
+    are how many octets of unsent output one connection may keep in memory and in a file; past
+    these the application waits. ``release`` is called with a descriptor that leaves the worker's
+    poller because the application takes it over. ``budget`` bounds what all bodies of the worker
+    may hold.
     """
 
-    keepalive: bool = True
-    request_buffering: bool = True
-    sendfile: bool = True
-    tmp_upload_dir: str | None = None
-    body_timeout: float = 30.0  # seconds a streamed body may stall
-    write_timeout: float = 60.0  # seconds a client may take nothing while the app waits
-    output_memory: int = 1 << 20  # unsent output kept in memory for one connection
-    output_spool: int = 64 << 20  # unsent output kept in a file; past it the app waits
-    release: Callable[[int], None] = lambda fd: None
-    budget: Budget | None = None
+    __slots__ = (
+        "body_timeout",
+        "budget",
+        "keepalive",
+        "output_memory",
+        "output_spool",
+        "release",
+        "request_buffering",
+        "sendfile",
+        "tmp_upload_dir",
+        "write_timeout",
+    )
+
+    def __init__(
+        self,
+        *,
+        keepalive: bool = True,
+        request_buffering: bool = True,
+        sendfile: bool = True,
+        tmp_upload_dir: str | None = None,
+        body_timeout: float = 30.0,
+        write_timeout: float = 60.0,
+        output_memory: int = 1 << 20,
+        output_spool: int = 64 << 20,
+        release: Callable[[int], None] = _ignore,
+        budget: Budget | None = None,
+    ) -> None:
+        self.keepalive = keepalive
+        self.request_buffering = request_buffering
+        self.sendfile = sendfile
+        self.tmp_upload_dir = tmp_upload_dir
+        self.body_timeout = body_timeout
+        self.write_timeout = write_timeout
+        self.output_memory = output_memory
+        self.output_spool = output_spool
+        self.release = release
+        self.budget = budget
 
 
 class CoreLog(Protocol):

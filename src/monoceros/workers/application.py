@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import ast
 import importlib
-import inspect
 import sys
 import traceback
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from monoceros.config.pastefile import PasteFile
 from monoceros.errors import AppImportError
 from monoceros.workers import mistakes
+from monoceros.workers.callables import is_asgi, is_factory
+from monoceros.workers.target import parse_uri
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,8 +20,7 @@ if TYPE_CHECKING:
 
     from monoceros.config import Config
     from monoceros.http.types import WsgiApp
-
-DEFAULT_NAME = "application"
+    from monoceros.workers.target import Target
 
 
 class Application:
@@ -52,23 +50,13 @@ class Application:
         return self.callable
 
 
-@dataclass(frozen=True, slots=True)
-class Target:
-    """An application's name taken apart; ``arguments`` is None where nothing is to be called."""
-
-    module: str
-    name: str
-    arguments: tuple[object, ...] | None = None
-    keywords: dict[str, object] = field(default_factory=dict)
-
-
 def load_app(uri: str) -> WsgiApp:
     """Import the application that ``uri`` names; see ``Application.wsgi``."""
     target = parse_uri(uri)
     found = _attribute(_import(uri, target.module), target)
     if target.arguments is not None:
         found = _call(found, target)
-    elif mistakes.is_factory(found, target.name) and not is_asgi(found):
+    elif is_factory(found, target.name) and not is_asgi(found):
         raise AppImportError(mistakes.describe_factory(uri, found))
     return check_app(found, uri)
 
@@ -107,44 +95,6 @@ def check_app(found: object, uri: str) -> WsgiApp:
     return cast("WsgiApp", found)
 
 
-def parse_uri(uri: str) -> Target:
-    """Take ``MODULE[:NAME[(LITERALS)]]`` apart; raises AppImportError for anything else."""
-    module, _, expression = uri.partition(":")
-    try:
-        body = ast.parse(expression or DEFAULT_NAME, mode="eval").body
-    except (SyntaxError, ValueError):
-        raise AppImportError(
-            f"Failed to parse {expression!r} as an attribute name or function call."
-        ) from None
-    if not module or module.startswith("."):
-        raise AppImportError(
-            f"{uri!r} names no module: an application is given as {mistakes.FORMS}"
-        )
-    if isinstance(body, ast.Name):
-        return Target(module, body.id)
-    if isinstance(body, ast.Call) and isinstance(body.func, ast.Name):
-        return Target(module, body.func.id, *_literals(body, expression))
-    hint = ""
-    if isinstance(body, ast.Attribute):
-        hint = " A name cannot contain a dot: bind it to a plain name in the module."
-    raise AppImportError(
-        f"Failed to parse {expression!r} as an attribute name or function call.{hint}"
-    )
-
-
-def _literals(call: ast.Call, expression: str) -> tuple[tuple[object, ...], dict[str, object]]:
-    try:
-        arguments = tuple(ast.literal_eval(one) for one in call.args)
-        keywords = {str(one.arg): ast.literal_eval(one.value) for one in call.keywords if one.arg}
-    except ValueError:
-        raise AppImportError(
-            f"Failed to parse arguments as literal values: {expression!r}"
-        ) from None
-    if len(keywords) != len(call.keywords):
-        raise AppImportError(f"Failed to parse arguments as literal values: {expression!r}")
-    return arguments, keywords
-
-
 def _import(uri: str, name: str) -> ModuleType:
     try:
         importlib.import_module(name)
@@ -178,15 +128,3 @@ def _call(factory: object, target: Target) -> object:
         if len(traceback.extract_tb(error.__traceback__)) > 1:
             raise
         raise AppImportError(f"{target.name!r} does not take these arguments: {error}") from error
-
-
-def is_asgi(app: object) -> bool:
-    """Whether a callable can only be an ASGI application: it awaits, or is called as one."""
-    call = app if inspect.isroutine(app) else getattr(app, "__call__", app)  # noqa: B004
-    if inspect.iscoroutinefunction(app) or inspect.iscoroutinefunction(call):
-        return True
-    try:
-        names = list(inspect.signature(call).parameters)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        return False
-    return names[-3:] == ["scope", "receive", "send"]

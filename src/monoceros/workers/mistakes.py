@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import inspect
-import re
 import sys
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from monoceros.spelling import closest
+from monoceros.workers.callables import is_factory, takes
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from types import ModuleType
 
 FORMS = "MODULE, MODULE:NAME or MODULE:FACTORY(ARGUMENTS)"
 
-_FACTORY_NAME = re.compile(r"(create|make|build|get)_\w+|\w*factory")
 _USUAL = ("app", "application", "create_app", "make_app", "wsgi")
 _NEIGHBOURS = 200  # folders that are looked into for a module; beyond, it takes too long
 
@@ -52,10 +51,10 @@ def _hint_module(name: str, missing: str, suffix: str) -> str:
             where = ".." if directory == cwd.parent else directory.name
             return f" There is one in {directory}: use '--chdir {where}'."
     known = {name for folder in _search_folders(parent, cwd) for name in _modules(folder)}
-    close = get_close_matches(last, sorted(known), n=1)
-    if not close:
+    close = closest(last, sorted(known))
+    if close is None:
         return ""
-    right = ".".join(filter(None, (parent, close[0], name[len(missing) + 1 :])))
+    right = ".".join(filter(None, (parent, close, name[len(missing) + 1 :])))
     return f" Did you mean '{right}{suffix}'?"
 
 
@@ -90,46 +89,26 @@ def _is_module(path: Path) -> bool:
 def describe_missing_attribute(module: ModuleType, name: str) -> str:
     """Return the message for a module that has no ``name``."""
     known = {key: one for key, one in vars(module).items() if callable(one) and key[0] != "_"}
-    close = get_close_matches(name, known, n=1) or [one for one in _USUAL if one in known]
+    likely = closest(name, known) or next((one for one in _USUAL if one in known), None)
     hint = ""
-    if close:
-        call = "()" if is_factory(known[close[0]], close[0]) else ""
-        hint = f" Did you mean '{module.__name__}:{close[0]}{call}'?"
+    if likely is not None:
+        call = "()" if is_factory(known[likely], likely) else ""
+        hint = f" Did you mean '{module.__name__}:{likely}{call}'?"
     path = getattr(module, "__file__", None)
     # A module of the same name elsewhere may stand in the way of the one that is meant.
     where = f" ({path})" if path and not Path(path).is_relative_to(Path.cwd()) else ""
     return f"Failed to find attribute {name!r} in {module.__name__!r}{where}.{hint}"
 
 
-def is_factory(found: object, name: str) -> bool:
-    """Whether a function can only make applications: it cannot be called like one.
-
-    A function named like a factory counts as one if it also can be called without arguments.
-    """
-    if not inspect.isfunction(found):
-        return False
-    if not _accepts(found, 2):
-        return True
-    return _FACTORY_NAME.fullmatch(name) is not None and _accepts(found, 0)
-
-
-def _accepts(function: object, count: int) -> bool:
-    # What a wrapper wraps says nothing about how the wrapper can be called.
-    signature = inspect.signature(function, follow_wrapped=False)  # type: ignore[arg-type]
-    try:
-        signature.bind(*(None,) * count)
-    except TypeError:
-        return False
-    return True
-
-
-def describe_factory(uri: str, factory: object) -> str:
+def describe_factory(uri: str, factory: Callable[..., object]) -> str:
     """Return the message for a function that is no application but may make one."""
     module, _, name = uri.partition(":")
     name = name or "application"
-    signature = str(inspect.signature(factory, follow_wrapped=False))  # type: ignore[arg-type]
+    import inspect
+
+    signature = str(inspect.signature(factory, follow_wrapped=False))
     message = f"{uri!r} is a function with the arguments {signature.partition(' ->')[0]}"
-    arguments = "()" if _accepts(factory, 0) else "(ARGUMENTS)"
+    arguments = "()" if takes(factory, 0) else "(ARGUMENTS)"
     return (
         f"{message}, while an application takes (environ, start_response). "
         f"Did you mean '{module}:{name}{arguments}'?"

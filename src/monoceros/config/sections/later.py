@@ -1,6 +1,5 @@
 """Settings of what is not there yet: each can be left off, and nothing else."""
 
-from dataclasses import replace
 from typing import Any
 
 from monoceros.config.hooks import hook, ignore
@@ -99,7 +98,7 @@ class Tls(Section):
         OPTIONAL_TEXT, None, _TLS, "The file of the authorities.", "--ca-certs", "FILE"
     )
     suppress_ragged_eofs = _later(
-        replace(SWITCH, bare="true"),
+        Kind(SWITCH.parse, SWITCH.allowed, flag=True, bare="true"),
         True,
         _TLS,
         "Whether an end without goodbye is no error.",
