@@ -52,11 +52,14 @@ def count_or_auto(unit: str) -> Kind[int]:
 
 
 def off(kind: Kind[T], default: object, feature: str) -> Kind[T]:
-    """``kind`` for a feature that is not there yet: only what leaves it off is a value."""
+    """``kind`` for a feature that is not there yet: only what leaves it off is a value.
+
+    An empty text leaves it off as None does.
+    """
     left_off = kind.parse(default)
 
     def parse(value: object) -> T:
-        parsed = kind.parse(value)
+        parsed = left_off if value == "" and left_off is None else kind.parse(value)
         if parsed != left_off:
             raise ValueError(f"{feature} is not in this version")
         return parsed

@@ -107,6 +107,12 @@ def test_who_is_trusted(text: str, trusted: list[str], configure: Configure) -> 
         assert cfg.forwarded_allow_ips == trusted
 
 
+@pytest.mark.parametrize("name", ["keyfile", "certfile", "ca_certs", "ciphers"])
+def test_an_empty_text_leaves_off_what_is_not_there_yet(name: str, configure: Configure) -> None:
+    assert not configure(f"{name} = ''\n").is_ssl
+    assert not configure("workers = 1\n", argv=[f"--{name.replace('_', '-')}="]).is_ssl
+
+
 @pytest.mark.parametrize("bad", ["[]", "['ok:1', 7]", "()", "7"])
 def test_bind_needs_addresses(bad: str, configure: Configure) -> None:
     with pytest.raises(ConfigError, match="Invalid value for bind: "):
