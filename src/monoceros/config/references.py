@@ -65,7 +65,7 @@ class ClassSetting(Setting[Any]):
         value = holder._values[self.name]
         try:
             return self._find(value)
-        except (ImportError, AttributeError, LookupError, TypeError) as error:
+        except (ImportError, AttributeError, LookupError, TypeError, ValueError) as error:
             origin = holder._origins.get(self.name, DEFAULT)
             raise invalid(self, value, origin, f"cannot be used: {error}") from error
 

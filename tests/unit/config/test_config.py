@@ -117,6 +117,8 @@ def test_classes_of_the_user(setting: str, configure: Configure, tmp_path: Path)
         ("not_there_of_conf.Class", "No module named 'not_there_of_conf'"),
         ("json.NotThere", "module 'json' has no attribute 'NotThere'"),
         ("json.JSONDecoder", "it has no method init_process"),
+        ("os.path", "neither a name nor a class"),
+        ("os.getpid", "neither a name nor a class"),
         ("egg:pytest#nothing", "pytest has no entry point 'nothing' in gunicorn.workers"),
         ("egg:no-such-distribution#x", "no-such-distribution"),
     ],
