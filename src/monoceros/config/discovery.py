@@ -70,8 +70,12 @@ def _read_pyproject(path: Path, tried: list[str]) -> str | None:
     except (OSError, ValueError) as error:
         tried.append(f"{path.name}: {_why(error)}")
         return None
-    # Reading TOML is worth its import only where the file has something to say to us.
-    app = _read_toml_app(text, path.name, tried) if "monoceros" in text else None
+    try:
+        # Reading TOML is worth its import only where the file has something to say to us.
+        app = _read_toml_app(text) if "monoceros" in text else None
+    except (ModuleNotFoundError, ValueError) as error:
+        tried.append(f"{path.name}: {error}")
+        return None
     if isinstance(app, str) and app:
         return app
     if app is None:
@@ -81,14 +85,10 @@ def _read_pyproject(path: Path, tried: list[str]) -> str | None:
     return None
 
 
-def _read_toml_app(text: str, name: str, tried: list[str]) -> object:
-    try:
-        # The standard library has it since Python 3.11.
-        reader = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
-        table: object = reader.loads(text)
-    except (ModuleNotFoundError, ValueError) as error:
-        tried.append(f"{name}: {error}")
-        return None
+def _read_toml_app(text: str) -> object:
+    # The standard library has it since Python 3.11.
+    reader = importlib.import_module("tomllib" if sys.version_info >= (3, 11) else "tomli")
+    table: object = reader.loads(text)
     for key in ("tool", "monoceros", "app"):
         table = table.get(key) if isinstance(table, dict) else None
     return table

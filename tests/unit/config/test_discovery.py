@@ -166,6 +166,7 @@ def test_a_wrong_pyproject_does_not_end_the_search(text: str, remark: str, tmp_p
     write(tmp_path, {"pyproject.toml": text, "app.py": FLASK})
     found = find_app(tmp_path)
     assert found.uri == "app:app"
+    assert [one for one in found.tried if one.startswith("pyproject")] == [found.tried[0]]
     assert found.tried[0].startswith(remark)
 
 
