@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
 USAGE_ERROR = 2
 
+# How alike an option is to what was meant: to one of those that it begins, and to any.
+_NEARLY_WHOLE = 0.85
+_LIKE = 0.7
+
 # Options whose names begin like one of Gunicorn's, which people may have shortened.
 _OURS = frozenset(
     {
@@ -68,16 +72,22 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print what is wrong and exit with 2."""
-        hint = ""
         _, unknown, rest = message.partition("unrecognized arguments: ")
-        if unknown:
-            close = closest(rest.split()[0].partition("=")[0], _options(self))
-            hint = f" (did you mean {close}?)" if close else ""
+        hint = _guess(rest.split()[0].partition("=")[0], _options(self)) if unknown else ""
+        command = self.prog.partition(" ")[0]  # what follows says where the options come from
         self.exit(
             USAGE_ERROR,
             f"{self.prog}: error: {message}{hint}\n"
-            f"'{self.prog} --help' lists the usual options, '--help-all' all of them.\n",
+            f"'{command} --help' lists the usual options, '--help-all' all of them.\n",
         )
+
+
+def _guess(word: str, options: Sequence[str]) -> str:
+    begun = sorted(one for one in options if one.startswith(word))
+    likely = closest(word, begun, _NEARLY_WHOLE) if begun else closest(word, options, _LIKE)
+    if likely:
+        return f" (did you mean {likely}?)"
+    return f" (which of {', '.join(begun)}?)" if begun else ""
 
 
 class _Formatter(argparse.HelpFormatter):
