@@ -57,12 +57,15 @@ def read(location: str, cwd: str) -> FileVariables:
 
 
 def _read_path(path: str) -> FileVariables:
+    try:
+        source = Path(path).read_bytes()
+    except OSError as error:
+        raise ConfigError(f"Failed to read config file: {path}: {error.strerror}") from error
     module = ModuleType(MODULE_NAME)
     module.__file__ = path
     # A hook's annotations and pickles look their module up by name.
     sys.modules[MODULE_NAME] = module
     try:
-        source = Path(path).read_bytes()
         exec(compile(source, path, "exec"), module.__dict__)
     except (Exception, SystemExit) as error:  # border: the file is the user's code
         raise _failure(path, error) from error

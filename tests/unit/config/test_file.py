@@ -64,6 +64,12 @@ def test_a_missing_file(configure: Configure, tmp_path: Path) -> None:
         configure(environ={"GUNICORN_CMD_ARGS": "--config=file:nope"})
 
 
+def test_a_file_that_cannot_be_read(configure: Configure, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        configure(argv=["-c", "."])
+    assert str(caught.value) == f"Failed to read config file: {tmp_path}: Is a directory"
+
+
 def test_an_exception_shows_the_files_own_traceback(configure: Configure, tmp_path: Path) -> None:
     path = tmp_path / "gunicorn.conf.py"
     with pytest.raises(ConfigError) as caught:
