@@ -19,6 +19,8 @@ def parse_address(text: str) -> Address:
     scheme, separator, rest = text.partition("://")
     if text.startswith("unix:"):
         return _unix_path(text)
+    if "," in text:
+        raise ValueError("several addresses are given as a list, or with --bind for each")
     if scheme == "fd" and separator:
         raise ValueError("fd:// is not in this version")
     if separator and scheme.lower() != "tcp":

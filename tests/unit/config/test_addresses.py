@@ -41,6 +41,7 @@ def test_accepted(text: str, address: object) -> None:
         ("localhost:\uff18\uff10", "a port is a number"),
         ("8000", "with a colon, as in :8000"),
         ("::1", "in brackets"),
+        ("0.0.0.0:80,127.0.0.1:81", "a list, or with --bind for each"),
         ("::1:8000", "in brackets"),
         ("[::1", "is written as"),
         ("[::1]8000", "is written as"),
