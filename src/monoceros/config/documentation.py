@@ -29,8 +29,9 @@ line option. A later place in this list wins over an earlier one:
 
 A configuration file is Python and is run as such. A name in it that is no setting, but close to
 one, gets a warning with the likely name; other names are the file's own business. `None` there
-means the default where that is no number. An option that may be repeated replaces the file's whole
-list. Long options may be shortened as long as they are unmistakable.
+means the default where that is no number, and nobody where a setting says who is trusted. An option
+that may be repeated replaces the file's whole list. Long options may be shortened as long as they
+are unmistakable.
 
 `--print-config` shows every setting with its value and where it was set, `--print-config --format
 json` the same for programs; `--check-config` tells whether configuration and application can be

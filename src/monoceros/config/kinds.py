@@ -141,6 +141,8 @@ def _assignments(value: object) -> list[str]:
 
 
 def _comma_separated(value: object) -> list[str]:
+    if value is None:
+        return []
     parts = value.split(",") if isinstance(value, str) else _items(value)
     return [part.strip() for part in parts if part.strip()]
 
@@ -224,9 +226,11 @@ MAPPING = Kind(_mapping, "a dict")
 STATSD_ADDRESS = Kind(_statsd_address, "HOST:PORT, unix://PATH or None")
 ASSIGNMENTS = Kind(_assignments, "NAME=VALUE, or a list of these", repeated=True)
 NETWORKS = Kind(
-    _networks, "IP addresses and networks such as 10.0.0.0/8, separated by commas, or *"
+    _networks,
+    "IP addresses and networks such as 10.0.0.0/8, separated by commas, or *",
+    resets=False,
 )
-FIELD_NAMES = Kind(_field_names, "field names, separated by commas, or *")
+FIELD_NAMES = Kind(_field_names, "field names, separated by commas, or *", resets=False)
 FIELD_VALUES = Kind(_field_values, "a dict of field names and values, both strings")
 UMASK = Kind(_file_mode, "a file mode such as 0o022, from 0 to 0o777", resets=False)
 USER = Kind(_user, "a user name or a user id")

@@ -20,7 +20,7 @@ class Proxies(Section):
         NETWORKS,
         "127.0.0.1,::1",
         "The proxies that are believed what they say about their clients; `*` means everybody, "
-        "an empty value nobody. Peers on unix sockets are always believed. The environment "
+        "an empty value or None nobody. Peers on unix sockets are always believed. The environment "
         "variable `FORWARDED_ALLOW_IPS` replaces the default.",
         cli=("--forwarded-allow-ips",),
         meta="ADDRESSES",
@@ -39,7 +39,8 @@ class Proxies(Section):
     forwarder_headers = Setting(
         FIELD_NAMES,
         "SCRIPT_NAME,PATH_INFO",
-        "The field names with an underscore that a trusted proxy may send; `*` means all.",
+        "The field names with an underscore that a trusted proxy may send; `*` means all, an "
+        "empty value or None none.",
         cli=("--forwarder-headers",),
         meta="NAMES",
     )
