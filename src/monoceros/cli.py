@@ -50,14 +50,14 @@ def _obey(arguments: Sequence[str], prog: str) -> int:
     try:
         cfg = load(arguments, os.environ, _current_directory(), prog)
     except InformationRequested as request:
-        print(_inform(request.what, prog))
+        _tell(_inform(request.what, prog))
         return 0
     return _start(cfg, prog)
 
 
 def _start(cfg: Config, prog: str) -> int:
     if cfg.print_config:
-        print(format_json(cfg) if cfg.print_format == "json" else format_settings(cfg))
+        _tell(format_json(cfg) if cfg.print_format == "json" else format_settings(cfg))
     if cfg.app_uri is None:
         print(f"Error: {_complain(cfg, prog)}", file=sys.stderr)
         return 1
@@ -124,6 +124,15 @@ def _check(cfg: Config, app: Application) -> int:
         print(f"\nError while loading the application:\n\n{text}", file=sys.stderr)
         return 1
     return 0
+
+
+def _tell(text: str) -> None:
+    """Print on the standard output, whose reader may stop early, as ``head`` does."""
+    try:
+        print(text, flush=True)
+    except BrokenPipeError:
+        # What is still in the buffer would fail again when the interpreter ends.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _inform(what: str, prog: str) -> str:

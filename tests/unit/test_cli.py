@@ -47,6 +47,23 @@ def run(*argv: str, **environ: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def test_nobody_has_to_read_to_the_end() -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    root = str(Path(monoceros.__file__).parents[1])
+    for question in (["--help"], ["--version"], ["--print-config", "cli_app:app"]):
+        result = subprocess.run(
+            [sys.executable, "-m", "monoceros", *question],
+            stdout=writer,
+            stderr=subprocess.PIPE,
+            timeout=60,
+            check=False,
+            env={**os.environ, "PYTHONPATH": root},
+        )
+        assert (result.returncode, result.stderr) == (0, b"")
+    os.close(writer)
+
+
 def test_no_application(capfd: pytest.CaptureFixture[str]) -> None:
     assert cli.main([]) == 1
     out, err = capfd.readouterr()
