@@ -115,6 +115,7 @@ def _load_http(parser: str) -> ModuleType:
 def _check(cfg: Config, app: Application) -> int:
     for warning in cfg.warnings:
         print(f"Warning: {warning}", file=sys.stderr)
+    _ = cfg.worker_class, cfg.logger_class  # are imported when they are read
     try:
         app.wsgi()
     except AppImportError:

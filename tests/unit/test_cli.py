@@ -269,6 +269,13 @@ def test_warnings_of_the_configuration_are_told(
     )
 
 
+@pytest.mark.parametrize("name", ["worker_class", "logger_class"])
+def test_classes_are_checked(name: str, capfd: pytest.CaptureFixture[str]) -> None:
+    argv = ["--check-config", f"--{name.replace('_', '-')}", "not_there_of_cli.It", "cli_app:app"]
+    assert cli.main(argv) == 1
+    assert f"Invalid value for {name}: 'not_there_of_cli.It' (cannot" in capfd.readouterr().err
+
+
 def test_print_config_checks_the_application() -> None:
     assert cli.main(["--print-config", "cli_app:wrong"]) == 1
 
