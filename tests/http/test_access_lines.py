@@ -18,7 +18,7 @@ from tests.http.support import GET, Recorder, serve
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from monoceros.http.types import Environ, StartResponse, Twin
+    from monoceros.http.types import Environ, StartResponse, Twin, WsgiApp
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d[+-]\d\d:\d\d\Z")
 
@@ -121,6 +121,42 @@ def test_paths_left_out(twin: Twin, text: str, target: bytes, status: str, lines
     log.access = AccessFormat(text, SKIP)
     served = serve(twin, answer(status=status), request(target=target), log=log)
     assert served.core.drain_log().count(b"\n") == lines
+
+
+def line_of(twin: Twin, text: str, app: WsgiApp, data: bytes) -> bytes:
+    """Serve one request; returns its line of the access log."""
+    return serve(twin, app, data, log=Recorder(text)).core.drain_log()
+
+
+@pytest.mark.parametrize("size", [1, 379, 380, 381, 3000])
+def test_request_line_is_what_was_received(twin: Twin, size: int) -> None:
+    """Also where it is longer than what the scoreboard keeps of it, 384 octets."""
+
+    def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        environ["REQUEST_METHOD"] = "DELETE"
+        environ["RAW_URI"] = "/forged"
+        start_response("200 OK", [])
+        return []
+
+    target = b"/" * size
+    line = line_of(twin, "%(r)s %(m)s", app, request(target=target))
+    assert line == b"GET " + target + b" HTTP/1.1 DELETE\n"
+
+
+@pytest.mark.parametrize("added", range(20))
+@pytest.mark.parametrize("text", ["%(f)s %(a)s %(u)s", "json"])
+def test_line_has_fields_that_the_application_renamed(twin: Twin, text: str, added: int) -> None:
+    """Whatever becomes of the dict that the environ is: it may grow, and keep its size."""
+
+    def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        environ["HTTP_USER_AGENT"] = environ.pop("HTTP_X_AGENT")
+        start_response("200 OK", [])
+        return []
+
+    more = [b"X-%d: x" % number for number in range(added)]
+    line = line_of(twin, text, app, request(b"X-Agent: curl", *more))
+    found = json.loads(line)["user_agent"] if text == "json" else line.split()[1].decode()
+    assert found == "curl"
 
 
 class Watcher(Recorder):

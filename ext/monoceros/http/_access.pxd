@@ -21,7 +21,7 @@ cdef struct Piece:
 # What is known of a request and its response beside their objects.
 cdef struct Facts:
     const char *line  # method and target
-    size_t line_size  # 0 where they are not at hand
+    size_t line_size
     bint minor  # the version is HTTP/1.1, else HTTP/1.0
     unsigned char atoms  # which fields may be in the environ, as ``_names`` counts them
     int64_t sent  # octets of content

@@ -210,8 +210,6 @@ cdef inline char *_put_key(
 
 cdef inline char *_put_request_line(char *p, const char *limit, const Facts *facts) noexcept:
     """Write method, target and version."""
-    if facts.line_size == 0:
-        return NULL
     p = _put_text(p, limit, facts.line, facts.line_size, False)
     if p != NULL:
         memcpy(p, b" HTTP/1.1" if facts.minor else b" HTTP/1.0", 9)

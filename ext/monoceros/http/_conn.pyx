@@ -246,6 +246,7 @@ cdef class Conn(Channel):
         request.wants_close = not head.keep_alive
         request.minor = head.minor
         request.atoms = head.atoms
+        request.last_key = head.last_key
         request.head_request = (
             head.method_size == 4 and request.environ["REQUEST_METHOD"] == "HEAD"
         )

@@ -61,11 +61,12 @@ cdef class Core:
     cdef bytes server_line
     cdef int64_t second
     cdef int64_t started_ns
-    # Method and target of the request in flight: as much as there is room for, and all of it.
+    # Method and target of the request in flight: as much as there is room for on the scoreboard,
+    # and how much it is. What is longer has a copy of its own.
     cdef char *line
     cdef char *own_line
     cdef size_t line_size
-    cdef size_t line_room
+    cdef bytes long_line
     cdef bint has_skips
     cdef object slot_owner
     cdef unsigned char *slot
@@ -75,6 +76,7 @@ cdef class Core:
     cdef int reserve(self, size_t more) except -1
     cdef int begin(self, bytes peer, const char *request, size_t size) except -1
     cdef str request_line(self, bint minor)
+    cdef const char *start_of_line(self) noexcept
     cdef int end(self) except -1
 
 cdef int64_t monotonic_ns() noexcept nogil

@@ -5,7 +5,7 @@ from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy
 
 from cpython.buffer cimport PyBUF_WRITABLE, PyBuffer_Release, PyObject_GetBuffer
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.ref cimport Py_XDECREF
 
 from monoceros.http._access cimport AccessLines
@@ -13,9 +13,9 @@ from monoceros.http._head cimport HeadParser
 from monoceros.http._names cimport NameTable
 
 import time
-from email.utils import formatdate
 
 from monoceros.http.body import Budget
+from monoceros.http.dates import format_date
 from monoceros.http.environ import listener_environ, scheme_keys
 from monoceros.http.input import EmptyInput
 from monoceros.scoreboard import (
@@ -116,7 +116,6 @@ cdef class Core:
         if self.input == NULL or self.out == NULL or self.own_line == NULL:
             raise MemoryError
         self.line = self.own_line
-        self.line_room = REQUEST_SIZE
         self.has_skips = log.access is not None and log.access.has_skips
         if slot is not None:
             # The mapping lives as long as the process; only the address is kept.
@@ -144,7 +143,7 @@ cdef class Core:
         self.now = self.ticked = self.flushed = now
         if seconds != self.second:
             self.second = seconds
-            date = formatdate(seconds, usegmt=True).encode("ascii")
+            date = format_date(seconds).encode("ascii")
             self.server_fields = b"%bDate: %b\r\n" % (self.server_line, date)
             self.status = None
             if self.access is not None:
@@ -204,7 +203,9 @@ cdef class Core:
         self.requests += 1
         self.started_ns = monotonic_ns()
         self.line_size = size
-        size = min(size, REQUEST_SIZE)
+        if size > REQUEST_SIZE:
+            self.long_line = PyBytes_FromStringAndSize(request, size)
+            size = REQUEST_SIZE
         if slot == NULL:
             memcpy(self.line, request, size)
             return 0
@@ -225,10 +226,13 @@ cdef class Core:
         return 0
 
     cdef str request_line(self, bint minor):
-        """Return the whole line of the request in flight; empty where it is too long to be kept."""
-        if self.line_size > REQUEST_SIZE:
-            return ""
-        return f"{self.line[:self.line_size].decode('latin-1')} HTTP/1.{1 if minor else 0}"
+        """Return the whole line of the request in flight."""
+        line = self.start_of_line()[:self.line_size].decode("latin-1")
+        return f"{line} HTTP/1.{1 if minor else 0}"
+
+    cdef const char *start_of_line(self) noexcept:
+        """Return method and target of the request in flight, ``line_size`` octets."""
+        return self.line if self.line_size <= REQUEST_SIZE else PyBytes_AS_STRING(self.long_line)
 
     cdef int end(self) except -1:
         """Take the request in flight off the scoreboard."""

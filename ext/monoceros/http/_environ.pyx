@@ -103,6 +103,7 @@ cdef int _add_fields(Core core, dict environ, bint trusted) except -1:
     cdef object key
     repeated = None
     head.atoms = 0
+    head.last_key = NULL
     for i in range(head.count):
         span = &core.parser.fields[i]
         known = _know(core.names, span, data + span.name, i)
@@ -118,6 +119,7 @@ cdef int _add_fields(Core core, dict environ, bint trusted) except -1:
                 continue
         before = PyDict_GET_SIZE(environ)
         PyDict_SetDefault(environ, key, value)
+        head.last_key = <PyObject *>key
         if PyDict_GET_SIZE(environ) == before:
             # Equal strings may be one object, so only the size tells a repetition.
             if repeated is None:

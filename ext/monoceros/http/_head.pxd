@@ -2,6 +2,8 @@
 
 from libc.stdint cimport int64_t, uint32_t
 
+from cpython.ref cimport PyObject
+
 from monoceros.http._names cimport Name, NameTable
 
 cdef enum:
@@ -36,6 +38,7 @@ ctypedef struct HeadSpans:
     bint has_underscore
     bint has_scheme
     unsigned char atoms  # which fields the access log may be asked for are there
+    PyObject *last_key  # the last one that a field added to the environ; NULL for none
 
 ctypedef struct HeadLimits:
     uint32_t line

@@ -2,6 +2,8 @@
 
 from libc.stdint cimport int64_t
 
+from cpython.ref cimport PyObject
+
 from monoceros.http._channel cimport Channel
 from monoceros.http._core cimport Core
 
@@ -14,6 +16,7 @@ cdef class Request:
     cdef object headers
     cdef unsigned char atoms  # as ``_names`` counts them
     cdef Py_ssize_t keys  # of the environ, when the application is called
+    cdef PyObject *last_key  # the last one that a field added; it may be gone
     cdef bint head_request
     cdef bint minor
     cdef bint connect
@@ -29,6 +32,7 @@ cdef class Request:
     cdef int call(self, Core core) except -1
     cdef int _call(self, Core core) except -1
     cdef int record(self, Core core) except -1
+    cdef bint has_same_keys(self) noexcept
     cdef object describe(self, Core core, object status, int64_t elapsed_us)
     cdef int finish(self) except -1
     cdef int fail(self, object error) except -1

@@ -42,6 +42,9 @@ cdef extern from "Python.h":
     bint PyBytes_CheckExact(object data) noexcept
     bint PyTuple_CheckExact(object pair) noexcept
     bint PyList_CheckExact(object items) noexcept
+    int PyDict_Next(
+        PyObject *environ, Py_ssize_t *position, PyObject **key, PyObject **value
+    ) noexcept
 
 cdef enum:
     LARGE = 16384  # a chunk of this size is sent from where it is instead of being copied
@@ -148,11 +151,11 @@ cdef class Request:
         if core.finished is not None or core.access.needs_time:
             facts.elapsed_us = (monotonic_ns() - core.started_ns) // 1000
         if core.access is not None and is_answered:
-            facts.line = core.line
-            facts.line_size = core.line_size if core.line_size <= core.line_room else 0
+            facts.line = core.start_of_line()
+            facts.line_size = core.line_size
             facts.minor = self.minor
             # The application may have added what the client did not send.
-            facts.atoms = self.atoms if PyDict_Size(self.environ) == self.keys else ATOM_ANY
+            facts.atoms = self.atoms if self.has_same_keys() else ATOM_ANY
             facts.sent = self.sent
             if core.has_skips and core.access.format.skips(self.environ, self.status):
                 pass
@@ -162,6 +165,21 @@ cdef class Request:
         if core.finished is not None:
             core.finished(self.describe(core, self.status if is_answered else "", facts.elapsed_us))
         return 0
+
+    cdef bint has_same_keys(self) noexcept:
+        """Whether the application has left the environ's keys alone.
+
+        Where it took some out and added as many, another one is the last, or stands beyond a gap.
+        """
+        cdef PyObject *environ = <PyObject *>self.environ
+        cdef PyObject *key
+        cdef Py_ssize_t position = self.keys - 1
+        return (
+            PyDict_Size(self.environ) == self.keys
+            and PyDict_Next(environ, &position, &key, NULL)
+            and key == self.last_key
+            and not PyDict_Next(environ, &position, NULL, NULL)
+        )
 
     cdef object describe(self, Core core, object status, int64_t elapsed_us):
         """Return the request and its response as an ``Entry``."""
