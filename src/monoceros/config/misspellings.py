@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import FunctionType, ModuleType
 from typing import TYPE_CHECKING
 
-from monoceros.config.sections import SETTINGS
+from monoceros.config.sections import SETTINGS, ServerHooks
 from monoceros.spelling import closest
 
 if TYPE_CHECKING:
@@ -26,41 +26,43 @@ _KNOWN = {
     "log_level": "loglevel",
     "logfile": "errorlog",
     "name": "proc_name",
+    "on_start": "on_starting",
     "pid": "pidfile",
     "preload": "preload_app",
     "proxy_allow_from": "proxy_allow_ips",
     "worker": "workers",
+    "worker_init": "post_worker_init",
     "worker_type": "worker_class",
 }
 _CLOSE = 0.85
+
+_NAMES = tuple(setting.name for setting in SETTINGS)
+_HOOKS = tuple(setting.name for setting in SETTINGS if setting.section == ServerHooks.title)
 
 
 def review(variables: FileVariables) -> tuple[str, ...]:
     """Return a warning for each name that is no setting and close to one that is not set.
 
-    A variable that the file itself reads is the file's own business, and so are modules,
-    functions and classes.
+    A variable that the file itself reads is the file's own business, and so are modules and
+    classes. A function can only have been meant to be a hook.
     """
-    names = [setting.name for setting in SETTINGS]
     return tuple(
         f"{name!r} is not a setting, did you mean {likely!r}? Set in: {variables.origin(name)}."
-        for name in variables.values
-        if name not in names
-        and _is_plain(variables, name)
-        and (likely := _find_likely(name.lower(), names)) is not None
+        for name, value in variables.values.items()
+        if name not in _NAMES
+        and _is_unused(variables, name)
+        and (likely := _find_likely(name.lower(), value)) is not None
         and likely not in variables.values
     )
 
 
-def _is_plain(variables: FileVariables, name: str) -> bool:
-    value = variables.values[name]
-    return (
-        not name.startswith("_")
-        and name in variables.lines
-        and name not in variables.reads
-        and not isinstance(value, ModuleType | FunctionType | type)
-    )
+def _is_unused(variables: FileVariables, name: str) -> bool:
+    return not name.startswith("_") and name in variables.lines and name not in variables.reads
 
 
-def _find_likely(name: str, names: list[str]) -> str | None:
-    return _KNOWN.get(name) or closest(name, names, _CLOSE)
+def _find_likely(name: str, value: object) -> str | None:
+    if isinstance(value, ModuleType | type):
+        return None
+    names = _HOOKS if isinstance(value, FunctionType) else _NAMES
+    known = _KNOWN.get(name)
+    return known if known in names else closest(name, names, _CLOSE)

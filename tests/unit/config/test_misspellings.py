@@ -35,6 +35,23 @@ def test_a_likely_name(name: str, likely: str, configure: Configure, tmp_path: P
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "likely"),
+    [
+        ("post_worker_int", "post_worker_init"),
+        ("worker_init", "post_worker_init"),
+        ("on_start", "on_starting"),
+        ("when_redy", "when_ready"),
+        ("prefork", "pre_fork"),
+    ],
+)
+def test_a_likely_hook(name: str, likely: str, configure: Configure, tmp_path: Path) -> None:
+    assert configure(f"\ndef {name}(worker): pass\n").warnings == (
+        f"{name!r} is not a setting, did you mean {likely!r}? "
+        f"Set in: {tmp_path}/gunicorn.conf.py:2.",
+    )
+
+
 def test_one_warning_for_each_name(configure: Configure) -> None:
     assert len(configure("preload = 1\npreload = 2\nworker = 3\n").warnings) == 2
 
@@ -48,6 +65,8 @@ def test_one_warning_for_each_name(configure: Configure) -> None:
         "from json import loads as preload\n",
         "def preload(): pass\n",
         "class Worker: pass\n",
+        "def post_forks(): pass\npost_forks()\n",
+        "def logfile(): pass\ndef bind_address(): pass\n",
         "_worker = 1\n",
         "debug = True\n",
         "django_settings = 'x'\n",
