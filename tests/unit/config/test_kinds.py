@@ -226,6 +226,12 @@ def test_bare_options_of_what_is_missing(flag: str, configure: Configure) -> Non
     configure(argv=[flag, "off"])
 
 
+@pytest.mark.parametrize("line", ["control_socket = 'x'", "control_socket_mode = 0o660"])
+def test_a_control_socket_is_refused_with_the_way_out(line: str, configure: Configure) -> None:
+    with pytest.raises(ConfigError, match=r"not in this version\).*where control_socket_disable"):
+        configure(f"{line}\n")
+
+
 def test_without_control_socket_its_settings_are_not_looked_at(configure: Configure) -> None:
     argv = ["--no-control-socket", "--control-socket", "x", "--control-socket-mode", "0660"]
     cfg = configure(argv=argv)

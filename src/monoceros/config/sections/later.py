@@ -247,7 +247,7 @@ class Control(Section):
     title = "Control"
 
     control_socket = Setting(
-        OPTIONAL_TEXT,
+        Kind(OPTIONAL_TEXT.parse, "None, or a path where control_socket_disable is set"),
         None,
         "The path of the socket.",
         cli=("--control-socket",),
@@ -255,7 +255,7 @@ class Control(Section):
         missing="the control socket",
     )
     control_socket_mode = Setting(
-        UMASK,
+        UMASK.narrow(UMASK.parse, "0o600, or another where control_socket_disable is set"),
         0o600,
         "The file mode of the socket.",
         cli=("--control-socket-mode",),
