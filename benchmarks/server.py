@@ -80,6 +80,7 @@ def environment(peer: Peer) -> dict[str, str]:
     """Return the environment for ``peer``: the project's sources importable, no other settings."""
     kept = {k: v for k, v in os.environ.items() if not k.startswith(("GUNICORN_", "MONOCEROS_"))}
     kept.pop("WEB_CONCURRENCY", None)
+    kept.pop("PYTHONDONTWRITEBYTECODE", None)  # deployments keep their byte code
     kept["PYTHONPATH"] = os.pathsep.join([str(PROJECT / "src"), str(PROJECT)])
     kept["PYTHONHASHSEED"] = "0"
     return {**kept, **dict(peer.environment)}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import importlib
 import os
-import platform
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
@@ -16,6 +15,7 @@ from monoceros.config.commandline import InformationRequested
 from monoceros.config.listing import format_json, format_settings
 from monoceros.config.surroundings import enter
 from monoceros.errors import AppImportError, ConfigError, MonocerosError
+from monoceros.garbage import uncollected
 from monoceros.identity import GUNICORN, GUNICORN_VERSION
 from monoceros.workers.application import Application
 from monoceros.workers.failure import format_application_error
@@ -92,7 +92,8 @@ def _serve(cfg: Config, app: Application) -> NoReturn:
         from monoceros.arbiter.daemon import detach
 
         detach(cfg)
-    from monoceros.arbiter.loop import Arbiter
+    with uncollected():
+        from monoceros.arbiter.loop import Arbiter
 
     Arbiter(cfg, app).run()
 
@@ -104,7 +105,8 @@ def _load_http(parser: str) -> ModuleType:
     try:
         if asked:
             os.environ[IMPL_VARIABLE] = str(wanted)
-        return importlib.import_module("monoceros.http")
+        with uncollected():
+            return importlib.import_module("monoceros.http")
     except ImportError as error:
         raise ConfigError(str(error)) from error
     finally:
@@ -146,6 +148,8 @@ def _inform(what: str, prog: str) -> str:
 
 def describe_version(prog: str = PROG) -> str:
     """Return the version, the interpreter, and which HTTP implementation runs and why."""
+    import platform  # it takes a millisecond, and only this line needs it
+
     http = _load_http("auto")
     interpreter = f"{platform.python_implementation()} {platform.python_version()}"
     about = f"{interpreter}, HTTP: {http.IMPL} ({http.IMPL_REASON})"

@@ -272,7 +272,7 @@ def test_the_spool_is_in_its_folder(
         folders.append(dir)
         return real(buffering=buffering, dir=dir)
 
-    monkeypatch.setattr("monoceros.http.body.tempfile.TemporaryFile", temporary_file)
+    monkeypatch.setattr("tempfile.TemporaryFile", temporary_file)
     app, _ = reading(lambda environ: environ["wsgi.input"].read())
     policy = Policy(tmp_upload_dir=str(tmp_path))
     serve(twin, app, post(b"a" * 1000), limits=SMALL, policy=policy)
@@ -304,7 +304,7 @@ def test_a_disk_that_is_full(twin: Twin, monkeypatch: pytest.MonkeyPatch) -> Non
     def full_disk(buffering: int, dir: str | None) -> object:
         return open("/dev/full", "w+b", buffering)  # noqa: PTH123
 
-    monkeypatch.setattr("monoceros.http.body.tempfile.TemporaryFile", full_disk)
+    monkeypatch.setattr("tempfile.TemporaryFile", full_disk)
     budget = Budget(memory=1000, spool=1 << 20)
     app, seen = reading(lambda environ: None)
     policy = Policy(budget=budget)

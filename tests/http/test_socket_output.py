@@ -112,7 +112,7 @@ def count_spools(monkeypatch: pytest.MonkeyPatch) -> list[str | None]:
         folders.append(options.get("dir"))
         return real(**options)
 
-    monkeypatch.setattr("monoceros.http.outbox.tempfile.TemporaryFile", temporary_file)
+    monkeypatch.setattr("tempfile.TemporaryFile", temporary_file)
     return folders
 
 
@@ -203,7 +203,7 @@ def test_a_disk_that_is_full_loses_nothing(twin: Twin, monkeypatch: pytest.Monke
     def full_disk(**options: object) -> object:
         return open("/dev/full", "w+b", 0)  # noqa: PTH123
 
-    monkeypatch.setattr("monoceros.http.outbox.tempfile.TemporaryFile", full_disk)
+    monkeypatch.setattr("tempfile.TemporaryFile", full_disk)
     chunks = [pattern(100_000)] * 10
     policy = Policy(output_memory=1000)
     with Link(twin, returning(iter(chunks)), policy=policy, buffer=SMALL_BUFFER) as link:

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from monoceros.http import types
+from monoceros.http import protocols
 from monoceros.http.body import Budget
 from monoceros.http.errors import BadRequest
 from monoceros.http.types import AGAIN, Limits, Policy, Rules
@@ -75,14 +75,14 @@ def test_functions(both: Both, name: str) -> None:
 @pytest.mark.parametrize("name", ["Core", "Conn", "Request"])
 def test_classes(both: Both, name: str) -> None:
     """The seam is all that a worker may rely on."""
-    seam = attributes(getattr(types, name))
+    seam = attributes(getattr(protocols, name))
     compiled, pure = kinds(both.c)[name], kinds(both.py)[name]
     assert seam <= public(compiled)
     assert seam <= public(pure)
     assert public(compiled) <= public(pure)
     for method in seam:
         if callable(getattr(pure, method)):
-            expected = parameters(getattr(getattr(types, name), method))
+            expected = parameters(getattr(getattr(protocols, name), method))
             assert parameters(getattr(pure, method)) == expected
             assert parameters(getattr(compiled, method)) == expected
 

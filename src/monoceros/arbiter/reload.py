@@ -136,7 +136,7 @@ class Reload:
         owner.check(cfg)
         watching.check(cfg)
         worker_class = cfg.worker_class
-        worker_class.setup()
+        startup.set_up(worker_class, cfg)
         sockets = _reuse_listeners(server, old, cfg)
         try:
             reenter(old.cfg, cfg)

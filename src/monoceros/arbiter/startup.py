@@ -11,12 +11,15 @@ from typing import TYPE_CHECKING
 
 from monoceros import identity
 from monoceros.arbiter import sizing, watching
+from monoceros.garbage import uncollected
 from monoceros.net import listeners, owner
-from monoceros.workers import hooks
+from monoceros.workers import hooks, latecomers
 
 if TYPE_CHECKING:
     from monoceros.arbiter.loop import Arbiter
     from monoceros.arbiter.signals import Signals
+    from monoceros.config import Config
+    from monoceros.workers.base import Worker
 
 _ENDING = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
 
@@ -33,7 +36,7 @@ def start(server: Arbiter) -> None:
     cfg = server.cfg
     worker_class = server.current.worker_class
     os.environ["SERVER_SOFTWARE"] = identity.server_software(cfg.compat)
-    worker_class.setup()
+    set_up(worker_class, cfg)
     server.log.info("Starting %s", identity.start_line(cfg.compat, worker_class.describe(cfg)))
     log_remarks(server)
     owner.check(cfg)
@@ -51,6 +54,14 @@ def start(server: Arbiter) -> None:
     worker_class.check_config(cfg, server.log)
     hooks.call(cfg, "when_ready", server)
     server.watching.follow()
+
+
+def set_up(worker_class: type[Worker], cfg: Config) -> None:
+    """Import what workers need, all of it where they lose access to the library."""
+    with uncollected():
+        worker_class.setup()
+    if owner.changes(cfg):
+        latecomers.import_all()
 
 
 def log_remarks(server: Arbiter) -> None:

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import struct
 import time
-from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 
 from monoceros.http.access import Entry
 from monoceros.http.body import Budget
+from monoceros.http.dates import format_date
 from monoceros.http.environ import environ_key, listener_environ, scheme_keys
 from monoceros.http.input import EmptyInput
 from monoceros.scoreboard import PEER_SIZE, REQUEST_SIZE, State
@@ -109,7 +109,7 @@ class Core:
         seconds = int(time.time())
         if seconds != self._second:
             self._second = seconds
-            date = formatdate(seconds, usegmt=True)
+            date = format_date(seconds)
             self.server_fields = f"{self._server_line}Date: {date}\r\n".encode("latin-1")
             if self.log.access is not None:
                 self.when = self.log.access.format_time(seconds)

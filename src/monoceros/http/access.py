@@ -10,9 +10,7 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, NamedTuple
 
-from monoceros.http.access_json import FORMAT as JSON
-from monoceros.http.access_json import format_time as format_json_time
-from monoceros.http.access_json import json_atom, json_pieces
+from monoceros.http.dates import MONTHS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -21,7 +19,7 @@ if TYPE_CHECKING:
 
 _ATOM = re.compile(r"%\((?P<name>[^)]+)\)[sdi]|%%")
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f"\\]')
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
+JSON = "json"  # the format that means an object per line
 
 
 class Entry(NamedTuple):
@@ -44,7 +42,7 @@ def format_time(seconds: float) -> str:
     local = time.localtime(seconds)
     zone = time.strftime("%z", local)
     return (
-        f"[{local.tm_mday:02}/{_MONTHS[local.tm_mon - 1]}/{local.tm_year}"
+        f"[{local.tm_mday:02}/{MONTHS[local.tm_mon - 1]}/{local.tm_year}"
         f":{local.tm_hour:02}:{local.tm_min:02}:{local.tm_sec:02} {zone}]"
     )
 
@@ -154,9 +152,12 @@ class AccessFormat:
 
     def __init__(self, text: str, skip: Iterable[str] = ()) -> None:
         self.is_json = text == JSON
-        self.pieces = json_pieces() if self.is_json else _split(text)
-        self.format_time = format_json_time if self.is_json else format_time
-        self._atoms = [self._find(name) for name in self.pieces[1::2]]
+        if self.is_json:
+            self._compile_json()
+        else:
+            self.pieces = _split(text)
+            self.format_time = format_time
+            self._atoms = [_find_atom(name) for name in self.pieces[1::2]]
         skip = tuple(skip)
         self._paths = frozenset(path for path in skip if not path.endswith("*"))
         self._beginnings = tuple(path[:-1] for path in skip if path.endswith("*"))
@@ -181,11 +182,16 @@ class AccessFormat:
         except UnicodeEncodeError:
             return _encode(line)
 
-    def _find(self, name: str) -> Atom:
-        if not self.is_json:
-            return _find_atom(name)
-        plain = _user if name == "u" else _ATOMS[name]
-        return json_atom(name, VALUE_KEYS, plain)
+    def _compile_json(self) -> None:
+        # Imported late, for it imports ``json``.
+        from monoceros.http import access_json
+
+        self.pieces = access_json.json_pieces()
+        self.format_time = access_json.format_time
+        self._atoms = [
+            access_json.json_atom(name, VALUE_KEYS, _user if name == "u" else _ATOMS[name])
+            for name in self.pieces[1::2]
+        ]
 
 
 def _encode(line: str) -> bytes:

@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     from monoceros.http.access import Entry
 
-FORMAT = "json"  # what ``access_log_format`` says to ask for it
-
 # Field and atom; those of the time and the process come before them.
 FIELDS = (
     ("remote_addr", "h"),

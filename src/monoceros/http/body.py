@@ -12,12 +12,12 @@ from __future__ import annotations
 import io
 import os
 import select
-import tempfile
-from typing import TYPE_CHECKING, BinaryIO, Protocol
+from typing import TYPE_CHECKING, BinaryIO
 
 from monoceros.http.chunked import ChunkedDecoder
 from monoceros.http.errors import BadRequest, BodyError
 from monoceros.http.refusals import Refusal, refusal
+from monoceros.http.spool import open_spool
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,15 +39,6 @@ class Budget:
         self.memory = memory
         self.spool = spool
         self.output = output
-
-
-class Decoder(Protocol):
-    """Takes the framing off a body."""
-
-    complete: bool
-
-    def feed(self, data: bytes) -> tuple[list[bytes], bytes]:
-        """Return pieces of content, and what lies behind the end of the body."""
 
 
 class SizedDecoder:
@@ -90,7 +81,9 @@ class Body:
     def __init__(
         self, length: int | None, limits: Limits, budget: Budget, tmp_dir: str | None
     ) -> None:
-        self._decoder: Decoder = ChunkedDecoder(limits) if length is None else SizedDecoder(length)
+        self._decoder: ChunkedDecoder | SizedDecoder = (
+            ChunkedDecoder(limits) if length is None else SizedDecoder(length)
+        )
         self._limits = limits
         self._budget = budget
         self._tmp_dir = tmp_dir
@@ -169,9 +162,7 @@ class Body:
         if len(content) + RECEIVE_SIZE > self._budget.spool:
             raise refusal(Refusal.NO_ROOM)
         try:
-            # Unlinked from the start, so that nothing stays behind however the worker ends, and
-            # unbuffered, so that closing it cannot fail.
-            file = tempfile.TemporaryFile(buffering=0, dir=self._tmp_dir)  # noqa: SIM115
+            file = open_spool(self._tmp_dir)
             self.full = _free_space(file.fileno()) < _DISK_RESERVE
         except OSError:
             return False

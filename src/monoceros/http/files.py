@@ -5,16 +5,12 @@ from __future__ import annotations
 import io
 import os
 import stat
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-
-class FileLike(Protocol):
-    """What an application may wrap."""
-
-    def read(self, size: int, /) -> bytes: ...
+    from monoceros.http.protocols import FileLike
 
 
 class FileWrapper:

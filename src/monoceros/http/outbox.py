@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import os
 import select
-import tempfile
 from collections import deque
 from typing import TYPE_CHECKING
 
 from monoceros.http.errors import ClientGone
 from monoceros.http.files import FileRange
+from monoceros.http.spool import open_spool
 
 if TYPE_CHECKING:
     from monoceros.http.body import Budget
@@ -115,7 +115,7 @@ class Outbox:
         """Return the spool file at the end of the queue, a new one if need be."""
         spooled = self._spooled
         if spooled is None or spooled is not self._queue[-1] or spooled.end >= _SEGMENT:
-            with tempfile.TemporaryFile(dir=self._tmp_dir) as file:
+            with open_spool(self._tmp_dir) as file:
                 spooled = self._spooled = FileRange(file.fileno(), 0, 0)
             self._queue.append(spooled)
         return spooled

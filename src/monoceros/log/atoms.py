@@ -4,39 +4,14 @@ from __future__ import annotations
 
 import os
 import re
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Mapping
+
+    from monoceros.log.protocols import Duration, LoggedRequest, LoggedResponse
 
 _UNSAFE = re.compile(r'[\x00-\x1f\x7f"\\]')
-
-
-class LoggedResponse(Protocol):
-    """What an access line takes from a response; ``sent`` counts octets of content."""
-
-    @property
-    def status(self) -> str | int: ...
-    @property
-    def headers(self) -> Iterable[tuple[str, str]]: ...
-    @property
-    def sent(self) -> int: ...
-
-
-class LoggedRequest(Protocol):
-    """What an access line takes from a request."""
-
-    @property
-    def headers(self) -> Iterable[tuple[str, str]]: ...
-
-
-class Duration(Protocol):
-    """What an access line takes from a timedelta."""
-
-    @property
-    def seconds(self) -> int: ...
-    @property
-    def microseconds(self) -> int: ...
 
 
 class SafeAtoms(dict[str, object]):

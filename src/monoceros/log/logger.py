@@ -28,8 +28,8 @@ if TYPE_CHECKING:
     from monoceros.config import Config
     from monoceros.http.access import AccessFormat
     from monoceros.log.access import AccessSink
-    from monoceros.log.atoms import Duration, LoggedRequest, LoggedResponse
     from monoceros.log.handlers import LogStream
+    from monoceros.log.protocols import Duration, LoggedRequest, LoggedResponse
 
 __all__ = ["CONFIG_DEFAULTS", "Logger", "SafeAtoms"]
 

@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 
     from monoceros.config import Config
     from monoceros.http.access import AccessFormat
-    from monoceros.log.atoms import LoggedResponse
     from monoceros.log.handlers import LogStream
     from monoceros.log.logger import Logger
+    from monoceros.log.protocols import LoggedResponse
 
 Fresh = list[tuple[logging.Logger, logging.Handler]]
 

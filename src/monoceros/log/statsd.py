@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from monoceros.config import Config
-    from monoceros.log.atoms import Duration, LoggedRequest, LoggedResponse
+    from monoceros.log.protocols import Duration, LoggedRequest, LoggedResponse
 
     Address = str | tuple[object, ...]
 

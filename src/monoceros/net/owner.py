@@ -42,6 +42,11 @@ def check(cfg: Config) -> None:
         raise _refuse(cfg, "initgroups", "initgroups needs root")
 
 
+def changes(cfg: Config) -> bool:
+    """Whether workers run as another user or group than the arbiter."""
+    return (cfg.uid, cfg.gid) != (os.geteuid(), os.getegid())
+
+
 def become(uid: int, gid: int, *, initgroups: bool = False) -> None:
     """Give up the present user and group for good. Raises OSError."""
     name = _user_name(uid) if initgroups else None

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from monoceros.log.atoms import Duration, LoggedRequest, LoggedResponse
+    from monoceros.log.protocols import Duration, LoggedRequest, LoggedResponse
     from tests.unit.log.conftest import OpenLog
 
 

@@ -1,0 +1,151 @@
+"""What the twins provide and ask for, for type checkers; nothing imports it at run time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Protocol
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+    from monoceros.http.access import AccessFormat, Entry
+    from monoceros.http.errors import BadRequest
+    from monoceros.http.types import Environ, ExcInfo, Field, Head, Limits, Rules
+
+
+class CoreLog(Protocol):
+    """Where a Core reports what went wrong, and what is done.
+
+    ``access`` is the access log's format, or None; ``finished`` is called at the end of each
+    request, or None. The status is empty where no response began, or none that is HTTP.
+    """
+
+    access: AccessFormat | None
+    finished: Callable[[Entry], object] | None
+
+    def refused(self, peer: str, error: BadRequest) -> None:
+        """Report a request that was refused before the application was called."""
+
+    def failed(self, environ: Environ, error: BaseException) -> None:
+        """Report an application that raised, or broke PEP 3333."""
+
+    def warning(self, message: str) -> None:
+        """Report something that an operator should know."""
+
+
+class StartResponse(Protocol):
+    """PEP 3333's ``start_response``."""
+
+    def __call__(
+        self, status: str, headers: list[Field], exc_info: ExcInfo | None = None, /
+    ) -> Callable[[bytes], object]: ...
+
+
+class FileLike(Protocol):
+    """What an application may wrap."""
+
+    def read(self, size: int, /) -> bytes: ...
+
+
+class Request(Protocol):
+    """A complete request, ready for the application."""
+
+    environ: Environ
+    keep_alive: bool
+
+    def start_response(
+        self, status: str, headers: list[Field], exc_info: ExcInfo | None = None, /
+    ) -> Callable[[bytes], object]:
+        """PEP 3333's ``start_response``."""
+
+    def run(self, core: Any, /) -> int:  # a Core of the same twin
+        """Call the application, send what it answers, and return a code as ``Conn.ready`` does."""
+
+    def abort(self, error: BaseException, /) -> int:
+        """End the request by an error: 500 where nothing was sent, else cut the connection."""
+
+
+class Core(Protocol):
+    """What the connections of one thread share: buffers, the Date line, the access log's lines.
+
+    ``flush_log`` is called where lines would have to wait for further calls of the application
+    after one that took a while.
+    """
+
+    closing: bool
+    requests: int
+    flush_log: Callable[[], object] | None
+
+    def tick(self, now: float, /) -> None:
+        """Take over the time of a wake-up (``time.monotonic()``) and refresh Date."""
+
+    def drain_log(self) -> bytes:
+        """Return and forget the access log's whole lines so far."""
+
+    def drop_output(self) -> None:
+        """Forget what a connection that failed has not sent."""
+
+    def counters(self) -> dict[str, int]:
+        """Return requests, responses, received and sent octets, and errors so far."""
+
+
+class Conn(Protocol):
+    """One HTTP/1.1 connection; see DESIGN of the steps in ``http/_conn_py.py``.
+
+    ``fd`` of -1 means that the caller owns the transport and uses ``feed`` and ``data_to_send``.
+    ``since`` is the ``tick`` time at which the present state began or, in ``WRITE``, at which
+    the client last took something. ``received`` counts the octets of the present body.
+    """
+
+    fd: int
+    state: int
+    since: float
+    received: int
+
+    @property
+    def pending(self) -> int:
+        """Octets that were received and not used."""
+
+    def ready(self) -> int:
+        """Receive, parse, call the application and send, for all requests that have come."""
+
+    def read(self) -> int:
+        """Receive and parse only; HANDOFF when a request is complete."""
+
+    def feed(self, data: bytes, /) -> int:
+        """Parse what the caller received; an empty ``data`` is the end of the input."""
+
+    def take(self) -> Request | None:
+        """Return the next complete request."""
+
+    def writable(self) -> int:
+        """Send what is waiting."""
+
+    def data_to_send(self) -> bytes:
+        """Return and forget what is waiting, where the caller owns the transport."""
+
+    def reject(self, status: int, /) -> int:
+        """Answer with an error and close; used for timeouts and overload."""
+
+    def discard(self) -> int:
+        """Throw away input of a lingering connection; CLOSE at its end."""
+
+    def detach(self) -> tuple[int, bytes]:
+        """Give up the descriptor; returns it with the octets that were received and not used."""
+
+    def close(self) -> None:
+        """Shut the connection down, close the descriptor, and drop what the request held."""
+
+
+class Twin(Protocol):
+    """The names that each twin's module provides."""
+
+    IMPL: str
+    Core: type[Core]
+    Conn: type[Conn]
+
+    def parse_head(self, data: bytes, limits: Limits, rules: Rules, /) -> Head | None:
+        """Return the head at the start of ``data``, or None while it is incomplete."""
+
+    def accept(self, listener: socket.socket, /) -> tuple[int, Any] | None:
+        """Accept one connection as a non-blocking descriptor and its peer's address."""

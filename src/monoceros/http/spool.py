@@ -1,0 +1,20 @@
+"""Files for what is too long to wait in memory."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from io import FileIO
+
+
+def open_spool(directory: str | None) -> FileIO:
+    """Open an unlinked temporary file; None leaves the directory to the system.
+
+    Nothing stays behind however the worker ends; unbuffered, so that closing cannot fail. Raises
+    OSError.
+    """
+    # Imported late: it takes long, and most workers never see so much at once.
+    from tempfile import TemporaryFile
+
+    return TemporaryFile(buffering=0, dir=directory)

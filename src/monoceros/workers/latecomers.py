@@ -1,0 +1,27 @@
+"""What workers import when they come to need it, and not before: it would delay each start."""
+
+from __future__ import annotations
+
+import importlib
+
+NAMES = (
+    "ast",
+    "datetime",
+    "difflib",
+    "inspect",
+    "json",
+    "random",
+    "tempfile",
+    "monoceros.http.access_json",
+    "monoceros.workers.spew",
+    "monoceros.wsgi.broken",
+)
+
+
+def import_all() -> None:
+    """Import it all now, for workers that will not be able to.
+
+    A user that workers change to need not have access to the interpreter's library.
+    """
+    for name in NAMES:
+        importlib.import_module(name)
