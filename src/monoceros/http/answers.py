@@ -28,6 +28,12 @@ _PHRASES = {
 }
 
 
+def full_status(status: str) -> str:
+    """Return a status with its phrase, also where it is one of the server's own errors."""
+    phrase = _PHRASES.get(int(status)) if len(status) == 3 else None
+    return f"{status} {phrase}" if phrase else status
+
+
 def error_response(status: int, server_fields: bytes, with_body: bool = True) -> bytes:
     """Return a whole response that also announces the end of the connection.
 

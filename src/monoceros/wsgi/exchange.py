@@ -6,6 +6,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+from monoceros.http.answers import full_status
+
 if TYPE_CHECKING:
     from monoceros.http.access import Entry
     from monoceros.http.types import Environ, Field
@@ -51,7 +53,9 @@ class ResponseView:
     """The response to a finished request."""
 
     def __init__(self, entry: Entry) -> None:
-        self.status = entry.status
+        self._environ = entry.environ
+        self._is_own_error = len(entry.status) == 3
+        self.status = full_status(entry.status)
         self.headers = entry.headers
         self.sent = entry.sent
         self.headers_sent = True
@@ -69,8 +73,15 @@ class ResponseView:
 
     @property
     def chunked(self) -> bool:
-        """Whether the content has no announced length."""
-        return self.response_length is None
+        """Whether the content was sent in chunks, as for want of an announced length."""
+        environ = self._environ
+        return (
+            self.response_length is None
+            and not self._is_own_error
+            and self.status_code not in (204, 304)
+            and environ.get("SERVER_PROTOCOL") != "HTTP/1.0"
+            and environ.get("REQUEST_METHOD") != "HEAD"
+        )
 
 
 def request_time(entry: Entry) -> timedelta:
@@ -92,6 +103,8 @@ def _read_fields(environ: Environ) -> list[Field]:
 
 
 def _split(uri: str) -> tuple[str, str, str]:
+    if uri == "*":
+        return uri, "", ""
     # An origin-form target may begin with two slashes, which is no authority.
     parts = urlsplit(uri if "://" in uri.partition("?")[0] else f"//x{uri}")
     return parts.path, parts.query, parts.fragment

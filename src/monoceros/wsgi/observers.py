@@ -51,8 +51,14 @@ class Observers:
         return self._finish if self.wants_calls or self.wants_ends else None
 
     def _begin(self, environ: Environ) -> None:
+        worker = self._worker
+        worker.nr = self._number
         self._request = request = self._view(environ)
-        self._pre_request(self._worker, request)
+        try:
+            self._pre_request(worker, request)
+        except Exception:  # border: a hook is the user's code
+            worker.log.error("Exception in hook pre_request")
+            raise
         request.write_back()
 
     def _view(self, environ: Environ) -> RequestView:
@@ -62,6 +68,7 @@ class Observers:
     def _finish(self, entry: Entry) -> None:
         request = self._request or self._view(entry.environ)
         self._request = None
+        self._worker.nr = self._number
         response = ResponseView(entry) if entry.status else None
         if self.wants_calls and response is not None:
             self._log(request, entry, response)
