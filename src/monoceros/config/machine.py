@@ -51,7 +51,7 @@ class WorkerPlan(NamedTuple):
         if worker_bytes is not None and self.memory_limit is not None:
             room = f"memory has room: {self._divide(worker_bytes)}"
         elif self.needs_measuring:
-            room = f"memory leaves {_mib(self._memory / self.workers)} each ({self._limit})"
+            room = f"memory leaves {self.share} each ({self._limit})"
         else:
             room = f"memory is no bound ({self._limit})"
         return f"Workers: {count} = {self.sum}; {room}"
@@ -62,6 +62,11 @@ class WorkerPlan(NamedTuple):
         unit = "CPU" if self.cpus == 1 else "CPUs"
         rounded = "" if float(round(2 * self.cpus, 3)).is_integer() else ", rounded up"
         return f"2 x {self.cpus:.4g} {unit} ({self.cpu_source}) + 1{rounded}"
+
+    @property
+    def share(self) -> str:
+        """The memory for each of ``workers``, such as ``96 MiB``."""
+        return _mib(self._memory / self.workers)
 
     @property
     def _memory(self) -> float:
@@ -121,7 +126,8 @@ def _read_physical_memory(root: Path) -> int | None:
 
 def room_line(plan: WorkerPlan) -> str:
     """Return the line for a server that runs one worker because nobody chose a number."""
-    return f"1 worker; this machine has room for {plan.workers} ({plan.sum}): --workers auto"
+    size = f" of at most {plan.share} each" if plan.needs_measuring else ""
+    return f"1 worker; this machine has room for {plan.workers} ({plan.sum}){size}: --workers auto"
 
 
 def warn_oversized(workers: int, plan: WorkerPlan, host: int | None = None) -> str | None:

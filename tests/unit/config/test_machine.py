@@ -299,6 +299,13 @@ def test_room_beside_one_worker() -> None:
     )
 
 
+def test_room_where_memory_may_be_the_bound() -> None:
+    assert room_line(WorkerPlan(1.5, "cgroup quota", 512 * MIB, "cgroup limit")) == (
+        "1 worker; this machine has room for 4 (2 x 1.5 CPUs (cgroup quota) + 1) of at most 96 MiB "
+        "each: --workers auto"
+    )
+
+
 @pytest.mark.parametrize(
     ("workers", "as_what"), [(129, "2 x 64 + 1"), (128, "2 x 64"), (65, "64 + 1"), (64, "64")]
 )
