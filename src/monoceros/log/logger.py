@@ -20,6 +20,7 @@ from monoceros.log.defaults import CONFIG_DEFAULTS
 from monoceros.log.errorstream import ErrorStream
 from monoceros.log.formatters import ColourFormatter, JsonFormatter, wants_colour
 from monoceros.log.handlers import AccessHandler, LogHandler
+from monoceros.log.layout import needs_percent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -190,7 +191,8 @@ class Logger:
         if not self.access_log_enabled:
             return False
         is_own = (cls.atoms, cls.now, cls.atoms_wrapper_class) == (_ATOMS, _NOW, SafeAtoms)
-        return not is_own or not outputs.is_plain(self.access_log, self.cfg.accesslog)
+        is_plain = is_own and outputs.is_plain(self.access_log, self.cfg.accesslog)
+        return not is_plain or needs_percent(self.cfg.access_log_format)
 
     def access_sink(self) -> AccessSink | None:
         """Return what the fast path writes to; None where it has nothing to write."""
