@@ -1,4 +1,4 @@
-"""Access formats that need the ``%`` of Python: whoever fills in atoms only would write them out."""
+"""Access formats that need the ``%`` of Python, because they hold more than plain atoms."""
 
 from __future__ import annotations
 
