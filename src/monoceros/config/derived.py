@@ -29,7 +29,17 @@ class Given(NamedTuple):
 class Draft:
     """A configuration that is being completed; ``hosted`` ones have their application already."""
 
-    __slots__ = ("app_uri", "cwd", "given", "hosted", "notes", "plan", "values", "warnings")
+    __slots__ = (
+        "app_uri",
+        "cwd",
+        "given",
+        "hosted",
+        "notes",
+        "origins",
+        "plan",
+        "values",
+        "warnings",
+    )
 
     def __init__(
         self,
@@ -44,6 +54,7 @@ class Draft:
         self.cwd = cwd
         self.app_uri = app_uri
         self.hosted = hosted
+        self.origins = {name: one.origin for name, one in given.items()}
         self.plan: machine.WorkerPlan | None = None
         self.notes: list[str] = []
         self.warnings: list[str] = []
@@ -51,6 +62,11 @@ class Draft:
     def remarks(self) -> Remarks:
         """Return the remarks that came up."""
         return Remarks(tuple(self.notes), tuple(self.warnings))
+
+    def follow(self, name: str, value: object, cause: Setting[object]) -> None:
+        """Set what follows from another setting."""
+        self.values[name] = value
+        self.origins[name] = f"follows from {cause.name}"
 
     def refuse(self, setting: Setting[object], reason: str) -> ConfigError:
         """Build the error for a value that is wrong beside the others."""
@@ -127,9 +143,9 @@ def _name_processes(draft: Draft) -> None:
 def _set_logs(draft: Draft) -> None:
     values, given = draft.values, draft.given
     if values["log_format"] == "json" and "access_log_format" not in given:
-        values["access_log_format"] = "json"
+        draft.follow("access_log_format", "json", Config.log_format)
     if values["statsd_host"] is not None and values["logger_class"] in _PLAIN_LOGGERS:
-        values["logger_class"] = "gunicorn.instrument.statsd.Statsd"
+        draft.follow("logger_class", "gunicorn.instrument.statsd.Statsd", Config.statsd_host)
 
 
 def _look_at_odd_ones(draft: Draft) -> None:

@@ -63,7 +63,7 @@ def load(
         draft.warnings[:0] = _review(variables)
     return Config(
         values,
-        {name: one.origin for name, one in given.items()},
+        draft.origins,
         app_uri=draft.app_uri,
         cwd=cwd,
         environ=dict(environ),

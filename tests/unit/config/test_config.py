@@ -160,6 +160,14 @@ def test_json_logs_have_json_lines(configure: Configure) -> None:
     assert (both.log_format, both.access_log_format) == ("json", "%(h)s")
 
 
+def test_what_follows_says_from_what(configure: Configure) -> None:
+    argv = ["--log-format", "json", "--statsd-host", "host", "--logger-class", "simple"]
+    cfg = configure(argv=argv)
+    assert cfg.origin("access_log_format") == "follows from log_format"
+    assert cfg.origin("logger_class") == "follows from statsd_host"
+    assert configure().origin("access_log_format") == "default"
+
+
 def test_files_that_reload_watches_have_to_be_there(configure: Configure, tmp_path: Path) -> None:
     (tmp_path / "page.html").touch()
     (tmp_path / "inner").mkdir()
