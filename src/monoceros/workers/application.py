@@ -8,7 +8,6 @@ import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-from monoceros.config.pastefile import PasteFile
 from monoceros.errors import AppImportError
 from monoceros.workers import mistakes
 from monoceros.workers.callables import is_asgi, is_factory
@@ -63,6 +62,8 @@ def load_app(uri: str) -> WsgiApp:
 
 def load_paste(cfg: Config) -> WsgiApp:
     """Have PasteDeploy make the application of ``cfg.paste``; see ``Application.wsgi``."""
+    from monoceros.config.pastefile import PasteFile
+
     file = PasteFile.parse(cfg.paste or "", cfg.chdir)
     try:
         deploy = importlib.import_module("paste.deploy")

@@ -12,6 +12,7 @@ NAMES = (
     "json",
     "random",
     "tempfile",
+    "monoceros.config.pastefile",
     "monoceros.http.access_json",
     "monoceros.workers.spew",
     "monoceros.wsgi.broken",

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from monoceros.http.answers import full_status
 
 if TYPE_CHECKING:
+    from datetime import timedelta
+
     from monoceros.http.access import Entry
     from monoceros.http.types import Environ, Field
 
@@ -86,6 +87,8 @@ class ResponseView:
 
 def request_time(entry: Entry) -> timedelta:
     """Return how long a request took."""
+    from datetime import timedelta  # it takes a millisecond, and few servers need it
+
     return timedelta(microseconds=entry.elapsed_us)
 
 
