@@ -98,6 +98,15 @@ def test_json_line_survives_the_application(twin: Twin, value: object) -> None:
     assert json.loads(line)["user_agent"] == expected
 
 
+@pytest.mark.parametrize("user", [b"x", "j\u00fcrgen \u20ac".encode(), b"\xff"], ids=repr)
+def test_line_has_the_octets_that_were_sent(twin: Twin, user: bytes) -> None:
+    """Whatever one value spells, the line is no mixture of encodings."""
+    credentials = base64.b64encode(user + b":secret")
+    data = request(b"Authorization: Basic " + credentials, b"User-Agent: " + user)
+    served = serve(twin, answer(), data, log=Recorder("%(u)s|%(a)s"))
+    assert served.core.drain_log() == user + b"|" + user + b"\n"
+
+
 SKIP = ("/healthz", "/static/*")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import re
@@ -9,6 +10,7 @@ import signal
 import socket
 import threading
 from typing import TYPE_CHECKING
+from urllib.parse import quote
 
 import pytest
 
@@ -314,6 +316,80 @@ def test_a_reader_that_leaves(access_format: str, server: Callable[..., Server],
     srv.signal(signal.SIGUSR1)
     srv.wait_for("The log file .*/fifo' cannot be reopened: No such device or address")
     assert srv.get("/x").body == b"hello"
+
+
+# As sent in User-Agent and Referer, and, quoted, in path and user name.
+HOSTILE = [
+    b'quotes " \\" and \\ \\\\',
+    b'x" 200 5 "-" "-"\t127.0.0.1 - - "GET /forged',
+    b'"}, {"path": "/forged", "user_agent": "',
+    "\u20ac \u2028 \x85".encode(),
+    b"\xff\xfe\xc3( \xed\xa0\x80",
+    b"8" * 8000,
+]
+CONTROLS = b"\r\n\0\x1b[2J\x7f\x85"
+WAYS = {"fast": "", "slow": "def post_worker_init(w): w.log.access_log.addFilter(lambda r: True)\n"}
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("access_format", ['"%(U)s" "%(u)s" "%(f)s" "%({User-Agent}i)s"', "json"])
+def test_nothing_is_forged(access_format: str, way: str, server: Callable[..., Server]) -> None:
+    srv = server(
+        "--access-logfile", "-", "--access-logformat", access_format, "app:app",
+        files=files(WAYS[way]),
+    )  # fmt: skip
+    for value in HOSTILE:
+        user = base64.b64encode(value[:99] + CONTROLS + b":password").decode()
+        field = value.decode("latin-1")
+        headers = {"User-Agent": field, "Referer": field, "Authorization": f"Basic {user}"}
+        assert srv.get("/" + quote(value[:99] + CONTROLS), headers).status == 200
+        # What no field may hold is no line of either log.
+        with srv.connect() as client:
+            client.sendall(b"GET / HTTP/1.1\r\nHost: a\r\nUser-Agent: a\n\0forged\r\n\r\n")
+            assert client.recv(4096).startswith(b"HTTP/1.1 400 ")
+    srv.signal(signal.SIGTERM)
+    assert srv.wait() == 0
+    srv.wait_until(lambda: srv.output.count(b"\n") == len(HOSTILE), "the lines")
+
+    read = read_json if access_format == "json" else read_quoted
+    for line, value in zip(bytes(srv.output).splitlines(), HOSTILE, strict=True):
+        assert not re.search(rb"[\x00-\x1f\x7f]", line)
+        path, name, referer, agent = read(line)
+        assert path == b"/" + value[:99] + CONTROLS
+        assert name == (value[:99] + CONTROLS).partition(b":")[0]
+        assert referer == agent == value
+    refusals = [line for line in srv.lines if "Invalid request" in line]
+    assert refusals
+    assert not any("forged" in line for line in refusals)
+
+
+def read_quoted(line: bytes) -> tuple[bytes, ...]:
+    """Read four quoted values, each to its own end only."""
+    match = re.fullmatch(b" ".join([rb'"((?:[^"\\]|\\.)*)"'] * 4), line)
+    assert match is not None, line
+    return tuple(re.sub(rb"\\(?:x([0-9a-f]{2})|(.))", _unescape, value) for value in match.groups())
+
+
+def _unescape(match: re.Match[bytes]) -> bytes:
+    return bytes.fromhex(match[1].decode()) if match[1] else match[2]
+
+
+def read_json(line: bytes) -> tuple[bytes, ...]:
+    """Read an object, whose texts are what the octets spell, or one character for each."""
+    found = json.loads(line)
+    return tuple(octets(found[name]) for name in ("path", "user", "referer", "user_agent"))
+
+
+def octets(text: str) -> bytes:
+    spelt = text.encode("utf-8")
+    try:
+        plain = text.encode("latin-1")
+        plain.decode("utf-8")
+    except UnicodeEncodeError:
+        return spelt
+    except UnicodeDecodeError:
+        return plain
+    return spelt
 
 
 def test_json_logs(server: Callable[..., Server]) -> None:

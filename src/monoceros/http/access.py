@@ -58,7 +58,10 @@ def _escape_one(match: re.Match[str]) -> str:
 
 
 def user_name(authorization: str) -> str:
-    """Return the user of basic credentials (RFC 7617) as it was sent, or ``-``."""
+    """Return the user of basic credentials (RFC 7617), or ``-``.
+
+    Its characters stand for octets, as all that an environ has of a client.
+    """
     scheme, _, credentials = authorization.partition(" ")
     if scheme.lower() != "basic":
         return "-"
@@ -66,7 +69,7 @@ def user_name(authorization: str) -> str:
         text = base64.b64decode(credentials.strip().encode("latin-1"), validate=True)
     except (binascii.Error, ValueError):
         return "-"
-    return text.partition(b":")[0].decode("utf-8", "replace") or "-"
+    return text.partition(b":")[0].decode("latin-1") or "-"
 
 
 def _from_environ(key: str) -> Atom:

@@ -85,4 +85,4 @@ def json_atom(
 
 
 def _or_null(value: str) -> str:
-    return "null" if value == "-" else json.dumps(value)
+    return "null" if value == "-" else encode_text(value)
