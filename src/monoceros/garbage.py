@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gc
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from collections.abc import Iterator  # noqa: TC003 (typing is to be imported uncollected)
 
 
 @contextlib.contextmanager
