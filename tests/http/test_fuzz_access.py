@@ -40,18 +40,9 @@ _TEXTS = st.builds(
 _VALUES = st.one_of(_TEXTS, st.sampled_from([None, 7, b"x", ["a"], "-"]))
 _KEYS = st.sampled_from(
     [
-        "HTTP_REFERER",
-        "HTTP_USER_AGENT",
-        "HTTP_AUTHORIZATION",
-        "HTTP_X_ID",
-        "CONTENT_TYPE",
-        "k",
-        "REQUEST_METHOD",
-        "RAW_URI",
-        "PATH_INFO",
-        "QUERY_STRING",
-        "REMOTE_ADDR",
-        "SERVER_PROTOCOL",
+        *("HTTP_REFERER", "HTTP_USER_AGENT", "HTTP_AUTHORIZATION", "HTTP_X_ID", "CONTENT_TYPE"),
+        *("REQUEST_METHOD", "RAW_URI", "PATH_INFO", "QUERY_STRING", "REMOTE_ADDR"),
+        *("SERVER_PROTOCOL", "k"),
     ]
 )
 _CHANGES = st.lists(

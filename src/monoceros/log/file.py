@@ -118,7 +118,7 @@ class LogFile:
         """Let another user reopen the file; needs root, and does nothing without."""
         if not self.is_standard and self.is_regular and os.geteuid() == 0:
             with contextlib.suppress(OSError):
-                os.fchown(self.fd, uid, gid)
+                give_away(self.fd, self.path, uid, gid)
 
     def close(self) -> None:
         """Close the descriptor, unless it is a standard one."""
@@ -137,6 +137,18 @@ class LogFile:
     def _lock(self, operation: int) -> None:
         with contextlib.suppress(OSError):
             fcntl.lockf(self.fd, operation)
+
+
+def give_away(fd: int, path: str, uid: int, gid: int) -> None:
+    """Give an open file to a user, unless somebody else made ``path`` mean another one.
+
+    Whoever may write to the directory could have put a link to any file there. Raises OSError.
+    """
+    file, entry = os.fstat(fd), os.lstat(path)
+    is_link = stat.S_ISLNK(entry.st_mode)
+    is_trusted = entry.st_uid == 0 if is_link else os.path.samestat(file, entry)
+    if is_trusted and file.st_nlink == 1:
+        os.fchown(fd, uid, gid)
 
 
 def split_lines(lines: bytes, limit: int) -> Iterator[memoryview]:

@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from monoceros.errors import ConfigError
-from monoceros.log.file import STDERR, STDOUT, LogFile
+from monoceros.log.file import STDERR, STDOUT, LogFile, give_away
 from monoceros.log.handlers import AccessHandler, LogHandler
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def reopen_all(uid: int, gid: int) -> Iterator[tuple[str, str]]:
 def give_handler(handler: logging.FileHandler, uid: int, gid: int) -> None:
     """Give the file of a handler to a user; does nothing without root's rights."""
     if handler.stream is not None and os.geteuid() == 0:
-        os.fchown(handler.stream.fileno(), uid, gid)
+        give_away(handler.stream.fileno(), handler.baseFilename, uid, gid)
 
 
 def capture(fd: int) -> None:

@@ -226,3 +226,29 @@ def test_reopen_does_not_wait_for_a_reader(tmp_path: Path) -> None:
     assert not log.reopen()
     log.write_lines(b"lost\n")
     log.close()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+@pytest.mark.parametrize("link", ["symbolic", "hard"])
+def test_root_gives_no_file_away_that_somebody_linked_to(tmp_path: Path, link: str) -> None:
+    """Workers may write to the directory of their logs; the target is not theirs to have."""
+    target, path = tmp_path / "target", tmp_path / "a.log"
+    target.touch()
+    if link == "hard":
+        path.hardlink_to(target)
+    else:
+        path.symlink_to(target)
+        os.lchown(path, 65534, 65533)
+    log = LogFile(str(path), 2)
+    log.give_to(65534, 65533)
+    log.close()
+    assert target.stat().st_uid == 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root gives files away")
+def test_root_gives_a_file_away_that_root_linked_to(tmp_path: Path) -> None:
+    (tmp_path / "a.log").symlink_to(tmp_path / "target")
+    log = LogFile(str(tmp_path / "a.log"), 2)
+    log.give_to(65534, 65533)
+    log.close()
+    assert (tmp_path / "target").stat().st_uid == 65534
