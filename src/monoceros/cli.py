@@ -115,6 +115,8 @@ def _load_http(parser: str) -> ModuleType:
 
 
 def _check(cfg: Config, app: Application) -> int:
+    for note in cfg.notes:
+        print(note, file=sys.stderr)
     for warning in cfg.warnings:
         print(f"Warning: {warning}", file=sys.stderr)
     _ = cfg.worker_class, cfg.logger_class  # are imported when they are read

@@ -197,7 +197,8 @@ def test_addresses_move(server: Callable[..., Server], tmp_path: Path) -> None:
     inode = stays.stat().st_ino
     config.write_text(after)
     srv.signal(signal.SIGHUP)
-    srv.wait_for("Reloaded")
+    srv.wait_for("Reloaded: 1 new worker is ready")
+    srv.wait_for(f"Listening at: unix:{comes},unix:{stays} ")
 
     assert ask(stays) == ask(comes) == b"one"
     assert stays.stat().st_ino == inode

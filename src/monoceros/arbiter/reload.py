@@ -112,7 +112,10 @@ class Reload:
             server.adopt_names()
         except MonocerosError as error:
             server.log.error("%s", error)
-        server.log.info("Reloaded: %d new workers are ready", server.num_workers)
+        if server.current.sockets != old.sockets:
+            startup.log_listeners(server)
+        count = server.num_workers
+        server.log.info("Reloaded: %d new worker%s ready", count, " is" if count == 1 else "s are")
 
     def roll_back(self, reason: str) -> None:
         """Bring the previous generation back."""

@@ -48,8 +48,7 @@ def start(server: Arbiter) -> None:
     hooks.call(cfg, "on_starting", server)
     server.signals.install()
     server.current.sockets = listeners.create(cfg, server.log, partial(_pause, server.signals))
-    where = ",".join(listeners.format_address(sock) for sock in server.LISTENERS)
-    server.log.info("Listening at: %s (%s)", where, server.pid)
+    log_listeners(server)
     server.log.info("Using worker: %s", cfg.worker_class_str)
     worker_class.check_config(cfg, server.log)
     hooks.call(cfg, "when_ready", server)
@@ -62,6 +61,12 @@ def set_up(worker_class: type[Worker], cfg: Config) -> None:
         worker_class.setup()
     if owner.changes(cfg):
         latecomers.import_all()
+
+
+def log_listeners(server: Arbiter) -> None:
+    """Log where the server listens."""
+    where = ",".join(listeners.format_address(sock) for sock in server.LISTENERS)
+    server.log.info("Listening at: %s (%s)", where, server.pid)
 
 
 def log_remarks(server: Arbiter) -> None:

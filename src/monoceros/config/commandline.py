@@ -19,26 +19,8 @@ USAGE_ERROR = 2
 _NEARLY_WHOLE = 0.85
 _LIKE = 0.7
 
-# Options whose names begin like one of Gunicorn's, which people may have shortened.
-_OURS = frozenset(
-    {
-        "--access-log-skip",
-        "--body-memory-limit",
-        "--body-min-rate",
-        "--body-spool-limit",
-        "--body-timeout",
-        "--compat",
-        "--format",
-        "--header-timeout",
-        "--help-all",
-        "--limit-request-body",
-        "--limit-request-head",
-        "--log-format",
-        "--no-request-buffering",
-        "--permit-missing-host",
-        "--write-timeout",
-    }
-)
+# Options that Gunicorn does not have, and whose names may begin like one that people shorten.
+_OURS = frozenset({"--help-all", *(flag for one in SETTINGS if one.ours for flag in one.cli)})
 
 
 class Arguments(NamedTuple):

@@ -62,6 +62,8 @@ def _write_setting(setting: Setting[object]) -> str:
     if setting.gunicorn != setting.default:
         facts.append(f"- Default under `compat`: {_default(setting.gunicorn)}")
     facts.append(f"- Allowed: {setting.kind.allowed}")
+    if setting.ours:
+        facts.append("- Not in Gunicorn")
     if setting.missing:
         facts.append(f"- Not in this version: {setting.missing}")
     if setting.env:

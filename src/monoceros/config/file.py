@@ -17,6 +17,11 @@ if TYPE_CHECKING:
 
 MODULE_NAME = "__config__"
 
+_NO_GUNICORN = (
+    "\nThis version does not answer to the name gunicorn. A logger class of your own derives from "
+    "monoceros.log.logger.Logger, and types of hooks are in monoceros.typing."
+)
+
 _SCOPES = (
     ast.FunctionDef,
     ast.AsyncFunctionDef,
@@ -93,8 +98,10 @@ def _failure(name: str, error: BaseException) -> ConfigError:
     own = error.__traceback__
     while own and _is_machinery(own.tb_frame.f_code.co_filename):
         own = own.tb_next
-    text = "".join(traceback.format_exception(type(error), error, own))
-    return ConfigError(f"Failed to read config file: {name}\n{text.rstrip()}")
+    text = "".join(traceback.format_exception(type(error), error, own)).rstrip()
+    if isinstance(error, ModuleNotFoundError) and (error.name or "").startswith("gunicorn"):
+        text += _NO_GUNICORN
+    return ConfigError(f"Failed to read config file: {name}\n{text}")
 
 
 def _is_machinery(filename: str) -> bool:

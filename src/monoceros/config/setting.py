@@ -82,7 +82,8 @@ class Setting(Generic[T_co]):
     ``default`` is in the form a file would use, and so is ``gunicorn``, the default under
     ``compat = "gunicorn"`` where that is another one. Name and section come from the class that
     declares the record. Options are file-only where ``cli`` is empty. ``missing`` names a feature
-    that is not there yet, for settings that can only be left off.
+    that is not there yet, for settings that can only be left off; ``ours`` are settings that
+    Gunicorn does not have.
     """
 
     __slots__ = (
@@ -95,6 +96,7 @@ class Setting(Generic[T_co]):
         "meta",
         "missing",
         "name",
+        "ours",
         "section",
     )
 
@@ -109,6 +111,7 @@ class Setting(Generic[T_co]):
         env: Env | None = None,
         gunicorn: object = SAME,
         missing: str = "",
+        ours: bool = False,
     ) -> None:
         self.name = ""
         self.section = ""
@@ -120,6 +123,7 @@ class Setting(Generic[T_co]):
         self.meta = meta
         self.env = env
         self.missing = missing
+        self.ours = ours
 
     def __set_name__(self, owner: type[Section], name: str) -> None:
         self.name = name

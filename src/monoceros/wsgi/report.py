@@ -28,7 +28,9 @@ class Reporter:
 
     def refused(self, peer: str, error: BadRequest) -> None:
         """Report a request that was refused before the application was called."""
-        self._log.info("Invalid request from ip=%s: %s %s", peer, error.status, error.reason)
+        # Where it is not the client's fault, an operator should know.
+        tell = self._log.info if error.status < 500 else self._log.warning
+        tell("Invalid request from ip=%s: %s %s", peer, error.status, error.reason)
 
     def failed(self, environ: Environ, error: BaseException) -> None:
         """Report an application that raised, or broke PEP 3333, with its traceback."""

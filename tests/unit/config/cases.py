@@ -334,7 +334,7 @@ CASES = {
     # SSL
     "keyfile": later(TLS, None, "a.key", "--keyfile"),
     "certfile": later(TLS, None, "a.pem", "--certfile"),
-    "ssl_version": later(TLS, None, 2, "--ssl-version"),
+    "ssl_version": later(TLS, None, 5, "--ssl-version"),
     "cert_reqs": later(TLS, 0, 2, "--cert-reqs"),
     "ca_certs": later(TLS, None, "a.pem", "--ca-certs"),
     "suppress_ragged_eofs": replace(

@@ -167,3 +167,9 @@ def test_lines() -> None:
         "late": 20,
         "squares": 21,
     }
+
+
+def test_a_file_that_imports_gunicorn_is_told_what_to_import(configure: Configure) -> None:
+    with pytest.raises(ConfigError, match=r"derives from monoceros\.log\.logger\.Logger") as caught:
+        configure("import sys\nsys.modules['gunicorn'] = None\nimport gunicorn.glogging\n")
+    assert "gunicorn" in str(caught.value)

@@ -158,7 +158,7 @@ def test_accounts(name: str, configure: Configure) -> None:
 
 @pytest.mark.parametrize(
     ("text", "level"),
-    [("warn", "warning"), ("WARNING", "warning"), ("fatal", "critical"), (" Info ", "info")],
+    [("warn", "warning"), ("WARNING", "warning"), ("fatal", "critical"), ("", "info")],
 )
 def test_levels_have_other_names(text: str, level: str, configure: Configure) -> None:
     assert configure(argv=["--log-level", text]).loglevel == level
@@ -170,6 +170,11 @@ def test_levels_have_other_names(text: str, level: str, configure: Configure) ->
 def test_sendfile_means_what_it_says(written: str, used: bool, configure: Configure) -> None:
     assert configure(f"sendfile = {written}\n").sendfile is used
     assert configure(f"sendfile = {written}\n", argv=["--no-sendfile"]).sendfile is False
+
+
+def test_what_asks_for_nothing_is_no_mistake(configure: Configure) -> None:
+    cfg = configure("import ssl\nssl_version = ssl.PROTOCOL_TLS\nthreads = 0\ncertfile = ''\n")
+    assert (cfg.ssl_version, cfg.threads, cfg.certfile) == (None, 1, None)
 
 
 def test_none_in_a_file_leaves_a_setting_to_its_variable(configure: Configure) -> None:

@@ -34,6 +34,7 @@ class ConfigFile(Section):
         cli=("--compat",),
         meta="NAME",
         gunicorn="gunicorn",
+        ours=True,
     )
 
 
@@ -91,4 +92,5 @@ class Debugging(Section):
         "origin of each setting.",
         cli=("--format",),
         meta="NAME",
+        ours=True,
     )

@@ -85,7 +85,8 @@ class Tls(Section):
         OPTIONAL_TEXT, None, _TLS, "The file of the certificate.", "--certfile", "FILE"
     )
     ssl_version = _later(
-        Kind(lambda value: value, "anything"),
+        # ssl.PROTOCOL_TLS, which is Gunicorn's own default, asks for nothing.
+        Kind(lambda value: None if value == 2 else value, "anything"),
         None,
         _TLS,
         "Ignored by Gunicorn since 21.0.",

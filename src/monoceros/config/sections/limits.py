@@ -44,6 +44,7 @@ class Security(Section):
         meta="BYTES",
         # What Gunicorn's limits for fields come to together.
         gunicorn=100 * (8190 + 2) + 4,
+        ours=True,
     )
     limit_request_body = Setting(
         whole("bytes", maximum=C_LONG_MAX),
@@ -52,6 +53,7 @@ class Security(Section):
         "read where its length is announced. 0 means no limit.",
         cli=("--limit-request-body",),
         meta="BYTES",
+        ours=True,
     )
 
 
@@ -68,6 +70,7 @@ class SlowClients(Section):
         "a slower one. 0 means no limit.",
         cli=("--header-timeout",),
         meta="SECONDS",
+        ours=True,
     )
     body_timeout = Setting(
         whole("seconds"),
@@ -76,6 +79,7 @@ class SlowClients(Section):
         "0 means no limit.",
         cli=("--body-timeout",),
         meta="SECONDS",
+        ours=True,
     )
     body_min_rate = Setting(
         whole("bytes per second"),
@@ -84,6 +88,7 @@ class SlowClients(Section):
         "a slower one. 0 means no limit.",
         cli=("--body-min-rate",),
         meta="BYTES",
+        ours=True,
     )
     write_timeout = Setting(
         whole("seconds"),
@@ -92,6 +97,7 @@ class SlowClients(Section):
         "cut. 0 means no limit.",
         cli=("--write-timeout",),
         meta="SECONDS",
+        ours=True,
     )
     request_buffering = Setting(
         SWITCH,
@@ -99,6 +105,7 @@ class SlowClients(Section):
         "Whether the application is called only when the whole request body has come. Without "
         "it, the application is called at the head and waits for its client itself.",
         cli=("--no-request-buffering",),
+        ours=True,
     )
     body_memory_limit = Setting(
         whole("bytes", maximum=C_LONG_MAX),
@@ -107,6 +114,7 @@ class SlowClients(Section):
         "file.",
         cli=("--body-memory-limit",),
         meta="BYTES",
+        ours=True,
     )
     body_spool_limit = Setting(
         whole("bytes", maximum=C_LONG_MAX),
@@ -115,4 +123,5 @@ class SlowClients(Section):
         "application is called then and reads the rest from the client.",
         cli=("--body-spool-limit",),
         meta="BYTES",
+        ours=True,
     )

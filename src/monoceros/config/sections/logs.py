@@ -61,7 +61,7 @@ class Logging(Section):
             "warning",
             "error",
             "critical",
-            also={"warn": "warning", "fatal": "critical"},
+            also={"warn": "warning", "fatal": "critical", "": "info"},
         ),
         "info",
         "The least severe messages that the error log takes.",
@@ -75,6 +75,7 @@ class Logging(Section):
         "`json` then where it is not set.",
         cli=("--log-format",),
         meta="NAME",
+        ours=True,
     )
     access_log_skip = Setting(
         TEXT_LIST,
@@ -84,6 +85,7 @@ class Logging(Section):
         "command line option may be repeated.",
         cli=("--access-log-skip",),
         meta="PATH",
+        ours=True,
     )
     capture_output = Setting(
         SWITCH,

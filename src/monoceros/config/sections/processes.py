@@ -36,6 +36,11 @@ _MISSING = {
 }
 
 
+def _count_threads(value: object) -> int:
+    # 0 is Gunicorn's other way to say one.
+    return max(1, whole("threads").parse(value))
+
+
 class WorkerProcesses(Section):
     """Settings of the worker processes."""
 
@@ -64,7 +69,7 @@ class WorkerProcesses(Section):
         missing=_MISSING,
     )
     threads = Setting(
-        off(whole("threads"), 1, "the threaded worker"),
+        off(whole("threads").narrow(_count_threads, "1"), 1, "the threaded worker"),
         1,
         "The number of threads that run the application in each worker.",
         cli=("--threads",),

@@ -66,6 +66,7 @@ class Leniency(Section):
         "Accept HTTP/1.1 requests without a Host field.",
         cli=("--permit-missing-host",),
         gunicorn=True,
+        ours=True,
     )
     permit_obsolete_folding = Setting(
         SWITCH,
