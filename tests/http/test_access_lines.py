@@ -107,6 +107,12 @@ def test_line_has_the_octets_that_were_sent(twin: Twin, user: bytes) -> None:
     assert served.core.drain_log() == user + b"|" + user + b"\n"
 
 
+def test_text_around_the_atoms_is_utf_8(twin: Twin) -> None:
+    log = Recorder("é %(s)s ☃ %(a)s")
+    data = request(b"User-Agent: \xc3\xbc")
+    assert serve(twin, answer(), data, log=log).core.drain_log() == "é 200 ☃ ü\n".encode()
+
+
 SKIP = ("/healthz", "/static/*")
 
 

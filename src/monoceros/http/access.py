@@ -212,6 +212,8 @@ def _fill_in(atom: Atom, entry: Entry, missing: str) -> str:
 
 
 def _split(text: str) -> tuple[str, ...]:
+    # Values are text that stands for octets; what is around them becomes so, too.
+    text = text.encode("utf-8", "surrogateescape").decode("latin-1")
     pieces = [""]
     position = 0
     for match in _ATOM.finditer(text):

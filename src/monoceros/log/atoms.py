@@ -21,14 +21,16 @@ class SafeAtoms(dict[str, object]):
     """
 
     def __init__(self, atoms: Mapping[str, object]) -> None:
-        super().__init__(
-            (name, escape(value) if isinstance(value, str) else value)
-            for name, value in atoms.items()
-        )
+        super().__init__((name, _make_safe(value)) for name, value in atoms.items())
 
     def __missing__(self, name: str) -> object:
         lower = name.lower() if name.startswith("{") else name
         return "-" if lower == name else self[lower]
+
+
+def _make_safe(value: object) -> object:
+    # Numbers stay numbers for formats such as %(D)06d; whatever else an environ holds is text.
+    return value if isinstance(value, int | float) else escape(str(value))
 
 
 def escape(value: str) -> str:

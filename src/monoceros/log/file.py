@@ -66,7 +66,7 @@ class LogFile:
     def write(self, data: bytes | memoryview) -> bool:
         """Write ``data``, which ends with a line; False where some of it was dropped."""
         sent = 0
-        if not self._stalled:
+        if not self._stalled and not self._is_pipe:
             try:
                 sent = os.write(self.fd, data)
             except OSError:
@@ -82,10 +82,16 @@ class LogFile:
         view = memoryview(data)
         deadline = time.monotonic() + (0.0 if self._stalled else _PATIENCE_S)
         while sent < len(view):
-            count = _write_some(self.fd, view[sent:], deadline)
+            if self._is_pipe and not _wait_for_room(self.fd, deadline):
+                break  # a reader that stands still must not stop the server
+            # A pipe with room has room for PIPE_BUF octets: such a write does not block.
+            end = sent + PIECE if self._is_pipe else len(view)
+            count = _write_some(self.fd, view[sent:end], deadline)
             if count is None:
                 break
             sent += count
+            if self._is_pipe:
+                deadline = time.monotonic() + _PATIENCE_S  # slow is not stuck
         complete = sent == len(view)
         self._stalled = not complete
         self._torn = not complete and (sent > 0 or self._torn)
@@ -189,4 +195,4 @@ def _wait_for_room(fd: int, deadline: float) -> bool:
     poller = select.poll()
     poller.register(fd, select.POLLOUT)
     left_ms = max(0.0, deadline - time.monotonic()) * 1000
-    return bool(left_ms and poller.poll(left_ms))
+    return bool(poller.poll(left_ms))

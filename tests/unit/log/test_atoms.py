@@ -81,6 +81,11 @@ def test_nothing_can_be_forged() -> None:
     assert not re.search(r'[\x00-\x1f\x7f]|(?<!\\)(\\\\)*"', value)
 
 
+def test_objects_of_the_application_forge_nothing_either() -> None:
+    assert safe(**{"my.list": ["a\n", '"']})["{my.list}e"] == "['a\\\\n', '\\\"']"
+    assert safe(**{"my.error": ValueError("a\nb")})["{my.error}e"] == "a\\x0ab"
+
+
 def test_escaping_is_that_of_the_fast_path() -> None:
     assert atoms.escape(HOSTILE) == escape(HOSTILE)
 

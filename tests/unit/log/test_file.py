@@ -129,11 +129,12 @@ def test_a_descriptor_made_non_blocking_by_others_is_waited_for(pipe: tuple[int,
     assert received == data
 
 
+@pytest.mark.parametrize("blocking", [True, False])
 def test_a_reader_that_stalls_costs_patience_once(
-    pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+    blocking: bool, pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     read_end, write_end = pipe
-    os.set_blocking(write_end, False)
+    os.set_blocking(write_end, blocking)
     log = LogFile("-", write_end)
     waits: list[float] = []
     real = module._wait_for_room
