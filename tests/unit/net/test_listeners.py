@@ -225,7 +225,7 @@ LONG = "/tmp/" + "x" * 110
         (("127.0.0.1", 8000), errno.EADDRINUSE, "Another process listens there"),
         (("192.0.2.1", 8000), errno.EADDRNOTAVAIL, "0.0.0.0 means all"),
         ("/nowhere/socket", errno.ENOENT, "directory of the socket does not exist"),
-        ("/root/socket", errno.EACCES, "has to be writable"),
+        ("/srv/socket", errno.EACCES, "has to be writable"),
         (LONG, None, f"The path has {len(LONG)} bytes, and 107 are allowed."),
     ],
 )
