@@ -113,6 +113,31 @@ def test_text_around_the_atoms_is_utf_8(twin: Twin) -> None:
     assert serve(twin, answer(), data, log=log).core.drain_log() == "é 200 ☃ ü\n".encode()
 
 
+class Spiteful:
+    """A key of an environ that looks like another one, and cannot be compared with it."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __hash__(self) -> int:
+        return hash(self.name)
+
+    def __eq__(self, other: object) -> bool:
+        raise ValueError
+
+
+@pytest.mark.parametrize("name", ["HTTP_REFERER", "HTTP_AUTHORIZATION"])
+def test_keys_that_cannot_be_compared_are_missing(twin: Twin, name: str) -> None:
+    def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        environ[Spiteful(name)] = "x"  # type: ignore[index]
+        start_response("200 OK", [])
+        return []
+
+    served = serve(twin, app, GET, log=Recorder("%(u)s %(s)s %(f)s"))
+    assert served.core.drain_log() == b"- 200 -\n"
+    assert served.log.failures == []
+
+
 SKIP = ("/healthz", "/static/*")
 
 

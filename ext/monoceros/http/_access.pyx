@@ -29,6 +29,7 @@ cdef extern from "Python.h":
         PyObject *environ, Py_ssize_t *position, PyObject **key, PyObject **value
     ) noexcept
     PyObject *PyDict_GetItemWithError(PyObject *environ, PyObject *key) noexcept
+    void PyErr_Clear() noexcept
 
 cdef extern from "access.h":
     size_t mono_copy_plain(char *to, const char *from_, size_t size) noexcept
@@ -156,7 +157,7 @@ cdef char *fill_in(
         elif piece.kind == c"s":
             p = _put_start(p, limit, status, 3)
         elif piece.kind == c"u":
-            if PyDict_GetItemWithError(environ, <PyObject *>AUTHORIZATION) != NULL:
+            if _look_up(environ, <PyObject *>AUTHORIZATION) != NULL:
                 return NULL
             p = _put_missing(self, p)
         elif piece.kind == c"l":
@@ -289,9 +290,17 @@ cdef inline PyObject *_find(PyObject *environ, PyObject *key, Py_ssize_t *place)
     cdef Py_ssize_t position = place[0]
     if PyDict_Next(environ, &position, &found, &value) and found == key:
         return value
-    value = PyDict_GetItemWithError(environ, key)
+    value = _look_up(environ, key)
     if value != NULL:
         _learn_place(environ, key, place)
+    return value
+
+
+cdef inline PyObject *_look_up(PyObject *environ, PyObject *key) noexcept:
+    cdef PyObject *value = PyDict_GetItemWithError(environ, key)
+    if value == NULL:
+        # The application may have put keys there whose comparison raises.
+        PyErr_Clear()
     return value
 
 
