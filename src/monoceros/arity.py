@@ -1,4 +1,4 @@
-"""How many arguments a callable takes.
+"""How a callable can be called: with how many arguments, and whether it then has to be awaited.
 
 Plain functions are judged by their code: ``inspect`` knows all callables, but takes ten
 milliseconds to import.
@@ -14,11 +14,18 @@ if TYPE_CHECKING:
     from typing import TypeGuard
 
 _VARIABLE = 0x04  # inspect.CO_VARARGS
+_AWAITED = 0x80 | 0x200  # inspect.CO_COROUTINE, CO_ASYNC_GENERATOR
 
 
 def is_plain(function: object) -> TypeGuard[FunctionType]:
     """Whether a callable is a function, and nothing says that it stands for another one."""
     return type(function) is FunctionType and not vars(function)
+
+
+def is_async(function: object) -> bool:
+    """Whether a function does nothing before its result is awaited or iterated."""
+    code = getattr(function, "__code__", None)
+    return bool(getattr(code, "co_flags", 0) & _AWAITED)
 
 
 def accepts(function: Callable[..., object], count: int, *, follow_wrapped: bool = True) -> bool:

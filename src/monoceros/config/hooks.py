@@ -8,7 +8,7 @@ import importlib
 from collections.abc import Callable
 from typing import Any
 
-from monoceros.arity import accepts
+from monoceros.arity import accepts, is_async
 from monoceros.config.setting import Kind
 
 Hook = Callable[..., object]
@@ -31,6 +31,8 @@ def hook(*arguments: str) -> Kind[Hook]:
         function = _resolve(value) if isinstance(value, str) else value
         if not callable(function):
             raise ValueError("not callable")
+        if is_async(function):
+            raise ValueError("an async function, whose result nobody would await")
         if not accepts(function, len(arguments)):
             raise ValueError(f"cannot be called with {len(arguments)} arguments: {signature}")
         return function

@@ -6,7 +6,7 @@ import re
 from types import FunctionType
 from typing import TYPE_CHECKING
 
-from monoceros.arity import accepts, is_plain
+from monoceros.arity import accepts, is_async, is_plain
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 
 _FACTORY_NAME = re.compile(r"(create|make|build|get)_\w+|\w*factory")
 _ASGI = ("scope", "receive", "send")
-_COROUTINE = 0x80  # inspect.CO_COROUTINE
 
 
 def is_factory(found: object, name: str) -> TypeGuard[FunctionType]:
@@ -42,7 +41,7 @@ def is_asgi(app: object) -> bool:
     if is_plain(app):
         code = app.__code__
         positional = code.co_varnames[: code.co_argcount]
-        return bool(code.co_flags & _COROUTINE) or positional[-3:] == _ASGI
+        return is_async(app) or positional[-3:] == _ASGI
     # Imported late, as it takes long and simple applications do without.
     import inspect
 

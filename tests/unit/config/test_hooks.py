@@ -102,3 +102,8 @@ def test_the_default_does_nothing(configure: Configure) -> None:
     cfg = configure()
     assert cfg.nworkers_changed(None, 1, None) is None
     assert cfg.on_exit(None) is None
+
+
+def test_an_async_hook_would_do_nothing(configure: Configure) -> None:
+    with pytest.raises(ConfigError, match="an async function, whose result nobody would await"):
+        configure("async def post_fork(server, worker): pass\n")
