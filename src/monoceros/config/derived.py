@@ -126,10 +126,10 @@ def _count_workers(draft: Draft) -> None:
         return
     if "workers" not in draft.given:
         draft.notes.append(machine.room_line(machine.plan_workers()))
-    elif not draft.given["workers"].origin.startswith("environment"):
-        warning = machine.warn_oversized(int(str(workers)), machine.plan_workers())
-        if warning:
-            draft.warnings.append(warning)
+        return
+    warning = machine.warn_oversized(int(str(workers)), machine.plan_workers())
+    if warning:
+        draft.warnings.append(warning)
 
 
 def _name_processes(draft: Draft) -> None:
