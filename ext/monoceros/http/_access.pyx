@@ -198,11 +198,13 @@ cdef inline char *_put_key(
     if value == NULL:
         return _put_missing(self, p)
     if not self.is_json:
-        return _put_value(p, limit, value, False)
+        return _put_value(p, limit, value)
     if not mono_is_latin(value) or not PyUnicode_IS_ASCII(value):
         return NULL
     p[0] = c'"'
-    p = _put_value(p + 1, limit, value, True)
+    p = _put_text(
+        p + 1, limit, <const char *>PyUnicode_DATA(value), PyUnicode_GET_LENGTH(value), True
+    )
     if p != NULL:
         p[0] = c'"'
         p += 1
@@ -228,14 +230,12 @@ cdef inline char *_put_start(
     return p + size
 
 
-cdef inline char *_put_value(
-    char *p, const char *limit, PyObject *value, bint is_json
-) noexcept:
+cdef inline char *_put_value(char *p, const char *limit, PyObject *value) noexcept:
     """Write a str, escaped."""
     if not mono_is_latin(value):
         return NULL
     return _put_text(
-        p, limit, <const char *>PyUnicode_DATA(value), PyUnicode_GET_LENGTH(value), is_json
+        p, limit, <const char *>PyUnicode_DATA(value), PyUnicode_GET_LENGTH(value), False
     )
 
 
