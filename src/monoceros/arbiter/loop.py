@@ -15,7 +15,7 @@ import select
 import signal
 import sys
 import time
-from typing import TYPE_CHECKING, NamedTuple, NoReturn, TypeVar
+from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from monoceros import identity
 from monoceros.arbiter import sizing, startup, supervision
@@ -23,11 +23,11 @@ from monoceros.arbiter.backoff import Backoff
 from monoceros.arbiter.children import Children
 from monoceros.arbiter.generation import Generation
 from monoceros.arbiter.metrics import Metrics
-from monoceros.arbiter.obituary import REASONS
 from monoceros.arbiter.pidfile import Pidfile
 from monoceros.arbiter.reload import Reload
 from monoceros.arbiter.signals import Signals
 from monoceros.arbiter.spawn import fork_worker, live
+from monoceros.arbiter.stopping import Stopping
 from monoceros.arbiter.title import set_title
 from monoceros.arbiter.watching import Watching
 from monoceros.errors import MonocerosError
@@ -53,13 +53,6 @@ CROWDED_S = 60.0  # how long no more workers are tried once all records are take
 UNHANDLED = 255
 
 
-class Stop(NamedTuple):
-    """The server is on its way out."""
-
-    code: int
-    reason: str
-
-
 class Arbiter:
     """The parent process of all workers.
 
@@ -76,6 +69,7 @@ class Arbiter:
         self.metrics = Metrics()
         self.reload = Reload(self)
         self.watching = Watching(self)
+        self.stopping = Stopping(self)
         self.scoreboard = Scoreboard(max(SLOTS, 4 * cfg.workers))
         self.current = Generation(1, cfg, app or Application(cfg), cfg.worker_class, 0, [])
         self.worker_age = 0
@@ -85,7 +79,6 @@ class Arbiter:
         self.reexec_pid = 0
         self.systemd = False
         self._pidfile: Pidfile | None = None
-        self._stop: Stop | None = None
         self.was_ready = False  # whether any worker ever was
 
     # -- what hooks see
@@ -140,7 +133,7 @@ class Arbiter:
 
     def call_hook(self, name: str, *args: object) -> None:
         """Call a hook; what it raises is logged, or raised until a worker was ever ready."""
-        if self.was_ready or self._stop is not None:
+        if self.was_ready or self.stopping.is_under_way:
             hooks.try_call(self.cfg, self.log, name, *args)
         else:
             hooks.call(self.cfg, name, *args)
@@ -162,21 +155,15 @@ class Arbiter:
             return step()
         except HookError as error:
             self.log.error("%s", error)
-            self.stop(quick=True, code=1, reason="A hook failed before any worker was ready.")
+            reason = "A hook failed before any worker was ready."
+            self.stopping.begin(quick=True, code=1, reason=reason)
             return None
         except Exception:  # the last border: workers must not be left without an arbiter
             self.log.exception("Unhandled exception in the arbiter")
-            if self._stop is not None:
-                self._abandon()
-            self.stop(quick=True, code=UNHANDLED, reason="Unhandled exception.")
+            if self.stopping.is_under_way:
+                self.stopping.abandon(UNHANDLED)
+            self.stopping.begin(quick=True, code=UNHANDLED, reason="Unhandled exception.")
             return None
-
-    def _abandon(self) -> NoReturn:
-        """Leave although even stopping failed."""
-        for child in self.children:
-            supervision.send(child, signal.SIGKILL)
-        self._remove_pidfile()
-        sys.exit(UNHANDLED)
 
     def _start_or_exit(self) -> None:
         try:
@@ -191,7 +178,7 @@ class Arbiter:
             self.log.error("Exception at start\n%s", format_application_error(error))
             code = 1
         listeners.close(self.LISTENERS)
-        self._remove_pidfile()
+        self.remove_pidfile()
         sys.exit(code)
 
     def adopt_names(self) -> None:
@@ -205,6 +192,11 @@ class Arbiter:
         if new is not None:
             new.create(self.pid)
             self._pidfile = new
+
+    def remove_pidfile(self) -> None:
+        """Remove the pid file, if there is one and it is ours."""
+        if self._pidfile is not None:
+            self._pidfile.remove(self.pid)
 
     def _turn(self) -> None:
         """Sleep, then handle everything that has happened and everything that is due."""
@@ -221,12 +213,12 @@ class Arbiter:
         self._measure(now)
         supervision.check_heartbeats(self, now)
         supervision.kill_late(self, now)
-        if self._stop is None:
+        if self.stopping.is_under_way:
+            self.stopping.advance(now)
+        else:
             self.watching.attend(now)
             self._retire_surplus()
             self.reload.advance(now)
-        elif not self.children:
-            self._exit(self._stop)
 
     def _measure(self, now: float) -> None:
         sizing.advance(self)
@@ -237,7 +229,7 @@ class Arbiter:
     # -- children
 
     def _is_short(self) -> bool:
-        if self._stop is not None:
+        if self.stopping.is_under_way:
             return False
         held = self.backoff.count_held(time.monotonic())
         return len(self.children.serving(self.current.number)) + held < self.num_workers
@@ -294,9 +286,8 @@ class Arbiter:
         return {fd for fd, _ in poll.poll(0 if self.signals.has() else self._milliseconds_left())}
 
     def _milliseconds_left(self) -> int | None:
-        if self._stop is not None and not self.children:
-            return 0
         due = [
+            self.stopping.next_due(),
             self.children.next_due(),
             self.reload.give_up_at,
             self.backoff.next_due(),
@@ -319,13 +310,13 @@ class Arbiter:
             return
         self.log.info("Handling signal: %s", name)
         if signum == signal.SIGTERM:
-            self.stop()
+            self.stopping.begin()
         elif signum in (signal.SIGINT, signal.SIGQUIT):
-            self.stop(quick=True)
+            self.stopping.begin(quick=True)
         elif signum == signal.SIGUSR1:
             self.log.reopen_files()
             supervision.reopen_logs(self)
-        elif self._stop is None:
+        elif not self.stopping.is_under_way:
             self._handle_while_serving(signum)
 
     def _handle_while_serving(self, signum: int) -> None:
@@ -349,48 +340,3 @@ class Arbiter:
         else:
             # Terminals send it whenever they change their size.
             self.log.debug("SIGWINCH ignored. Not daemonized")
-
-    # -- the end
-
-    @property
-    def is_halting(self) -> bool:
-        """Whether the server is stopping because its workers cannot start."""
-        return self._stop is not None and self._stop.code in REASONS
-
-    def halt(self, code: int) -> None:
-        """Give up: no worker was ever able to start."""
-        self.stop(quick=True, code=code, reason=REASONS[code])
-
-    def stop(self, *, quick: bool = False, code: int = 0, reason: str = "") -> None:
-        """Have all workers leave; the loop ends when they are gone. Quick overrides graceful."""
-        if self._stop is None:
-            self._stop = Stop(code, reason)
-            self.watching.stop()
-            self._close_listeners()
-            leaving = list(self.children)
-        else:
-            leaving = list(self.children) if quick else []
-        for child in leaving:
-            supervision.retire(self, child, quick=quick)
-
-    def _close_listeners(self) -> None:
-        sockets = self.all_sockets()
-        for sock in sockets:
-            # The queue belongs to all of us: workers empty it, and nothing is added meanwhile.
-            sock.listen(0)
-        listeners.close(sockets)
-
-    def _exit(self, stop: Stop) -> NoReturn:
-        if stop.code:
-            self.log.error("Shutting down: %s", self.master_name)
-            if stop.reason:
-                self.log.error("Reason: %s", stop.reason)
-        else:
-            self.log.info("Shutting down: %s", self.master_name)
-        self._remove_pidfile()
-        hooks.try_call(self.cfg, self.log, "on_exit", self)
-        sys.exit(stop.code)
-
-    def _remove_pidfile(self) -> None:
-        if self._pidfile is not None:
-            self._pidfile.remove(self.pid)

@@ -129,7 +129,7 @@ def _bury(server: Arbiter, child: Child, status: int | None, now: float) -> None
         server.log.error("%s", obituary.message)
     if not planned:
         _judge_death(server, child, obituary, has_worked, now)
-    if not server.is_halting:
+    if not server.stopping.is_halting:
         hooks.try_call(server.cfg, server.log, "child_exit", server, worker)
 
 
@@ -143,7 +143,7 @@ def _judge_death(
             server.reload.roll_back("a new worker did not boot")
             return
         if not server.was_ready and obituary.code in REASONS:
-            server.halt(obituary.code)
+            server.stopping.halt(obituary.code)
             return
     elif now - child.ready_at >= SETTLED_S or (obituary.code == 0 and has_worked):
         return
