@@ -71,9 +71,13 @@ SHOWN = {
         "preload_app"
     ),
     "tests/process/test_arbiter_life.py::test_several_addresses": "bind",
-    "tests/process/test_arbiter_workers.py::test_max_requests_replaces_a_worker_at_once": (
+    "tests/process/test_recycling.py::test_leaking_worker_is_replaced": "max_memory",
+    "tests/process/test_recycling.py::test_lifetime": "max_worker_lifetime",
+    "tests/process/test_recycling.py::test_much_too_large_worker_is_killed": "max_memory_hard",
+    "tests/process/test_recycling.py::test_worker_serves_on_until_its_successor_is_ready": (
         "max_requests"
     ),
+    "tests/process/test_replacement_steps.py::test_one_more_at_a_time": "reload_surge",
     "tests/process/test_arbiter_workers.py::test_silent_worker_is_ended_and_its_request_named": (
         "timeout"
     ),

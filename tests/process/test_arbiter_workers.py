@@ -208,15 +208,6 @@ def test_signals_without_effect(server: Callable[..., Server], signum: int, name
     assert srv.workers() == pids
 
 
-def test_max_requests_replaces_a_worker_at_once(server: Callable[..., Server]) -> None:
-    srv = server("--max-requests", "2", "app:app")
-    pids = {srv.get("/pid").body for _ in range(8)}
-
-    assert len(pids) >= 3
-    assert srv.count("next worker is started") == 0
-    assert srv.count("exited with code") == 0
-
-
 def test_signals_of_an_applications_child_stay_its_own(server: Callable[..., Server]) -> None:
     source = """\
 import os, signal, sys

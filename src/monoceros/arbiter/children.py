@@ -1,7 +1,9 @@
 """The registry of child processes: plain data, no system calls, times passed in.
 
 A child goes ``BOOTING -> READY -> DRAINING -> GONE``, and may skip any but the last. Children
-carry the number of the generation (one configuration, one code) that they were forked for.
+carry the number of the generation (one configuration, one code) that they were forked for. One
+of an earlier generation, or one that is to be replaced for a reason of its own, is outdated: it
+serves on until a successor is ready.
 """
 
 from __future__ import annotations
@@ -25,9 +27,9 @@ class Phase(enum.Enum):
 class Child:
     """The arbiter's view of one worker; times are ``time.monotonic()`` seconds.
 
-    ``age`` is the order of forks, from 1, and ``slot`` its scoreboard record. ``ready_fd`` is the
-    read end of the pipe that tells readiness. ``pidfd`` is readable once the child is dead, and -1
-    where the system has none.
+    ``age`` is the order of forks, from 1, and ``slot`` its scoreboard record. ``news_fd`` is the
+    read end of the pipe of its ``News``. ``pidfd`` is readable once the child is
+    dead, and -1 where the system has none.
     """
 
     def __init__(
@@ -38,7 +40,7 @@ class Child:
         slot: int,
         born: float,
         *,
-        ready_fd: int = -1,
+        news_fd: int = -1,
         pidfd: int = -1,
     ) -> None:
         self.pid = pid
@@ -48,11 +50,14 @@ class Child:
         self.born = born
         self.phase = Phase.BOOTING
         self.ready_at: float | None = None
-        self.ready_fd = ready_fd
+        self.news_fd = news_fd
         self.pidfd = pidfd
         self.check_at: float | None = None  # when its heartbeat has to be looked at
         self.kill_at: float | None = None  # when it gets SIGKILL unless it has left
         self.aborted = False  # has had SIGABRT for its silence
+        self.asks = ""  # why it is to be replaced, from itself or from what was measured
+        self.is_replaced = False  # a successor is wanted or there already
+        self.expires_at: float | None = None  # the end of its longest life
         self.killed = False  # has had SIGKILL from us
         self.torn = 0  # how often in a row its scoreboard record could not be read
         self.owes_reopen = False  # logs were reopened while it could not take the signal
@@ -61,6 +66,11 @@ class Child:
     def is_serving(self) -> bool:
         """Whether it counts as one of the workers that are wanted."""
         return self.phase in (Phase.BOOTING, Phase.READY) and not self.aborted
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it serves and is to go on with it."""
+        return self.phase is Phase.READY and not self.aborted
 
     @property
     def was_ready(self) -> bool:
@@ -111,16 +121,19 @@ class Children:
 
     def serving(self, generation: int) -> list[Child]:
         """Return the children of a generation that boot or serve, oldest first."""
-        return [c for c in self._by_pid.values() if c.is_serving and c.generation == generation]
+        return [c for c in self._by_pid.values() if c.is_serving and _is_current(c, generation)]
 
     def outdated(self, generation: int) -> list[Child]:
-        """Return the children of other generations that boot or serve, oldest first."""
-        return [c for c in self._by_pid.values() if c.is_serving and c.generation != generation]
+        """Return the other children that boot or serve, oldest first."""
+        return [c for c in self._by_pid.values() if c.is_serving and not _is_current(c, generation)]
+
+    def draining(self) -> list[Child]:
+        """Return those that are on their way out, oldest first."""
+        return [c for c in self._by_pid.values() if c.phase is Phase.DRAINING]
 
     def is_complete(self, generation: int, wanted: int) -> bool:
         """Whether as many children of a generation as wanted are ready."""
-        ready = [c for c in self.serving(generation) if c.phase is Phase.READY]
-        return len(ready) >= wanted
+        return sum(child.is_ready for child in self.serving(generation)) >= wanted
 
     def free_slot(self, slots: int) -> int | None:
         """Return the lowest scoreboard record without an owner."""
@@ -136,3 +149,7 @@ class Children:
             if due is not None
         ]
         return min(times, default=None)
+
+
+def _is_current(child: Child, generation: int) -> bool:
+    return child.generation == generation and not child.is_replaced

@@ -17,7 +17,8 @@ class Generation:
     """One configuration with everything that was made from it.
 
     ``wanted`` is the number of workers, after TTIN and TTOU; ``unmeasured`` while it waits for
-    the size of a first one. ``sockets`` are in the order of ``cfg.address``.
+    the size of a first one. ``sockets`` are in the order of ``cfg.address``. ``surge`` is how many
+    workers may be there beyond ``wanted`` while some are replaced.
     """
 
     def __init__(
@@ -37,11 +38,12 @@ class Generation:
         self.wanted = wanted
         self.sockets = sockets
         self.unmeasured = unmeasured
+        self.surge = 1
 
-    def renew(self, app: Application) -> Generation:
-        """Return the next generation of the same configuration, with its code imported anew."""
+    def renew(self, number: int, app: Application) -> Generation:
+        """Return a generation of the same configuration, with its code imported anew."""
         return Generation(
-            self.number + 1,
+            number,
             self.cfg,
             app,
             self.worker_class,

@@ -23,11 +23,15 @@ from monoceros.arbiter.backoff import Backoff
 from monoceros.arbiter.children import Children
 from monoceros.arbiter.generation import Generation
 from monoceros.arbiter.metrics import Metrics
+from monoceros.arbiter.notify import Notifier
+from monoceros.arbiter.oom import Oom
 from monoceros.arbiter.pidfile import Pidfile
+from monoceros.arbiter.recycling import Recycling
 from monoceros.arbiter.reload import Reload
 from monoceros.arbiter.signals import Signals
 from monoceros.arbiter.spawn import fork_worker, live
 from monoceros.arbiter.stopping import Stopping
+from monoceros.arbiter.succession import Demand, choose_leavers, count_missing
 from monoceros.arbiter.title import set_title
 from monoceros.arbiter.watching import Watching
 from monoceros.errors import MonocerosError
@@ -67,8 +71,10 @@ class Arbiter:
         self.backoff = Backoff()
         self.signals = Signals()
         self.metrics = Metrics()
+        self.oom = Oom()
         self.reload = Reload(self)
         self.watching = Watching(self)
+        self.recycling = Recycling(self)
         self.stopping = Stopping(self)
         self.scoreboard = Scoreboard(max(SLOTS, 4 * cfg.workers))
         self.current = Generation(1, cfg, app or Application(cfg), cfg.worker_class, 0, [])
@@ -78,6 +84,7 @@ class Arbiter:
         self.master_pid = 0
         self.reexec_pid = 0
         self.systemd = False
+        self.notifier = Notifier(self)
         self._pidfile: Pidfile | None = None
         self.was_ready = False  # whether any worker ever was
 
@@ -203,7 +210,7 @@ class Arbiter:
         readable = self._sleep()
         signums = self.signals.take()
         now = time.monotonic()
-        supervision.receive_readiness(self, now)
+        supervision.receive_news(self, now)
         every = signal.SIGCHLD in signums
         dead = [child for child in self.children if every or child.pidfd in readable]
         supervision.reap(self, dead, now)
@@ -217,8 +224,10 @@ class Arbiter:
             self.stopping.advance(now)
         else:
             self.watching.attend(now)
-            self._retire_surplus()
+            self.recycling.advance(now)
             self.reload.advance(now)
+            self.retire_leavers()
+        self.notifier.advance(now)
 
     def _measure(self, now: float) -> None:
         sizing.advance(self)
@@ -228,11 +237,18 @@ class Arbiter:
 
     # -- children
 
+    @property
+    def demand(self) -> Demand:
+        """Which workers there are to be."""
+        return Demand(
+            self.current.number, self.num_workers, self.current.surge, self.reload.is_atomic
+        )
+
     def _is_short(self) -> bool:
         if self.stopping.is_under_way:
             return False
         held = self.backoff.count_held(time.monotonic())
-        return len(self.children.serving(self.current.number)) + held < self.num_workers
+        return count_missing(self.children, self.demand, held) > 0
 
     def _next_worker(self) -> Worker | None:
         """Return a worker to be forked, None where there are enough for now."""
@@ -256,12 +272,19 @@ class Arbiter:
         worker.slot_index = slot
         worker.slot = self.scoreboard.slot(slot)
         worker.modules = self.watching.equip(self.current.number)
+        self._mark_alive()
         self.call_hook("pre_fork", self, worker)
         return worker
 
-    def _retire_surplus(self) -> None:
-        serving = self.children.serving(self.current.number)
-        for child in serving[: max(0, len(serving) - self.num_workers)]:
+    def _mark_alive(self) -> None:
+        # Hooks that give numbers to workers look for those that are still wanted.
+        wanted = {child.pid for child in self.children.serving(self.current.number)}
+        for pid, worker in self.WORKERS.items():
+            worker.alive = pid in wanted
+
+    def retire_leavers(self) -> None:
+        """Let those go who have successors, and those who are too many."""
+        for child in choose_leavers(self.children, self.demand):
             supervision.retire(self, child)
 
     def all_sockets(self) -> list[socket.socket]:
@@ -280,7 +303,7 @@ class Arbiter:
         for fd in self.watching.descriptors():
             poll.register(fd, select.POLLIN)
         for child in self.children:
-            for fd in (child.ready_fd, child.pidfd):
+            for fd in (child.news_fd, child.pidfd):
                 if fd >= 0:
                     poll.register(fd, select.POLLIN)
         return {fd for fd, _ in poll.poll(0 if self.signals.has() else self._milliseconds_left())}
@@ -293,6 +316,8 @@ class Arbiter:
             self.backoff.next_due(),
             self.metrics.next_due(self.cfg.enable_backlog_metric),
             self.watching.next_due(),
+            self.notifier.next_due(),
+            self.recycling.next_due(),
         ]
         times = [moment for moment in due if moment is not None]
         if not times:

@@ -17,10 +17,11 @@ def measure_private(pid: int, proc: Path = Path("/proc")) -> int | None:
         lines = proc.joinpath(str(pid), "smaps_rollup").read_text(encoding="ascii").splitlines()
         return sum(int(line.split()[1]) for line in lines if line.startswith(_PRIVATE)) * 1024
     except (OSError, ValueError, IndexError):
-        return _measure_resident(pid, proc)
+        return measure_resident(pid, proc)
 
 
-def _measure_resident(pid: int, proc: Path) -> int | None:
+def measure_resident(pid: int, proc: Path = Path("/proc")) -> int | None:
+    """Return the octets of a process that are in memory, shared ones too; None if unknown."""
     try:
         fields = proc.joinpath(str(pid), "statm").read_text(encoding="ascii").split()
         return int(fields[1]) * os.sysconf("SC_PAGE_SIZE")

@@ -1,8 +1,8 @@
-"""Reload: successors first, and when all of them are ready the old workers retire.
+"""Reload: from one generation of workers to the next, and back where that fails.
 
-Between the two moments the arbiter has a previous generation beside the current one. Anything
-that goes wrong in that time, from a configuration that does not load to a worker that does not
-boot, brings the previous one back; its workers have been serving all along.
+While successors boot the arbiter has a previous generation beside the current one, whose workers
+serve on (see ``succession``). Anything that goes wrong in that time, from a configuration that
+does not load to a worker that does not boot, makes the previous one the current one again.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import contextlib
 import time
 from typing import TYPE_CHECKING
 
-from monoceros.arbiter import sizing, startup, supervision, watching
+from monoceros.arbiter import sizing, startup, supervision, surge, watching
 from monoceros.arbiter.generation import Generation
 from monoceros.config.surroundings import reenter
 from monoceros.errors import MonocerosError
@@ -36,7 +36,16 @@ class Reload:
         self._server = server
         self.previous: Generation | None = None
         self.give_up_at: float | None = None
+        self._number = 1  # of the last generation
+        self._ready = 0  # successors, as far as they were seen
         self._code_changed = False  # since the previous generation
+
+    @property
+    def is_atomic(self) -> bool:
+        """Whether no ready worker is let go before all successors are ready."""
+        server = self._server
+        has_room = server.current.surge >= server.num_workers
+        return self.previous is not None and (has_room or self._code_changed)
 
     def begin(self) -> None:
         """Load the configuration and make it the current one, or log why not."""
@@ -44,6 +53,7 @@ class Reload:
         code_changed = self.previous is not None and self._code_changed
         if self.previous is not None:
             self.roll_back("another one was asked for")
+        server.notifier.reload_began()
         old = server.current
         try:
             new = self._prepare(old)
@@ -53,19 +63,20 @@ class Reload:
                 server.log.error("Reload failed, everything stays as it was: %s", error)
             else:
                 server.log.exception("Reload failed, everything stays as it was")
+            server.notifier.reload_ended(str(error) or type(error).__name__)
             if code_changed:
                 self.renew()
             return
         self.previous = old
         self._code_changed = False
+        self._ready = 0
         self._wait_for(new)
         server.current = new
         startup.log_remarks(server)
         server.num_workers = sizing.begin(server, server.children.serving(old.number))
+        server.current.surge = surge.decide(server)
         server.backoff.clear()
         hooks.try_call(server.cfg, server.log, "on_reload", server)
-        # Hooks that give numbers to workers look for those that are still wanted.
-        self._set_alive(False)
 
     def renew(self) -> None:
         """Replace all workers, by such of the same configuration that import the code anew.
@@ -73,23 +84,28 @@ class Reload:
         A movement under way goes on with other successors: these may have seen the old code.
         """
         server, old = self._server, self._server.current
-        server.current = old.renew(server.make_application(old.cfg))
+        server.current = old.renew(self._next_number(), server.make_application(old.cfg))
         if self.previous is None:
             self.previous = old
             self._code_changed = True
         else:
             for child in server.children.serving(old.number):
                 supervision.retire(server, child)
+        self._ready = 0
         self._wait_for(server.current)
         server.backoff.clear()
-        self._set_alive(False)
 
     def advance(self, now: float) -> None:
         """End the movement when all successors are ready, or when they take too long."""
         server = self._server
         if self.previous is None or self.give_up_at is None:
             return
-        if server.children.is_complete(server.current.number, server.num_workers):
+        successors = server.children.serving(server.current.number)
+        ready = sum(child.is_ready for child in successors)
+        if ready > self._ready:
+            self._wait_for(server.current)
+            self._ready = ready
+        if ready >= server.num_workers:
             self.commit()
         elif now >= self.give_up_at:
             self.roll_back("the new workers do not become ready")
@@ -105,8 +121,7 @@ class Reload:
         self.previous = self.give_up_at = None
         if self._code_changed:
             server.watching.outdate(old.number)
-        for child in server.children.outdated(server.current.number):
-            supervision.retire(server, child)
+        server.retire_leavers()
         listeners.close(_without(old.sockets, server.current.sockets))
         try:
             server.adopt_names()
@@ -116,22 +131,23 @@ class Reload:
             startup.log_listeners(server)
         count = server.num_workers
         server.log.info("Reloaded: %d new worker%s ready", count, " is" if count == 1 else "s are")
+        server.notifier.reload_ended()
 
     def roll_back(self, reason: str) -> None:
         """Bring the previous generation back."""
         server, old, new = self._server, self.previous, self._server.current
         assert old is not None
-        self._set_alive(True)
         self.previous = self.give_up_at = None
         server.log.error("Reload given up, the old workers keep serving: %s", reason)
-        for child in server.children.serving(new.number):
-            supervision.retire(server, child)
         if new.cfg is not old.cfg:
             self._undo_settings(old.cfg, new.cfg)
         listeners.close(_without(new.sockets, old.sockets))
         server.current = old
         server.set_wanted(old.wanted, new.wanted)
         server.backoff.clear()
+        # Old ones that have left by now are missed first, and the new ones serve until then.
+        server.retire_leavers()
+        server.notifier.reload_ended(reason)
 
     def _prepare(self, old: Generation) -> Generation:
         server = self._server
@@ -150,8 +166,7 @@ class Reload:
             self._undo_settings(old.cfg, cfg)
             listeners.close(_without(sockets, old.sockets))
             raise
-        number = old.number + 1
-        return Generation(number, cfg, app, worker_class, old.wanted, sockets)
+        return Generation(self._next_number(), cfg, app, worker_class, old.wanted, sockets)
 
     def _undo_settings(self, old: Config, new: Config) -> None:
         reenter(new, old)
@@ -168,10 +183,10 @@ class Reload:
     def _wait_for(self, new: Generation) -> None:
         self.give_up_at = time.monotonic() + max(new.cfg.timeout, SHORTEST_PATIENCE_S)
 
-    def _set_alive(self, alive: bool) -> None:
-        server = self._server
-        for child in server.children.outdated(server.current.number):
-            server.WORKERS[child.pid].alive = alive
+    def _next_number(self) -> int:
+        # None is given twice: a worker of a reload that was given up may still be there.
+        self._number += 1
+        return self._number
 
 
 def _reuse_listeners(server: Arbiter, old: Generation, cfg: Config) -> list[socket.socket]:

@@ -30,7 +30,7 @@ def begin(server: Arbiter, living: Iterable[Child] = ()) -> int:
     server.current.unmeasured = False
     if plan is None:
         return cfg.workers
-    size = _largest(living) if plan.needs_measuring else None
+    size = find_largest(living) if plan.needs_measuring else None
     if plan.needs_measuring and size is None:
         server.current.unmeasured = True
         return 1
@@ -48,13 +48,14 @@ def advance(server: Arbiter) -> None:
     if not ready:
         return
     server.current.unmeasured = False
-    size = _largest(ready)
+    size = find_largest(ready)
     count = plan.workers if size is None else plan.fit(size)
     server.log.info("%s", plan.explain(count, size))
     if count != server.num_workers:
         server.num_workers = count
 
 
-def _largest(children: Iterable[Child]) -> int | None:
+def find_largest(children: Iterable[Child]) -> int | None:
+    """Return the octets that the largest of the ready ones has to itself; None if unknown."""
     sizes = (measure_private(child.pid) for child in children if child.phase is Phase.READY)
     return max((size for size in sizes if size is not None), default=None)

@@ -42,7 +42,7 @@ def fork_worker(server: Arbiter, worker: Worker) -> bool:
 
 
 def _fork(server: Arbiter, worker: Worker) -> bool:
-    read_end, worker.ready_fd = os.pipe()
+    read_end, worker.news_fd = os.pipe()
     # What the configuration printed would else be printed once more by every child.
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError, AttributeError):
@@ -55,11 +55,11 @@ def _fork(server: Arbiter, worker: Worker) -> bool:
                 return True
     except OSError:
         os.close(read_end)
-        os.close(worker.ready_fd)
+        os.close(worker.news_fd)
         raise
-    os.close(worker.ready_fd)
+    os.close(worker.news_fd)
     os.set_blocking(read_end, False)
-    worker.ready_fd = -1
+    worker.news_fd = -1
     worker.pid = pid
     server.WORKERS[pid] = worker
     server.children.add(
@@ -69,7 +69,7 @@ def _fork(server: Arbiter, worker: Worker) -> bool:
             server.current.number,
             worker.slot_index,
             time.monotonic(),
-            ready_fd=read_end,
+            news_fd=read_end,
             pidfd=_open_pidfd(pid),
         )
     )
@@ -136,10 +136,10 @@ def _close_arbiter_descriptors(server: Arbiter, worker: Worker) -> None:
 
 def close_child(child: Child) -> None:
     """Close what the arbiter holds of a child."""
-    for fd in (child.ready_fd, child.pidfd):
+    for fd in (child.news_fd, child.pidfd):
         if fd >= 0:
             os.close(fd)
-    child.ready_fd = child.pidfd = -1
+    child.news_fd = child.pidfd = -1
 
 
 def _open_pidfd(pid: int) -> int:

@@ -11,9 +11,16 @@ from typing import TYPE_CHECKING
 from monoceros.arbiter import heartbeat
 from monoceros.arbiter.backoff import SETTLED_S
 from monoceros.arbiter.children import Child, Phase
-from monoceros.arbiter.obituary import REASONS, Obituary, write_obituary
+from monoceros.arbiter.obituary import (
+    REASONS,
+    Obituary,
+    describe_in_hand,
+    is_foreign_kill,
+    write_obituary,
+)
 from monoceros.arbiter.spawn import close_child
 from monoceros.workers import hooks
+from monoceros.workers.news import News, listen
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,20 +31,21 @@ ABORT_GRACE_S = 1.0  # from SIGABRT to SIGKILL
 QUICK_S = 2.0  # what a quick stop allows
 
 
-def receive_readiness(server: Arbiter, now: float) -> None:
-    """Take in who has become ready."""
+def receive_news(server: Arbiter, now: float) -> None:
+    """Take in what workers tell."""
     for child in server.children:
-        if child.ready_fd < 0:
+        if child.news_fd < 0:
             continue
-        try:
-            told = os.read(child.ready_fd, 1)
-        except BlockingIOError:
+        news = listen(child.news_fd)
+        if news is None:
+            # The worker let go; its death will tell why.
+            os.close(child.news_fd)
+            child.news_fd = -1
             continue
-        # At the end of the file the worker let go without a word; its death will tell why.
-        os.close(child.ready_fd)
-        child.ready_fd = -1
-        if told:
+        if News.READY in news:
             _welcome(server, child, now)
+        if News.WORN_OUT in news:
+            child.asks = "it has served max_requests"
 
 
 def _welcome(server: Arbiter, child: Child, now: float) -> None:
@@ -117,8 +125,11 @@ def reap_adopted(server: Arbiter) -> None:
 
 
 def _bury(server: Arbiter, child: Child, status: int | None, now: float) -> None:
-    obituary = write_obituary(child, status)
     record = server.scoreboard.read(child.slot)
+    # What ends a worker early logs what it was doing then.
+    doing = "" if child.aborted else describe_in_hand([record], now)
+    killing = server.oom.explain(now) if is_foreign_kill(child, status) else ""
+    obituary = write_obituary(child, status, killing, doing)
     has_worked = record is not None and record.requests > 0
     server.scoreboard.release(child.slot)
     close_child(child)
@@ -126,8 +137,9 @@ def _bury(server: Arbiter, child: Child, status: int | None, now: float) -> None
     server.children.remove(child)
     worker = server.WORKERS.pop(child.pid)
     if obituary.message:
-        server.log.error("%s", obituary.message)
+        server.log.log(obituary.level, "%s", obituary.message)
     if not planned:
+        server.notifier.count_death()
         _judge_death(server, child, obituary, has_worked, now)
     if not server.stopping.is_halting:
         hooks.try_call(server.cfg, server.log, "child_exit", server, worker)

@@ -40,6 +40,25 @@ def read_memory(root: Path) -> int | None:
     return min(_read_limits(root, "memory", _memory_v2, _memory_v1), default=None)
 
 
+def read_free_memory(root: Path) -> int | None:
+    """Return how many bytes are left below the limit that is closest; None where there is none.
+
+    Files that the kernel can drop from memory at any time count as free.
+    """
+    return min(_read_limits(root, "memory", _free_v2, _free_v1), default=None)
+
+
+def own_directories(root: Path, name: str) -> Iterator[Path]:
+    """Yield the directories of this process's group and of its parents, innermost first.
+
+    ``name`` is a controller of version 1, or ``UNIFIED``.
+    """
+    groups = dict(_groups(read_text(root / "proc/self/cgroup")))
+    for mount in _mounts(read_text(root / "proc/self/mountinfo")):
+        if name in mount.controllers and name in groups:
+            yield from _directories(root, mount, groups[name])
+
+
 def read_text(path: Path) -> str:
     """Return the contents of one of the kernel's files, empty where it cannot be read."""
     try:
@@ -54,12 +73,9 @@ def _read_limits(
     version2: Callable[[Path], Iterator[_T]],
     version1: Callable[[Path], Iterator[_T]],
 ) -> Iterator[_T]:
-    groups = dict(_groups(read_text(root / "proc/self/cgroup")))
-    for mount in _mounts(read_text(root / "proc/self/mountinfo")):
-        for name, read in ((UNIFIED, version2), (controller, version1)):
-            if name in mount.controllers and name in groups:
-                for directory in _directories(root, mount, groups[name]):
-                    yield from read(directory)
+    for name, read in ((UNIFIED, version2), (controller, version1)):
+        for directory in own_directories(root, name):
+            yield from read(directory)
 
 
 def _groups(text: str) -> Iterator[tuple[str, str]]:
@@ -127,6 +143,29 @@ def _memory_v2(directory: Path) -> Iterator[int]:
 
 def _memory_v1(directory: Path) -> Iterator[int]:
     yield from _number(read_text(directory / "memory.limit_in_bytes"))
+
+
+def _free_v2(directory: Path) -> Iterator[int]:
+    yield from _free(directory, _memory_v2(directory), "memory.current", "inactive_file")
+
+
+def _free_v1(directory: Path) -> Iterator[int]:
+    usage = "memory.usage_in_bytes"
+    yield from _free(directory, _memory_v1(directory), usage, "total_inactive_file")
+
+
+def _free(directory: Path, limits: Iterator[int], usage: str, cache: str) -> Iterator[int]:
+    for limit in limits:
+        for used in _number(read_text(directory / usage)):
+            yield max(0, limit - used + _read_stat(directory, cache))
+
+
+def _read_stat(directory: Path, name: str) -> int:
+    for line in read_text(directory / "memory.stat").splitlines():
+        word, _, number = line.partition(" ")
+        if word == name:
+            return next(_number(number), 0)
+    return 0
 
 
 def _number(text: str) -> Iterator[int]:

@@ -23,6 +23,7 @@ C_LONG_MAX = 2**63 - 1
 
 _TRUE = frozenset({"true", "yes", "y", "on", "1"})
 _FALSE = frozenset({"false", "no", "n", "off", "0"})
+_SIZE = re.compile(r"(?P<number>[0-9]+(\.[0-9]+)?) ?(?P<unit>[KMGT])(i?B)?\Z", re.IGNORECASE)
 _OLD_OCTAL = re.compile(r"0[0-7]+\Z")
 
 
@@ -39,16 +40,20 @@ def whole(unit: str, minimum: int = 0, maximum: int = C_INT_MAX) -> Kind[int]:
     return Kind(parse, allowed, resets=False)
 
 
+def or_auto(kind: Kind[T]) -> Kind[T | str]:
+    """``kind``, or the word ``auto``, which is a value of its own."""
+
+    def parse(value: object) -> T | str:
+        if isinstance(value, str) and value.strip().lower() == AUTO:
+            return AUTO
+        return kind.parse(value)
+
+    return Kind(parse, f"{kind.allowed}, or {AUTO}", resets=False)
+
+
 def count_or_auto(unit: str) -> Kind[int]:
     """A whole number of ``unit``, or the word ``auto``, which nobody sees: it gives a number."""
-    number = whole(unit)
-
-    def parse(value: object) -> int:
-        if isinstance(value, str) and value.strip().lower() == AUTO:
-            return cast("int", AUTO)
-        return number.parse(value)
-
-    return Kind(parse, f"{number.allowed}, or {AUTO}", resets=False)
+    return cast("Kind[int]", or_auto(whole(unit)))
 
 
 def off(kind: Kind[T], default: object, feature: str) -> Kind[T]:
@@ -183,6 +188,14 @@ def _statsd_address(value: object) -> tuple[str, int] | str | None:
     return host, port
 
 
+def _octets(value: object) -> int:
+    match = _SIZE.match(value.strip()) if isinstance(value, str) else None
+    if match is None:
+        return whole("bytes", maximum=C_LONG_MAX).parse(value)
+    octets = int(float(match["number"]) * 1024 ** (1 + "KMGT".index(match["unit"].upper())))
+    return whole("bytes", maximum=C_LONG_MAX).parse(octets)
+
+
 def _file_mode(value: object) -> int:
     # The C habit: a leading zero alone makes a number octal.
     if isinstance(value, str) and _OLD_OCTAL.match(value):
@@ -218,6 +231,11 @@ def _account(
 
 
 SWITCH = Kind(_switch, "True or False", flag=True)
+OCTETS = Kind(
+    _octets,
+    "a number of bytes, or one with K, M, G or T after it (1024, 1024 x 1024, ...)",
+    resets=False,
+)
 TEXT = Kind(_text, "a string")
 OPTIONAL_TEXT = Kind(_optional_text, "a string or None")
 ADDRESS_LIST = Kind(_addresses, f"{ADDRESSES}, or a list of these", repeated=True)

@@ -2,7 +2,7 @@
 
 Theory of operation. The arbiter builds a Worker, forks, and calls ``init_process`` in the
 child, which gives up privileges, takes over signals, loads the application, tells the arbiter
-through ``ready_fd`` that it is ready, and calls ``run``, which a subclass writes. ``run``
+through ``news_fd`` that it is ready, and calls ``run``, which a subclass writes. ``run``
 serves while ``alive``, calls ``notify`` and looks at ``is_orphan`` about once a second, and
 returns when it has drained.
 
@@ -14,7 +14,6 @@ descriptor only ends a poll.
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import sys
@@ -28,6 +27,7 @@ from monoceros.net.wakeup import Wakeup
 from monoceros.scoreboard import RECORD_SIZE, beat
 from monoceros.workers import hooks
 from monoceros.workers.failure import format_application_error
+from monoceros.workers.news import News, tell
 
 if TYPE_CHECKING:
     import socket
@@ -88,7 +88,7 @@ class Worker:
         self.wsgi: Callable[..., Any] | None = None
         self.slot = memoryview(bytearray(RECORD_SIZE))
         self.slot_index = -1
-        self.ready_fd = -1
+        self.news_fd = -1
         self.wakeup: Wakeup | None = None
         self.modules: Modules | None = None  # what ``reload`` asks for
 
@@ -121,7 +121,7 @@ class Worker:
         hooks.call(self.cfg, "post_worker_init", self)
         self.booted = True
         self.notify()
-        self._tell_ready()
+        self.tell(News.READY)
         self.run()
 
     def load_wsgi(self) -> None:
@@ -209,14 +209,10 @@ class Worker:
             (signal.SIGWINCH, self.handle_winch),
         )
 
-    def _tell_ready(self) -> None:
-        if self.ready_fd < 0:
-            return
-        # The arbiter may have died meanwhile; ``run`` finds out by ``is_orphan``.
-        with contextlib.suppress(BrokenPipeError):
-            os.write(self.ready_fd, b"1")
-        os.close(self.ready_fd)
-        self.ready_fd = -1
+    def tell(self, news: News) -> None:
+        """Tell the arbiter something; nothing where there is none."""
+        if self.news_fd >= 0:
+            tell(self.news_fd, news)
 
     def _let_go(self) -> None:
         """In a child that the application forked: leave signals and pipes to their owner."""
@@ -225,9 +221,9 @@ class Worker:
         for signum, handler in self._handlers():
             if signal.getsignal(signum) == handler:
                 signal.signal(signum, signal.SIG_DFL)
-        if self.ready_fd >= 0:
-            os.close(self.ready_fd)
-            self.ready_fd = -1
+        if self.news_fd >= 0:
+            os.close(self.news_fd)
+            self.news_fd = -1
 
 
 def _stand_in(error: BaseException, log: Callable[..., None]) -> WsgiApp:

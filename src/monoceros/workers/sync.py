@@ -7,6 +7,7 @@ the reactor hands it complete requests and keeps what a client has not taken yet
 
 from __future__ import annotations
 
+import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from monoceros.scoreboard import count_connections
 from monoceros.workers.base import Worker
 from monoceros.workers.descriptors import raise_limit
 from monoceros.workers.lateness import Lateness
+from monoceros.workers.news import News
 from monoceros.workers.timeouts import Timeouts
 
 if TYPE_CHECKING:
@@ -119,8 +121,13 @@ class SyncWorker(Worker):
                 self._tick(reactor, now)
             reactor.run_once(next_tick - now)
             if core.requests >= self.max_requests:
-                self.log.info("Autorestarting worker after current request.")
-                self.alive = False
+                self._wear_out()
+
+    def _wear_out(self) -> None:
+        """Ask for a successor, and serve until it is there: the arbiter says when to leave."""
+        self.log.info("Autorestarting worker after current request.")
+        self.max_requests = sys.maxsize
+        self.tell(News.WORN_OUT)
 
     def _tick(self, reactor: Reactor, now: float) -> None:
         self.notify()

@@ -36,6 +36,10 @@ def number(default: int, flag: str) -> Case:
     return Case(default, "'17'", 17, "'seventeen'", (flag, "17"), bad_cli=(flag, "seventeen"))
 
 
+def size(flag: str) -> Case:
+    return Case(0, "'1.5M'", 3 << 19, "'much'", (flag, "1536k"), bad_cli=(flag, "1E"))
+
+
 def switch(flag: str) -> Case:
     return Case(False, "'true'", True, "'maybe'", (flag,))
 
@@ -126,6 +130,10 @@ CASES = {
     "worker_connections": number(1000, "--worker-connections"),
     "max_requests": number(0, "--max-requests"),
     "max_requests_jitter": number(0, "--max-requests-jitter"),
+    "max_worker_lifetime": number(0, "--max-worker-lifetime"),
+    "max_memory": size("--max-memory"),
+    "max_memory_hard": size("--max-memory-hard"),
+    "reload_surge": replace(number(0, "--reload-surge"), default="auto"),
     "timeout": number(30, "-t"),
     "graceful_timeout": number(30, "--graceful-timeout"),
     "keepalive": replace(number(75, "--keep-alive"), gunicorn=2),

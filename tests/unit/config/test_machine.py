@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from monoceros.config import cgroups
 from monoceros.config.machine import MIB, WorkerPlan, plan_workers, room_line, warn_oversized
 
 if TYPE_CHECKING:
@@ -177,6 +178,19 @@ def test_limits(name: str, tmp_path: Path) -> None:
     assert (plan.cpus, plan.memory_limit) == (cpus, memory)
     assert plan.cpu_source == ("affinity" if cpus == 8 else "cgroup quota")
     assert plan.memory_source == ("machine" if memory in (None, 8 * GIB) else "cgroup limit")
+
+
+def test_free_memory_of_the_old_groups(tmp_path: Path) -> None:
+    files = {
+        "proc/self/cgroup": "4:memory:/a/b\n",
+        "proc/self/mountinfo": "1 1 0:1 / /m rw - cgroup cgroup rw,memory\n",
+        "m/a/b/memory.limit_in_bytes": f"{4 * GIB}\n",
+        "m/a/b/memory.usage_in_bytes": f"{GIB}\n",
+        "m/a/memory.limit_in_bytes": f"{3 * GIB}\n",
+        "m/a/memory.usage_in_bytes": f"{2 * GIB}\n",
+        "m/a/memory.stat": f"cache 1\ntotal_inactive_file {GIB // 2}\n",
+    }
+    assert cgroups.read_free_memory(grow(tmp_path, files)) == GIB + GIB // 2
 
 
 def test_files_that_cannot_be_read_set_no_limit(tmp_path: Path) -> None:

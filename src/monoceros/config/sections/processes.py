@@ -1,6 +1,6 @@
 """How many workers there are, of which class, and how long they live."""
 
-from monoceros.config.kinds import choice, count_or_auto, off, whole
+from monoceros.config.kinds import OCTETS, choice, count_or_auto, off, or_auto, whole
 from monoceros.config.references import ClassSetting
 from monoceros.config.setting import Env, Section, Setting
 
@@ -86,7 +86,8 @@ class WorkerProcesses(Section):
     max_requests = Setting(
         whole("requests"),
         0,
-        "After how many requests a worker is replaced by a new one; 0 means never.",
+        "After how many requests a worker is replaced by a new one; 0 means never. It serves on "
+        "until its successor is ready.",
         cli=("--max-requests",),
         meta="INT",
     )
@@ -97,6 +98,46 @@ class WorkerProcesses(Section):
         "worker, so that not all workers are replaced at the same time.",
         cli=("--max-requests-jitter",),
         meta="INT",
+    )
+    max_worker_lifetime = Setting(
+        whole("seconds"),
+        0,
+        "After how many seconds a worker is replaced by a new one; 0 means never. Each worker "
+        "takes up to a tenth less, at random, so that not all are replaced at the same time.",
+        cli=("--max-worker-lifetime",),
+        meta="SECONDS",
+        ours=True,
+    )
+    max_memory = Setting(
+        OCTETS,
+        0,
+        "How much memory a worker may take before it is replaced by a new one, in bytes or as in "
+        "`300M`; 0 means any. It finishes its requests and serves on until its successor is "
+        "ready. What counts is the resident size, looked at once a second.",
+        cli=("--max-memory",),
+        meta="BYTES",
+        ours=True,
+    )
+    max_memory_hard = Setting(
+        OCTETS,
+        0,
+        "How much memory a worker may take before it is killed and replaced, in bytes or as in "
+        "`500M`; 0 means any. The request that it was working on is lost, and named in the log.",
+        cli=("--max-memory-hard",),
+        meta="BYTES",
+        ours=True,
+    )
+    reload_surge = Setting(
+        or_auto(whole("workers")),
+        "auto",
+        "How many workers may be there beyond their number while old ones are replaced by new "
+        "ones. `auto` is as many as there are workers, where the memory limit of the container "
+        "has room for them: then no old worker leaves before all new ones are ready, and a "
+        "reload that fails changes nothing. With less they are replaced in steps, and with 0 "
+        "each leaves before its successor starts.",
+        cli=("--reload-surge",),
+        meta="INT",
+        ours=True,
     )
     timeout = Setting(
         whole("seconds"),
