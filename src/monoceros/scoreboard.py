@@ -1,27 +1,46 @@
-"""The scoreboard: what every worker is doing right now, in memory shared with the arbiter.
+"""The scoreboard: what every worker is doing and has done, in memory shared with the arbiter.
 
 An anonymous mapping made before the first fork holds one fixed-size record per thread that
-runs applications. The worker is a record's only writer, the arbiter its only reader, and no
-lock is involved: a sequence number is odd while the record is being written, so a reader
-sees a torn read and tries again. Nothing of it is ever a file.
+runs applications, behind a header. Whoever has the mapping may read all of it at any time: the
+arbiter, every worker, what they fork. Each part has exactly one writer and no lock is involved:
+a sequence number is odd while its part is being written, so a reader sees a torn read and tries
+again. The thread is its record's writer, the arbiter that of everything else; it resets a
+record only before its owner lives and after it died. Nothing of it is ever a file.
 
 Record layout (native byte order, ``RECORD_SIZE`` bytes):
 
-======  ====  =====================================================================
-offset  type  meaning
-======  ====  =====================================================================
-0       u64   sequence number, odd while a writer is at work
-8       u32   process id of the owner, 0 where the slot is free
-12      u32   state, see ``State``
-16      i64   heartbeat: CLOCK_MONOTONIC in nanoseconds at the last sign of life
-24      i64   CLOCK_MONOTONIC in nanoseconds when the request in flight began
-32      u64   requests started
-40      u64   connections open
-48      u16   length of the request text
-50      u16   length of the peer text
-64      64s   peer address of the request in flight
-128     384s  request in flight: method, space, target (cut to fit)
-======  ====  =====================================================================
+======  ======  ===================================================================
+offset  type    meaning
+======  ======  ===================================================================
+0       u64     sequence number, odd while a writer is at work
+8       u32     process id of the owner, 0 where the slot is free
+12      u32     state, see ``State``
+16      i64     heartbeat: CLOCK_MONOTONIC in nanoseconds at the last sign of life
+24      i64     CLOCK_MONOTONIC in nanoseconds when the request in flight began
+32      24 u64  counters, see ``Counters``:
+32      u64       requests started
+40      u64       nanoseconds that finished calls took
+48      5 u64     final responses with a status of 1xx (101) to 5xx
+88      17 u64    finished calls by duration, see ``BUCKETS_S``
+224     u64     connections open
+232     u16     length of the request text
+234     u16     length of the peer text
+236             unused
+256     64s     peer address of the request in flight
+320     384s    request in flight: method, space, target (cut to fit)
+======  ======  ===================================================================
+
+In front of the records, written by the arbiter only:
+
+======  ======  ===================================================================
+offset  type    meaning
+======  ======  ===================================================================
+0       u64     1 while the server is a lame duck: it serves on and is about to stop
+8       u64     sequence number, odd while counters move from a record to here
+16      24 u64  counters of all workers that are gone
+208             unused
+256     u32     for each slot its phase, see ``SlotPhase``; filled up to 64 octets
+======  ======  ===================================================================
 """
 
 from __future__ import annotations
@@ -29,22 +48,47 @@ from __future__ import annotations
 import enum
 import mmap
 import struct
+from itertools import accumulate
+from operator import add
 from typing import NamedTuple
 
-RECORD_SIZE = 512
-PEER_OFFSET = 64
+# Upper bounds in seconds, inclusive; one more bucket takes what lasts longer.
+BUCKETS_S = (
+    *(0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1),
+    *(0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
+)
+BUCKETS_NS = tuple(round(bound * 1e9) for bound in BUCKETS_S)
+RESPONSE_CLASSES = 5
+
+RECORD_SIZE = 704
+DURATION_OFFSET = 40
+RESPONSES_OFFSET = 48
+HISTOGRAM_OFFSET = 88
+SIZES_OFFSET = 232
+PEER_OFFSET = 256
 PEER_SIZE = 64
-REQUEST_OFFSET = 128
+REQUEST_OFFSET = 320
 REQUEST_SIZE = RECORD_SIZE - REQUEST_OFFSET
 
-_RECORD = struct.Struct("=QIIqqQQHH")
+_SEQUENCE_MASK = (1 << 64) - 1
 _SEQUENCE = struct.Struct("=Q")
+_OWNER = struct.Struct("=QIIqq")  # all before the counters
+_STATE = struct.Struct("=Iqq")  # state, heartbeat, start of the request
+_STATE_OFFSET = 12
 _BEAT = struct.Struct("=q")
 _BEAT_OFFSET = 16
+_COUNTERS = struct.Struct(f"={2 + RESPONSE_CLASSES + len(BUCKETS_S) + 1}Q")
+_COUNTERS_OFFSET = 32
 _CONNECTIONS = struct.Struct("=Q")
-_CONNECTIONS_OFFSET = 40
-_SEQUENCE_MASK = (1 << 64) - 1
+_CONNECTIONS_OFFSET = 224
+_CONNECTIONS_AND_SIZES = struct.Struct("=QHH")
 _STATES_END = 3  # the first number that is no State
+
+_LAME_DUCK = 0
+_HEADER_SEQUENCE_OFFSET = 8
+_RETIRED_OFFSET = 16
+_PHASES_OFFSET = 256
+_ALIGNMENT = 64
 
 
 class State(enum.IntEnum):
@@ -53,6 +97,15 @@ class State(enum.IntEnum):
     FREE = 0
     IDLE = 1
     RUNNING = 2
+
+
+class SlotPhase(enum.IntEnum):
+    """How the arbiter sees the owner of a slot."""
+
+    FREE = 0
+    BOOTING = 1
+    READY = 2
+    DRAINING = 3
 
 
 class Record(NamedTuple):
@@ -68,39 +121,134 @@ class Record(NamedTuple):
     request: str
 
 
+class Counters(NamedTuple):
+    """What one owner, or all of them, have done so far; none of it ever goes down.
+
+    ``requests`` are those that were begun. A call counts in ``duration_ns`` and ``histogram``
+    once it has ended, which is after the last octet of its response was written, not
+    received. ``responses`` are by the first digit of their status, from 1xx to 5xx, with the
+    server's own refusals among them; ``histogram`` has one number for each of ``BUCKETS_S``
+    and one for what lasted longer.
+    """
+
+    requests: int
+    duration_ns: int
+    responses: tuple[int, ...]
+    histogram: tuple[int, ...]
+
+    @property
+    def finished(self) -> int:
+        """How many calls have ended."""
+        return sum(self.histogram)
+
+    def cumulative(self) -> tuple[int, ...]:
+        """Return for each bound how many calls took no longer; the last one is ``finished``."""
+        return tuple(accumulate(self.histogram))
+
+
+class Thread(NamedTuple):
+    """A slot with an owner; ``record`` is None where its owner stopped in the midst of a write.
+
+    An owner that was only just forked has a record without pid.
+    """
+
+    slot: int
+    phase: SlotPhase
+    record: Record | None
+    counters: Counters
+
+
 class Scoreboard:
     """A fixed number of records in one anonymous shared mapping."""
 
     def __init__(self, slots: int) -> None:
         self.slots = slots
-        self._map = mmap.mmap(-1, max(1, slots) * RECORD_SIZE)
+        count = max(1, slots)
+        self._start = _align(_PHASES_OFFSET + 4 * count)
+        self._map = mmap.mmap(-1, self._start + count * RECORD_SIZE)
         self._view = memoryview(self._map)
+        self._flags = self._view[:_HEADER_SEQUENCE_OFFSET].cast("Q")
+        self._retired = self._view[_HEADER_SEQUENCE_OFFSET:_PHASES_OFFSET]
+        self._phases = self._view[_PHASES_OFFSET : _PHASES_OFFSET + 4 * count].cast("I")
 
     def slot(self, index: int) -> memoryview:
         """Return the writable record of one owner."""
-        start = index * RECORD_SIZE
+        start = self._start + index * RECORD_SIZE
         return self._view[start : start + RECORD_SIZE]
+
+    # -- what the arbiter writes
+
+    @property
+    def lame_duck(self) -> bool:
+        """Whether the server is about to stop, and wants to be sent nothing more."""
+        return self._flags[_LAME_DUCK] != 0
+
+    @lame_duck.setter
+    def lame_duck(self, value: bool) -> None:
+        self._flags[_LAME_DUCK] = int(value)
+
+    def set_phase(self, index: int, phase: SlotPhase) -> None:
+        """Tell everybody how the owner of a slot is; any phase but FREE gives it an owner."""
+        self._phases[index] = phase
+
+    def phase(self, index: int) -> SlotPhase:
+        """Return how the owner of a slot is."""
+        return SlotPhase(self._phases[index])
+
+    def release(self, index: int) -> None:
+        """Mark a slot as free once its owner is gone, and keep what it has counted."""
+        record = self.slot(index)
+        odd = _open(self._retired)
+        gone = _COUNTERS.unpack_from(record, _COUNTERS_OFFSET)
+        before = _COUNTERS.unpack_from(self._retired, _RETIRED_OFFSET - _HEADER_SEQUENCE_OFFSET)
+        # Whatever an application scribbled there must not end the arbiter.
+        after = [total & _SEQUENCE_MASK for total in map(add, before, gone)]
+        _COUNTERS.pack_into(self._retired, _RETIRED_OFFSET - _HEADER_SEQUENCE_OFFSET, *after)
+        _reset(record)
+        self._phases[index] = SlotPhase.FREE
+        _close(self._retired, odd)
+
+    # -- what owners write
 
     def claim(self, index: int, pid: int, beat_ns: int) -> None:
         """Reset a slot for a new owner."""
-        record = self.slot(index)
-        record[:] = bytes(RECORD_SIZE)
-        _RECORD.pack_into(record, 0, 0, pid, State.IDLE, beat_ns, 0, 0, 0, 0, 0)
+        _reset(self.slot(index), pid, State.IDLE, beat_ns)
 
-    def release(self, index: int) -> None:
-        """Mark a slot as free once its owner is gone."""
-        self.slot(index)[:] = bytes(RECORD_SIZE)
+    # -- reading
 
     def read(self, index: int, attempts: int = 100) -> Record | None:
         """Return a consistent reading, or None where the owner keeps writing or died in a write."""
-        view = self.slot(index)
-        for _ in range(attempts):
-            (before,) = _SEQUENCE.unpack_from(view)
-            copy = bytes(view)
-            (after,) = _SEQUENCE.unpack_from(view)
-            if before == after and not before & 1:
-                return _decode(copy)
-        return None
+        copy, is_whole = _copy(self.slot(index), attempts)
+        return _decode(copy) if is_whole else None
+
+    def threads(self) -> list[Thread]:
+        """Return a reading of every slot that has an owner, whatever that is doing."""
+        found = []
+        for index, phase in enumerate(self._phases.tolist()):
+            if phase == SlotPhase.FREE:
+                continue
+            copy, is_whole = _copy(self.slot(index))
+            if self._phases[index] == SlotPhase.FREE:
+                continue  # released meanwhile
+            record = _decode(copy) if is_whole else None
+            found.append(Thread(index, SlotPhase(phase), record, _decode_counters(copy)))
+        return found
+
+    def totals(self, attempts: int = 100) -> Counters:
+        """Return the sums over all owners there are and ever were."""
+        while True:
+            attempts -= 1
+            copy, is_whole = _copy(self._retired, 1)
+            offset = _RETIRED_OFFSET - _HEADER_SEQUENCE_OFFSET
+            sums: list[int] = list(_COUNTERS.unpack_from(copy, offset))
+            for index, phase in enumerate(self._phases.tolist()):
+                if phase != SlotPhase.FREE:
+                    owner, _ = _copy(self.slot(index))
+                    sums = list(map(add, sums, _COUNTERS.unpack_from(owner, _COUNTERS_OFFSET)))
+            # Unchanged: no owner has died meanwhile, which would be missing or there twice.
+            is_whole = is_whole and copy[:8] == bytes(self._retired[:8])
+            if is_whole or attempts <= 0:
+                return _group(sums)
 
 
 def beat(slot: memoryview, now_ns: int) -> None:
@@ -113,21 +261,55 @@ def count_connections(slot: memoryview, connections: int) -> None:
     _write(slot, _CONNECTIONS, _CONNECTIONS_OFFSET, connections)
 
 
-def _write(slot: memoryview, kind: struct.Struct, offset: int, value: int) -> None:
-    (sequence,) = _SEQUENCE.unpack_from(slot)
+def rest(slot: memoryview, now_ns: int) -> None:
+    """Record that no request is in flight; for owners that a signal took out of one."""
+    _write(slot, _STATE, _STATE_OFFSET, State.IDLE, now_ns, 0)
+
+
+def _write(slot: memoryview, kind: struct.Struct, offset: int, *values: int) -> None:
+    odd = _open(slot)
+    kind.pack_into(slot, offset, *values)
+    _close(slot, odd)
+
+
+def _open(part: memoryview) -> int:
+    """Begin to write what has a sequence number at its start; returns that number."""
+    (sequence,) = _SEQUENCE.unpack_from(part)
     # A signal handler's exception may have left the number odd: the next write heals it.
-    odd = (sequence | 1) & _SEQUENCE_MASK
-    _SEQUENCE.pack_into(slot, 0, odd)
-    kind.pack_into(slot, offset, value)
-    _SEQUENCE.pack_into(slot, 0, (odd + 1) & _SEQUENCE_MASK)
+    odd = int(sequence) | 1
+    _SEQUENCE.pack_into(part, 0, odd)
+    return odd
+
+
+def _close(part: memoryview, odd: int) -> None:
+    _SEQUENCE.pack_into(part, 0, (odd + 1) & _SEQUENCE_MASK)
+
+
+def _reset(record: memoryview, pid: int = 0, state: State = State.FREE, beat_ns: int = 0) -> None:
+    odd = _open(record)
+    record[_SEQUENCE.size :] = bytes(RECORD_SIZE - _SEQUENCE.size)
+    _OWNER.pack_into(record, 0, odd, pid, state, beat_ns, 0)
+    _close(record, odd)
+
+
+def _copy(part: memoryview, attempts: int = 100) -> tuple[bytes, bool]:
+    """Return a copy, and whether nobody wrote while it was made."""
+    while True:
+        attempts -= 1
+        (before,) = _SEQUENCE.unpack_from(part)
+        copy = bytes(part)
+        (after,) = _SEQUENCE.unpack_from(part)
+        is_whole = before == after and not before & 1
+        if is_whole or attempts <= 0:
+            return copy, is_whole
 
 
 def _decode(copy: bytes) -> Record | None:
-    _, pid, state, beat_ns, started_ns, requests, connections, size, peer_size = (
-        _RECORD.unpack_from(copy)
-    )
+    _, pid, state, beat_ns, started_ns = _OWNER.unpack_from(copy)
     if state >= _STATES_END:
         return None
+    (requests,) = _SEQUENCE.unpack_from(copy, _COUNTERS_OFFSET)
+    connections, size, peer_size = _CONNECTIONS_AND_SIZES.unpack_from(copy, _CONNECTIONS_OFFSET)
     peer = copy[PEER_OFFSET : PEER_OFFSET + min(peer_size, PEER_SIZE)]
     request = copy[REQUEST_OFFSET : REQUEST_OFFSET + size]
     return Record(
@@ -140,3 +322,16 @@ def _decode(copy: bytes) -> Record | None:
         peer.decode("latin-1"),
         request.decode("latin-1"),
     )
+
+
+def _decode_counters(copy: bytes) -> Counters:
+    return _group(list(_COUNTERS.unpack_from(copy, _COUNTERS_OFFSET)))
+
+
+def _group(words: list[int]) -> Counters:
+    end = 2 + RESPONSE_CLASSES
+    return Counters(words[0], words[1], tuple(words[2:end]), tuple(words[end:]))
+
+
+def _align(size: int) -> int:
+    return -(-size // _ALIGNMENT) * _ALIGNMENT

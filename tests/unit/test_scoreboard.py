@@ -10,16 +10,21 @@ import pytest
 from monoceros import scoreboard
 from monoceros.scoreboard import Record, Scoreboard, State, beat, count_connections
 
-FIELDS = struct.Struct("=QIIqqQQHH")
+OWNER = struct.Struct("=QIIqq")
+COUNTERS = struct.Struct("=24Q")
+SIZES = struct.Struct("=QHH")
+NUMBERS = (7, *range(101, 124))
 REQUEST = b"GET /caf\xe9 HTTP/1.1"
 PEER = b"127.0.0.1"
 
 
 def fill(slot: memoryview, sequence: int = 0, state: int = 2) -> None:
     """Write a record the way a worker does."""
-    FIELDS.pack_into(slot, 0, sequence, 42, state, 1_000, 2_000, 7, 3, len(REQUEST), len(PEER))
-    slot[scoreboard.PEER_OFFSET : scoreboard.PEER_OFFSET + len(PEER)] = PEER
-    slot[scoreboard.REQUEST_OFFSET : scoreboard.REQUEST_OFFSET + len(REQUEST)] = REQUEST
+    OWNER.pack_into(slot, 0, sequence, 42, state, 1_000, 2_000)
+    COUNTERS.pack_into(slot, 32, *NUMBERS)
+    SIZES.pack_into(slot, 224, 3, len(REQUEST), len(PEER))
+    slot[256 : 256 + len(PEER)] = PEER
+    slot[320 : 320 + len(REQUEST)] = REQUEST
 
 
 def test_record_comes_back() -> None:
@@ -60,7 +65,7 @@ def test_lengths_beyond_the_record_are_cut() -> None:
     board = Scoreboard(1)
     slot = board.slot(0)
     fill(slot)
-    struct.pack_into("=HH", slot, 48, 0xFFFF, 0xFFFF)
+    struct.pack_into("=HH", slot, 232, 0xFFFF, 0xFFFF)
     record = board.read(0)
 
     assert record is not None

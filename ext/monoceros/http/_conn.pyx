@@ -354,6 +354,7 @@ cdef class Conn(Channel):
             )
         response = error_response(status, self.core.server_fields, not is_head)
         put(self.core, PyBytes_AS_STRING(response), PyBytes_GET_SIZE(response))
+        self.core.count_refusal(status)
         self.request = None
         self.position = self.end = NULL
         self.buffer = None

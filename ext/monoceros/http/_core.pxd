@@ -1,6 +1,6 @@
 """What the connections of one thread share."""
 
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 
 from libc.string cimport memcpy
 
@@ -14,6 +14,27 @@ cdef enum:
     IN_SIZE = 65536  # octets that one recv(2) takes at most
     IN_SLACK = 64
     KNOWN_NAMES = 64  # response field names remembered by identity
+    BUCKETS = 16  # bounds of the histogram, which has one number more
+    PEER_SIZE = 64
+    REQUEST_SIZE = 384
+
+# A record as ``monoceros.scoreboard`` describes it.
+cdef struct Slot:
+    uint64_t sequence
+    uint32_t pid
+    uint32_t state
+    int64_t beat_ns
+    int64_t started_ns
+    uint64_t requests
+    uint64_t duration_ns
+    uint64_t responses[5]
+    uint64_t histogram[BUCKETS + 1]
+    uint64_t connections
+    uint16_t request_size
+    uint16_t peer_size
+    char unused[20]
+    char peer[PEER_SIZE]
+    char request[REQUEST_SIZE]
 
 cdef class Core:
     cdef readonly object app
@@ -69,7 +90,7 @@ cdef class Core:
     cdef bytes long_line
     cdef bint has_skips
     cdef object slot_owner
-    cdef unsigned char *slot
+    cdef Slot *slot
 
     cpdef tick(self, double now)
     cdef dict template(self, object local, object scheme)
@@ -77,7 +98,8 @@ cdef class Core:
     cdef int begin(self, bytes peer, const char *request, size_t size) except -1
     cdef str request_line(self, bint minor)
     cdef const char *start_of_line(self) noexcept
-    cdef int end(self) except -1
+    cdef int end(self, int code) except -1
+    cdef void count_refusal(self, int code) noexcept
 
 cdef int64_t monotonic_ns() noexcept nogil
 

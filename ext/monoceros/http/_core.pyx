@@ -1,6 +1,6 @@
 """What the connections of one thread share, compiled."""
 
-from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint16_t, uint64_t
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy
 
@@ -18,22 +18,7 @@ from monoceros.http.body import Budget
 from monoceros.http.dates import format_date
 from monoceros.http.environ import listener_environ, scheme_keys
 from monoceros.http.input import EmptyInput
-from monoceros.scoreboard import (
-    PEER_OFFSET as _PEER_OFFSET,
-)
-from monoceros.scoreboard import (
-    PEER_SIZE as _PEER_SIZE,
-)
-from monoceros.scoreboard import (
-    RECORD_SIZE as _RECORD_SIZE,
-)
-from monoceros.scoreboard import (
-    REQUEST_OFFSET as _REQUEST_OFFSET,
-)
-from monoceros.scoreboard import (
-    REQUEST_SIZE as _REQUEST_SIZE,
-)
-from monoceros.scoreboard import State
+from monoceros.scoreboard import BUCKETS_NS, RECORD_SIZE, State
 
 cdef extern from "time.h" nogil:
     ctypedef long time_t
@@ -41,15 +26,11 @@ cdef extern from "time.h" nogil:
         time_t tv_sec
         long tv_nsec
     int CLOCK_MONOTONIC
-    int CLOCK_MONOTONIC_COARSE
     int clock_gettime(int clock, timespec *now)
     time_t c_time "time" (time_t *now)
 
 cdef extern from *:
     """
-    #ifndef CLOCK_MONOTONIC_COARSE
-    #define CLOCK_MONOTONIC_COARSE CLOCK_MONOTONIC
-    #endif
     static inline void mono_publish(void) { __atomic_thread_fence(__ATOMIC_RELEASE); }
     """
     void mono_publish() noexcept nogil
@@ -58,13 +39,15 @@ cdef size_t OUT_CAPACITY = 1 << 16
 cdef double SLOW_S = 0.001  # lines do not wait for the next call after one as long as this
 cdef object LARGEST_BODY = (1 << 63) - 1
 
-cdef size_t PEER_OFFSET = _PEER_OFFSET
-cdef size_t PEER_SIZE = _PEER_SIZE
-cdef size_t REQUEST_OFFSET = _REQUEST_OFFSET
-cdef size_t REQUEST_SIZE = _REQUEST_SIZE
-cdef size_t RECORD_SIZE = _RECORD_SIZE
-cdef uint32_t STATE_IDLE = State.IDLE
-cdef uint32_t STATE_RUNNING = State.RUNNING
+cdef int64_t bounds_ns[BUCKETS]
+for index, bound in enumerate(BUCKETS_NS):
+    bounds_ns[index] = bound
+if sizeof(Slot) != RECORD_SIZE or len(BUCKETS_NS) != BUCKETS:
+    raise ImportError("the compiled HTTP modules were built for another scoreboard")
+
+cdef enum:
+    STATE_IDLE = 1
+    STATE_RUNNING = 2
 
 cdef object EMPTY_INPUT = EmptyInput()
 
@@ -75,11 +58,31 @@ cdef int64_t monotonic_ns() noexcept nogil:
     return <int64_t>now.tv_sec * 1000000000 + now.tv_nsec
 
 
-cdef int64_t _coarse_ns() noexcept nogil:
-    """A cheaper clock, some milliseconds behind: enough for a sign of life."""
-    cdef timespec now
-    clock_gettime(CLOCK_MONOTONIC_COARSE, &now)
-    return <int64_t>now.tv_sec * 1000000000 + now.tv_nsec
+cdef inline uint64_t _open_slot(Slot *slot) noexcept nogil:
+    """Begin to write a record; whatever interrupted the last write is healed by this one."""
+    cdef uint64_t odd = slot.sequence | 1
+    slot.sequence = odd
+    mono_publish()
+    return odd
+
+
+cdef inline void _close_slot(Slot *slot, uint64_t odd) noexcept nogil:
+    mono_publish()
+    slot.sequence = odd + 1
+
+
+cdef inline void _count_response(Slot *slot, int code) noexcept nogil:
+    # RFC 9110 15: what is no valid status code is to be processed as one of 5xx.
+    if code:
+        slot.responses[(code // 100 if code < 600 else 5) - 1] += 1
+
+
+cdef inline void _count_call(Slot *slot, int64_t elapsed_ns) noexcept nogil:
+    cdef int bucket = 0
+    while bucket < BUCKETS and elapsed_ns > bounds_ns[bucket]:
+        bucket += 1
+    slot.histogram[bucket] += 1
+    slot.duration_ns += elapsed_ns
 
 
 cdef class Core:
@@ -120,11 +123,11 @@ cdef class Core:
         if slot is not None:
             # The mapping lives as long as the process; only the address is kept.
             PyObject_GetBuffer(slot, &view, PyBUF_WRITABLE)
-            if <size_t>view.len < RECORD_SIZE:
+            if <size_t>view.len < sizeof(Slot):
                 PyBuffer_Release(&view)
                 raise ValueError("slot is smaller than a scoreboard record")
-            self.slot = <unsigned char *>view.buf
-            self.line = <char *>self.slot + REQUEST_OFFSET
+            self.slot = <Slot *>view.buf
+            self.line = self.slot.request
             self.slot_owner = slot
             PyBuffer_Release(&view)
         self.tick(time.monotonic())
@@ -195,9 +198,9 @@ cdef class Core:
 
     cdef int begin(self, bytes peer, const char *request, size_t size) except -1:
         """Put a request in flight on the scoreboard."""
-        cdef unsigned char *slot = self.slot
+        cdef Slot *slot = self.slot
         cdef size_t peer_size
-        cdef uint64_t sequence
+        cdef uint64_t odd
         check_idle(self)
         self.running = True
         self.requests += 1
@@ -209,20 +212,16 @@ cdef class Core:
         if slot == NULL:
             memcpy(self.line, request, size)
             return 0
-        peer_size = min(<size_t>PyBytes_GET_SIZE(peer), PEER_SIZE)
-        sequence = (<uint64_t *>slot)[0] | 1
-        (<uint64_t *>slot)[0] = sequence
-        mono_publish()
-        (<uint32_t *>(slot + 12))[0] = STATE_RUNNING
-        (<int64_t *>(slot + 16))[0] = self.started_ns
-        (<int64_t *>(slot + 24))[0] = self.started_ns
-        (<uint64_t *>(slot + 32))[0] = self.requests
-        (<uint16_t *>(slot + 48))[0] = <uint16_t>size
-        (<uint16_t *>(slot + 50))[0] = <uint16_t>peer_size
-        memcpy(slot + PEER_OFFSET, PyBytes_AS_STRING(peer), peer_size)
-        memcpy(self.line, request, size)
-        mono_publish()
-        (<uint64_t *>slot)[0] = sequence + 1
+        peer_size = min(<size_t>PyBytes_GET_SIZE(peer), <size_t>PEER_SIZE)
+        odd = _open_slot(slot)
+        slot.state = STATE_RUNNING
+        slot.beat_ns = slot.started_ns = self.started_ns
+        slot.requests = self.requests
+        slot.request_size = <uint16_t>size
+        slot.peer_size = <uint16_t>peer_size
+        memcpy(slot.peer, PyBytes_AS_STRING(peer), peer_size)
+        memcpy(slot.request, request, size)
+        _close_slot(slot, odd)
         return 0
 
     cdef str request_line(self, bint minor):
@@ -234,26 +233,35 @@ cdef class Core:
         """Return method and target of the request in flight, ``line_size`` octets."""
         return self.line if self.line_size <= REQUEST_SIZE else PyBytes_AS_STRING(self.long_line)
 
-    cdef int end(self) except -1:
-        """Take the request in flight off the scoreboard."""
-        cdef unsigned char *slot = self.slot
-        cdef uint64_t sequence
-        cdef int64_t now = _coarse_ns()
+    cdef int end(self, int code) except -1:
+        """Take the request in flight off the scoreboard and count it.
+
+        ``code`` is the status that it was answered with, 0 where it was none of HTTP's.
+        """
+        cdef Slot *slot = self.slot
+        cdef uint64_t odd
+        cdef int64_t now = monotonic_ns()
         self.running = False
         self.now = now * 1e-9
+        if slot != NULL:
+            odd = _open_slot(slot)
+            slot.state = STATE_IDLE
+            slot.beat_ns = now
+            slot.started_ns = 0
+            _count_response(slot, code)
+            _count_call(slot, now - self.started_ns)
+            _close_slot(slot, odd)
         if self.access is not None and self.now - self.flushed > SLOW_S:
             if self.flush_log is not None and self.access.size:
                 self.flush_log()
         if self.now - self.ticked > 1:
             self.tick(self.now)
-        if slot == NULL:
-            return 0
-        sequence = (<uint64_t *>slot)[0] | 1
-        (<uint64_t *>slot)[0] = sequence
-        mono_publish()
-        (<uint32_t *>(slot + 12))[0] = STATE_IDLE
-        (<int64_t *>(slot + 16))[0] = now
-        (<int64_t *>(slot + 24))[0] = 0
-        mono_publish()
-        (<uint64_t *>slot)[0] = sequence + 1
         return 0
+
+    cdef void count_refusal(self, int code) noexcept:
+        """Count a response that no application gave."""
+        cdef uint64_t odd
+        if self.slot != NULL:
+            odd = _open_slot(self.slot)
+            _count_response(self.slot, code)
+            _close_slot(self.slot, odd)

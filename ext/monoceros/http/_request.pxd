@@ -13,6 +13,7 @@ cdef class Request:
     cdef readonly bint wants_close
     cdef Channel channel
     cdef object status
+    cdef int code  # of the response that was begun, 0 before
     cdef object headers
     cdef unsigned char atoms  # as ``_names`` counts them
     cdef Py_ssize_t keys  # of the environ, when the application is called

@@ -112,10 +112,12 @@ cdef class Request:
             code = self._call(core)
         finally:
             self.ended = True
-            if core.access is not None or core.finished is not None:
-                self.record(core)
-            core.end()
-            self.channel.finish_request()
+            try:
+                if core.access is not None or core.finished is not None:
+                    self.record(core)
+            finally:
+                core.end(self.code if self.channel.taken is None else 0)
+                self.channel.finish_request()
         return code
 
     cdef int _call(self, Core core) except -1:
@@ -146,7 +148,7 @@ cdef class Request:
         """Tell the access log, and who else wants to know, that a request is done."""
         cdef Facts facts
         # Nothing of a response that never began was ever looked at.
-        cdef bint is_answered = (self.complete or self.head_written) and self.channel.taken is None
+        cdef bint is_answered = self.code != 0 and self.channel.taken is None
         facts.elapsed_us = 0
         if core.finished is not None or core.access.needs_time:
             facts.elapsed_us = (monotonic_ns() - core.started_ns) // 1000
@@ -229,6 +231,7 @@ cdef class Request:
             core.out_size = self.mark
         put(core, PyBytes_AS_STRING(response), PyBytes_GET_SIZE(response))
         self.status = str(status)
+        self.code = status
         self.headers = []
         self.sent = 0
         self.complete = True
@@ -361,6 +364,7 @@ cdef class Request:
         else:
             put(core, b"Connection: keep-alive\r\n\r\n", 26)
         self.head_written = True
+        self.code = code
         return 0
 
     cdef int write_fields(self, Core core, int *code, bint *close) except -1:

@@ -288,6 +288,7 @@ class Conn(Channel):
             else self._buffer.startswith((b"HEAD ", b"\r\nHEAD "))
         )
         self.core.out += error_response(status, self.core.server_fields, not is_head)
+        self.core.count_refusal(status)
         self._request = None
         self._buffer = b""
         self._scan = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import time
+from bisect import bisect_left
 from typing import TYPE_CHECKING, Any
 
 from monoceros.http.access import Entry
@@ -11,7 +12,17 @@ from monoceros.http.body import Budget
 from monoceros.http.dates import format_date
 from monoceros.http.environ import environ_key, listener_environ, scheme_keys
 from monoceros.http.input import EmptyInput
-from monoceros.scoreboard import PEER_SIZE, REQUEST_SIZE, State
+from monoceros.scoreboard import (
+    BUCKETS_NS,
+    DURATION_OFFSET,
+    HISTOGRAM_OFFSET,
+    PEER_OFFSET,
+    PEER_SIZE,
+    REQUEST_SIZE,
+    RESPONSES_OFFSET,
+    SIZES_OFFSET,
+    State,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,11 +30,14 @@ if TYPE_CHECKING:
     from monoceros.http._request_py import Request
     from monoceros.http.types import CoreLog, Environ, Field, Limits, Policy, Rules, WsgiApp
 
-_SEQUENCE = struct.Struct("=Q")
 _STATE = struct.Struct("=IqqQ")  # state, heartbeat, start of the request, requests started
 _STATE_OFFSET = 12
-_REQUEST = struct.Struct(f"=HH12x{PEER_SIZE}s{REQUEST_SIZE}s")  # lengths, peer, request
-_REQUEST_OFFSET = 48
+_IDLE, _RUNNING = int(State.IDLE), int(State.RUNNING)
+# Lengths, peer and request.
+_REQUEST = struct.Struct(f"=HH{PEER_OFFSET - SIZES_OFFSET - 4}x{PEER_SIZE}s{REQUEST_SIZE}s")
+_DURATION = DURATION_OFFSET // 8
+_RESPONSES = RESPONSES_OFFSET // 8 - 1
+_HISTOGRAM = HISTOGRAM_OFFSET // 8
 _LEARNED_NAMES = 512
 SLOW_S = 0.001  # lines of the access log do not wait for the next call after one as long as this
 
@@ -43,6 +57,7 @@ class Core:
         "_slot",
         "_templates",
         "_ticked",
+        "_words",
         "app",
         "base_environ",
         "budget",
@@ -95,7 +110,8 @@ class Core:
         self.when = ""
         self.server_fields = b""
         self._server_line = f"Server: {server}\r\n" if server else ""
-        self._slot = slot
+        self._slot = slot if slot is not None else memoryview(b"")
+        self._words = None if slot is None else slot.cast("Q")
         self._second = -1
         self._line = b""  # method and target of the request in flight
         self._lines: list[bytes] = []
@@ -166,32 +182,46 @@ class Core:
         self.requests += 1
         self._line = request
         self.started_ns = started = time.monotonic_ns()
-        slot = self._slot
-        if slot is None:
+        words = self._words
+        if words is None:
             return
-        odd = _SEQUENCE.unpack_from(slot)[0] | 1
-        _SEQUENCE.pack_into(slot, 0, odd)
-        _STATE.pack_into(slot, _STATE_OFFSET, State.RUNNING, started, started, self.requests)
+        slot = self._slot
+        words[0] = odd = words[0] | 1
+        _STATE.pack_into(slot, _STATE_OFFSET, _RUNNING, started, started, self.requests)
         sizes = (min(len(request), REQUEST_SIZE), min(len(peer), PEER_SIZE))
-        _REQUEST.pack_into(slot, _REQUEST_OFFSET, *sizes, peer, request)
-        _SEQUENCE.pack_into(slot, 0, odd + 1)
+        _REQUEST.pack_into(slot, SIZES_OFFSET, *sizes, peer, request)
+        words[0] = odd + 1
 
-    def end(self) -> None:
-        """Take the request in flight off the scoreboard."""
+    def end(self, code: int) -> None:
+        """Take the request in flight off the scoreboard and count it.
+
+        ``code`` is the status that it was answered with, 0 where it was none of HTTP's.
+        """
         self.running = False
         now = time.monotonic_ns()
         self.now = now / 1e9
+        words = self._words
+        if words is not None:
+            elapsed = now - self.started_ns
+            words[0] = odd = words[0] | 1
+            _STATE.pack_into(self._slot, _STATE_OFFSET, _IDLE, now, 0, self.requests)
+            words[_DURATION] += elapsed
+            words[_HISTOGRAM + bisect_left(BUCKETS_NS, elapsed)] += 1
+            if code:
+                words[_RESPONSES + _class(code)] += 1
+            words[0] = odd + 1
         if self._lines and self.now - self._flushed > SLOW_S and self.flush_log is not None:
             self.flush_log()
         if self.now - self._ticked > 1:
             self.tick(self.now)
-        slot = self._slot
-        if slot is None:
-            return
-        odd = _SEQUENCE.unpack_from(slot)[0] | 1
-        _SEQUENCE.pack_into(slot, 0, odd)
-        _STATE.pack_into(slot, _STATE_OFFSET, State.IDLE, now, 0, self.requests)
-        _SEQUENCE.pack_into(slot, 0, odd + 1)
+
+    def count_refusal(self, code: int) -> None:
+        """Count a response that no application gave."""
+        words = self._words
+        if words is not None:
+            words[0] = odd = words[0] | 1
+            words[_RESPONSES + _class(code)] += 1
+            words[0] = odd + 1
 
     def record(self, request: Request, status: str, headers: list[Field], sent: int) -> None:
         """Tell the access log, and who else wants to know, that a request is done."""
@@ -206,3 +236,8 @@ class Core:
             self._lines.append(access.line(entry))
         if finished is not None:
             finished(entry)
+
+
+def _class(code: int) -> int:
+    # RFC 9110 15: what is no valid status code is to be processed as one of 5xx.
+    return code // 100 if code < 600 else 5

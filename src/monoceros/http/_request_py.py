@@ -27,6 +27,7 @@ class Request:
     __slots__ = (
         "_body_allowed",
         "_chunked",
+        "_code",
         "_complete",
         "_conn",
         "_connect",
@@ -56,6 +57,7 @@ class Request:
         self._head_request = head.method == "HEAD"
         self._connect = head.method == "CONNECT"
         self._status: str | None = None
+        self._code = 0  # of the response that was begun
         self._headers: list[Field] = []
         self._fields: ResponseFields | None = None  # set once the response's head is written
         self._body_allowed = True
@@ -91,9 +93,13 @@ class Request:
             code = self._call(core)
         finally:
             self._ended = True
-            core.record(self, self._answered(), self._headers, self._sent)
-            core.end()
-            conn.finish_request()
+            answered = self._code if conn.taken is None else 0
+            status = self._status or "" if answered else ""
+            try:
+                core.record(self, status, self._headers, self._sent)
+            finally:
+                core.end(answered)
+                conn.finish_request()
         return code
 
     def _call(self, core: Core) -> int:
@@ -116,11 +122,6 @@ class Request:
         if self._conn.taken is not None:
             return UPGRADE
         return self._end()
-
-    def _answered(self) -> str:
-        """Return the status that the client got or gets; empty where it is none of HTTP's."""
-        begun = self._complete or self._fields is not None
-        return self._status or "" if begun and self._conn.taken is None else ""
 
     def _end(self) -> int:
         """Decide what becomes of the connection."""
@@ -161,6 +162,7 @@ class Request:
             del core.out[self._mark :]
         core.out += error_response(status, core.server_fields, not self._head_request)
         self._status, self._headers, self._sent = str(status), [], 0
+        self._code = status
         self._complete = True
         self.keep_alive = self.wants_close = False
         self._end()
@@ -280,6 +282,7 @@ class Request:
             )
         )
         self._fields = fields
+        self._code = code
 
     def _connection_line(self, code: int) -> bytes:
         """Return the Connection field, where one is needed, and the end of the head."""
