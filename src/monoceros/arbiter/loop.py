@@ -270,6 +270,7 @@ class Arbiter:
             self.log,
         )
         worker.slot_index = slot
+        worker.scoreboard = self.scoreboard
         worker.slot = self.scoreboard.slot(slot)
         worker.modules = self.watching.equip(self.current.number)
         self._mark_alive()

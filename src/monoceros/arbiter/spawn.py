@@ -19,6 +19,7 @@ from monoceros.arbiter.obituary import APP_LOAD_ERROR, WORKER_BOOT_ERROR
 from monoceros.arbiter.title import set_title
 from monoceros.errors import AppImportError, StopWorker
 from monoceros.identity import program
+from monoceros.scoreboard import SlotPhase, rest
 from monoceros.workers import hooks
 from monoceros.workers.failure import format_application_error
 
@@ -73,6 +74,7 @@ def _fork(server: Arbiter, worker: Worker) -> bool:
             pidfd=_open_pidfd(pid),
         )
     )
+    server.scoreboard.set_phase(worker.slot_index, SlotPhase.BOOTING)
     return False
 
 
@@ -82,6 +84,7 @@ def live(server: Arbiter, worker: Worker) -> NoReturn:
     _close_arbiter_descriptors(server, worker)
     server.scoreboard.claim(worker.slot_index, worker.pid, time.monotonic_ns())
     code = _work(server, worker)
+    rest(worker.slot, time.monotonic_ns())
     _leave(server, worker)
     sys.exit(code)
 

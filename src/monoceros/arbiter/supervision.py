@@ -19,6 +19,7 @@ from monoceros.arbiter.obituary import (
     write_obituary,
 )
 from monoceros.arbiter.spawn import close_child
+from monoceros.scoreboard import SlotPhase
 from monoceros.workers import hooks
 from monoceros.workers.news import News, listen
 
@@ -50,6 +51,7 @@ def receive_news(server: Arbiter, now: float) -> None:
 
 def _welcome(server: Arbiter, child: Child, now: float) -> None:
     server.children.mark_ready(child, now)
+    server.scoreboard.set_phase(child.slot, SlotPhase[child.phase.name])
     server.was_ready = True
     server.log.debug("Worker (pid:%s) is ready", child.pid)
     if server.cfg.timeout:
@@ -70,6 +72,7 @@ def check_heartbeats(server: Arbiter, now: float) -> None:
             doing = heartbeat.describe(record, now)
             server.log.critical("WORKER TIMEOUT (pid:%s) %s", child.pid, doing)
             child.aborted = True
+            server.scoreboard.set_phase(child.slot, SlotPhase.DRAINING)
             child.hurry(now + ABORT_GRACE_S)
             send(child, signal.SIGABRT)
 
@@ -89,6 +92,7 @@ def retire(server: Arbiter, child: Child, *, quick: bool = False) -> None:
     at_once = quick or child.phase is Phase.BOOTING
     grace = QUICK_S if quick else server.cfg.graceful_timeout
     server.children.mark_draining(child, time.monotonic() + grace)
+    server.scoreboard.set_phase(child.slot, SlotPhase.DRAINING)
     server.WORKERS[child.pid].alive = False
     send(child, signal.SIGQUIT if at_once else signal.SIGTERM)
 

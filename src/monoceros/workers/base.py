@@ -23,8 +23,9 @@ from typing import TYPE_CHECKING, Any
 
 from monoceros.errors import AppImportError, StopWorker
 from monoceros.net import owner
+from monoceros.net.forks import hold_signals
 from monoceros.net.wakeup import Wakeup
-from monoceros.scoreboard import RECORD_SIZE, beat
+from monoceros.scoreboard import Scoreboard, beat
 from monoceros.workers import hooks
 from monoceros.workers.failure import format_application_error
 from monoceros.workers.news import News, tell
@@ -86,7 +87,9 @@ class Worker:
         self.nr = 0
         self.max_requests = _draw_max_requests(cfg)
         self.wsgi: Callable[..., Any] | None = None
-        self.slot = memoryview(bytearray(RECORD_SIZE))
+        # One of its own, until the arbiter gives it a record of everybody's.
+        self.scoreboard = Scoreboard(1)
+        self.slot = self.scoreboard.slot(0)
         self.slot_index = -1
         self.news_fd = -1
         self.wakeup: Wakeup | None = None
@@ -152,7 +155,7 @@ class Worker:
         # C libraries under the application need not know about EINTR.
         signal.siginterrupt(signal.SIGTERM, False)
         signal.siginterrupt(signal.SIGUSR1, False)
-        os.register_at_fork(after_in_child=self._let_go)
+        hold_signals(self.SIGNALS, self._let_go)
 
     def run(self) -> None:
         """Serve until not ``alive``."""
