@@ -14,6 +14,7 @@ import signal
 from collections import deque
 from typing import TYPE_CHECKING
 
+from monoceros.net.forks import hold_signals
 from monoceros.net.wakeup import Wakeup
 
 if TYPE_CHECKING:
@@ -49,7 +50,7 @@ class Signals:
         for signum in HANDLED:
             signal.signal(signum, self._note)
         self._installed = True
-        os.register_at_fork(after_in_child=self._let_go)
+        hold_signals(HANDLED, self._let_go)
 
     def take(self) -> list[int]:
         """Return and forget what has come, in order; once each save those that count."""
