@@ -156,8 +156,8 @@ class Arbiter(Protocol):
         """The application; imported here only with ``preload_app``."""
 
     @property
-    def address(self) -> Sequence[Address]:
-        """Where the server was asked to listen."""
+    def address(self) -> Sequence[Address | int]:
+        """Where the server was asked to listen; a number is a descriptor that it was given."""
 
     @property
     def timeout(self) -> int:

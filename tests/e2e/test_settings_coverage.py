@@ -91,6 +91,7 @@ SHOWN = {
     "tests/process/test_process_insight.py::test_spew": "spew",
     "tests/process/test_process_privileges.py::test_initgroups": "initgroups",
     "tests/process/test_process_privileges.py::test_workers_become_the_user": "user group",
+    "tests/process/test_upgrade.py::test_upgrade": "pre_exec",
     "tests/unit/config/test_kinds.py::test_without_control_socket_its_settings_are_not_looked_at": (
         "control_socket_disable"
     ),
@@ -100,8 +101,6 @@ SHOWN = {
     "tests/unit/test_cli.py::test_print_config": "print_config",
     "tests/unit/test_cli.py::test_print_config_as_an_object": "print_format",
     "tests/unit/test_paste.py::test_the_application_of_a_file": "raw_paste_global_conf",
-    # Only remarked: what it waits for does not happen in this version.
-    "tests/unit/config/test_config.py::test_notes": "pre_exec",
 }
 
 # Short options may stand together, as in -DR.

@@ -21,7 +21,8 @@ under ``--compat gunicorn``; ``COMPAT`` tells the tests under which of the two t
 Waiting is always for an event with a deadline: ``wait_for`` for a line of the log (standard
 error), ``wait_workers`` for a number of workers that are ready (it needs ``--log-level debug``,
 which is the default here), ``wait`` for the end. ``listening=False`` is for servers that are
-to fail.
+to fail. ``pass_fds`` are descriptors that the server gets, and ``launch`` is a program with
+arguments that starts it.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ import pytest
 import monoceros
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping, Sequence
 
 T = TypeVar("T")
 
@@ -74,13 +75,22 @@ class Response(NamedTuple):
 class Server:
     """A server process, its log and its workers."""
 
-    def __init__(self, args: list[str], cwd: Path, env: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        args: list[str],
+        cwd: Path,
+        env: Mapping[str, str],
+        *,
+        launch: Sequence[str] = (),
+        pass_fds: Sequence[int] = (),
+    ) -> None:
         self.cwd = cwd
         self.lines: list[str] = []
         self._news = threading.Condition()
         self._ended = False
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "monoceros", *args],
+            [sys.executable, *launch, "-m", "monoceros", *args],
+            pass_fds=pass_fds,
             cwd=cwd,
             env={
                 **os.environ,
@@ -271,6 +281,8 @@ def server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
         env: Mapping[str, str] | None = None,
         bind: str | None = "127.0.0.1:0",
         listening: bool = True,
+        launch: Sequence[str] = (),
+        pass_fds: Sequence[int] = (),
     ) -> Server:
         for name, text in (files or {"app.py": APP}).items():
             tmp_path.joinpath(name).write_text(text)
@@ -281,7 +293,8 @@ def server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
             given = ["--log-level", "debug", *given]
         if COMPAT != "monoceros" and not any(one.startswith("--compat") for one in args):
             given = ["--compat", COMPAT, *given]
-        started.append(running := Server(given, tmp_path, env or {}))
+        running = Server(given, tmp_path, env or {}, launch=launch, pass_fds=pass_fds)
+        started.append(running)
         if listening:
             running.wait_for("Listening at:")
         return running

@@ -196,13 +196,12 @@ def test_usr1_reopens_the_logs_everywhere(server: Callable[..., Server], tmp_pat
     assert "Worker exiting" in text
 
 
-@pytest.mark.parametrize(("signum", "name"), [(signal.SIGWINCH, "winch"), (signal.SIGUSR2, "usr2")])
-def test_signals_without_effect(server: Callable[..., Server], signum: int, name: str) -> None:
+def test_a_signal_without_effect(server: Callable[..., Server]) -> None:
     srv = server("app:app")
     pids = srv.wait_workers(1)
-    srv.signal(signum)
-    srv.wait_for(f"Handling signal: {name}")
-    srv.wait_for(f"SIG{name.upper()} ignored")
+    srv.signal(signal.SIGWINCH)
+    srv.wait_for("Handling signal: winch")
+    srv.wait_for("SIGWINCH ignored")
 
     assert srv.get().status == 200
     assert srv.workers() == pids

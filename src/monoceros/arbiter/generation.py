@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     import socket
 
     from monoceros.config import Config
-    from monoceros.net.listeners import Address
+    from monoceros.config.addresses import Address
     from monoceros.workers.application import Application
     from monoceros.workers.base import Worker
 
@@ -17,8 +17,8 @@ class Generation:
     """One configuration with everything that was made from it.
 
     ``wanted`` is the number of workers, after TTIN and TTOU; ``unmeasured`` while it waits for
-    the size of a first one. ``sockets`` are in the order of ``cfg.address``. ``surge`` is how many
-    workers may be there beyond ``wanted`` while some are replaced.
+    the size of a first one. ``sockets`` are in the order of ``cfg.address``, unless they came from
+    systemd. ``surge`` is how many workers may be there beyond ``wanted`` while some are replaced.
     """
 
     def __init__(

@@ -33,9 +33,11 @@ from monoceros.arbiter.spawn import fork_worker, live
 from monoceros.arbiter.stopping import Stopping
 from monoceros.arbiter.succession import Demand, choose_leavers, count_missing
 from monoceros.arbiter.title import set_title
+from monoceros.arbiter.upgrade import Upgrade
 from monoceros.arbiter.watching import Watching
 from monoceros.errors import MonocerosError
 from monoceros.net import listeners
+from monoceros.net.inherited import Borrowed
 from monoceros.scoreboard import Scoreboard
 from monoceros.workers import hooks
 from monoceros.workers.application import Application
@@ -44,9 +46,10 @@ from monoceros.workers.hooks import HookError
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from monoceros.config import Config
+    from monoceros.config.addresses import Address
     from monoceros.log.logger import Logger
     from monoceros.workers.base import Worker
 
@@ -76,6 +79,7 @@ class Arbiter:
         self.watching = Watching(self)
         self.recycling = Recycling(self)
         self.stopping = Stopping(self)
+        self.upgrade = Upgrade(self)
         self.scoreboard = Scoreboard(max(SLOTS, 4 * cfg.workers))
         self.current = Generation(1, cfg, app or Application(cfg), cfg.worker_class, 0, [])
         self.worker_age = 0
@@ -101,7 +105,7 @@ class Arbiter:
         return self.current.app
 
     @property
-    def address(self) -> list[listeners.Address]:
+    def address(self) -> list[Address]:
         """Where the server was asked to listen."""
         return self.cfg.address
 
@@ -113,7 +117,7 @@ class Arbiter:
     @property
     def proc_name(self) -> str:
         """The name in process titles."""
-        return self.cfg.proc_name or self.cfg.default_proc_name or ""
+        return (self.cfg.proc_name or self.cfg.default_proc_name or "") + self.upgrade.suffix
 
     @property
     def LISTENERS(self) -> list[socket.socket]:
@@ -184,21 +188,23 @@ class Arbiter:
         except Exception as error:  # the border around start hooks and a preloaded application
             self.log.error("Exception at start\n%s", format_application_error(error))
             code = 1
-        listeners.close(self.LISTENERS)
+        self.close_listeners(self.LISTENERS)
         self.remove_pidfile()
         sys.exit(code)
 
-    def adopt_names(self) -> None:
-        """Take on the title and the pid file of the configuration; raises PidfileError."""
+    def adopt_names(self, heir_of: int = 0) -> None:
+        """Take on the title and the pid file of the configuration; raises PidfileError.
+
+        A pid file of the process ``heir_of`` is taken over.
+        """
         set_title(identity.program(self.cfg.compat), "master", self.proc_name)
         old, path = self._pidfile, self.cfg.pidfile
-        new = Pidfile(path) if path else None
+        new = Pidfile(path + self.upgrade.suffix) if path else None
+        if new is not None:
+            new.create(self.pid, heir_of)
+        self._pidfile = new
         if old is not None and (new is None or new.path != old.path):
             old.remove(self.pid)
-            self._pidfile = None
-        if new is not None:
-            new.create(self.pid)
-            self._pidfile = new
 
     def remove_pidfile(self) -> None:
         """Remove the pid file, if there is one and it is ours."""
@@ -215,6 +221,8 @@ class Arbiter:
         dead = [child for child in self.children if every or child.pidfd in readable]
         supervision.reap(self, dead, now)
         self.watching.reap()
+        self.upgrade.reap()
+        self.upgrade.attend(readable)
         for signum in signums:
             self._handle(signum)
         self._measure(now)
@@ -293,6 +301,15 @@ class Arbiter:
         previous = self.reload.previous
         return self.LISTENERS + (previous.sockets if previous else [])
 
+    def owns(self, sock: socket.socket) -> bool:
+        """Whether nobody but this server uses a socket, so that it may be changed or unlinked."""
+        return not (self.upgrade.shares_sockets or isinstance(sock, Borrowed))
+
+    def close_listeners(self, sockets: Iterable[socket.socket]) -> None:
+        """Close listeners, and remove the files of those that nobody else uses."""
+        for sock in sockets:
+            listeners.close([sock], unlink=self.owns(sock))
+
     # -- waiting
 
     def _sleep(self) -> set[int]:
@@ -301,7 +318,7 @@ class Arbiter:
         self.signals.wakeup.claim()
         poll = select.poll()
         poll.register(self.signals.wakeup, select.POLLIN)
-        for fd in self.watching.descriptors():
+        for fd in (*self.watching.descriptors(), *self.upgrade.descriptors()):
             poll.register(fd, select.POLLIN)
         for child in self.children:
             for fd in (child.news_fd, child.pidfd):
@@ -319,6 +336,7 @@ class Arbiter:
             self.watching.next_due(),
             self.notifier.next_due(),
             self.recycling.next_due(),
+            self.upgrade.next_due(),
         ]
         times = [moment for moment in due if moment is not None]
         if not times:
@@ -356,7 +374,7 @@ class Arbiter:
         elif signum == signal.SIGWINCH:
             self._let_workers_go()
         elif signum == signal.SIGUSR2:
-            self.log.warning("SIGUSR2 ignored: upgrading in place is not in this version")
+            self.upgrade.begin()
 
     def _let_workers_go(self) -> None:
         if self.cfg.daemon:

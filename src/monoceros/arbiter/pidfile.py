@@ -19,10 +19,13 @@ class Pidfile:
     def __init__(self, path: str) -> None:
         self.path = Path(path).absolute()
 
-    def create(self, pid: int) -> None:
-        """Write ``pid``; a file left behind by a dead process is replaced. Raises PidfileError."""
+    def create(self, pid: int, heir_of: int = 0) -> None:
+        """Write ``pid``; a file of a dead process, or of ``heir_of``, is replaced.
+
+        Raises PidfileError.
+        """
         owner = self.read()
-        if owner is not None and owner != pid and _is_alive(owner):
+        if owner is not None and owner not in (pid, heir_of) and _is_alive(owner):
             raise PidfileError(
                 f"Already running on PID {owner} (or pid file '{self.path}' is stale). Stop that "
                 "process; where it is another program, remove the file."

@@ -122,7 +122,7 @@ class Reload:
         if self._code_changed:
             server.watching.outdate(old.number)
         server.retire_leavers()
-        listeners.close(_without(old.sockets, server.current.sockets))
+        server.close_listeners(_without(old.sockets, server.current.sockets))
         try:
             server.adopt_names()
         except MonocerosError as error:
@@ -141,7 +141,7 @@ class Reload:
         server.log.error("Reload given up, the old workers keep serving: %s", reason)
         if new.cfg is not old.cfg:
             self._undo_settings(old.cfg, new.cfg)
-        listeners.close(_without(new.sockets, old.sockets))
+        server.close_listeners(_without(new.sockets, old.sockets))
         server.current = old
         server.set_wanted(old.wanted, new.wanted)
         server.backoff.clear()
@@ -164,7 +164,7 @@ class Reload:
             server.log.reopen_files()
         except BaseException:
             self._undo_settings(old.cfg, cfg)
-            listeners.close(_without(sockets, old.sockets))
+            server.close_listeners(_without(sockets, old.sockets))
             raise
         return Generation(self._next_number(), cfg, app, worker_class, old.wanted, sockets)
 
@@ -174,6 +174,9 @@ class Reload:
 
     def _load_application(self, old: Generation, cfg: Config) -> Application:
         if watching.preloads(cfg) and watching.preloads(old.cfg):
+            self._server.log.info(
+                "preload_app: the code is not imported anew on HUP; SIGUSR2 starts a new master"
+            )
             return old.app  # its modules are loaded for good
         app = self._server.make_application(cfg)
         if watching.preloads(cfg):
@@ -191,6 +194,8 @@ class Reload:
 
 def _reuse_listeners(server: Arbiter, old: Generation, cfg: Config) -> list[socket.socket]:
     """Return a listener for each address; only those for new addresses are made."""
+    if server.systemd:
+        return old.sockets
     known = old.listeners
     made: list[socket.socket] = []
     sockets: list[socket.socket] = []

@@ -71,7 +71,7 @@ def _fork(server: Arbiter, worker: Worker) -> bool:
             worker.slot_index,
             time.monotonic(),
             news_fd=read_end,
-            pidfd=_open_pidfd(pid),
+            pidfd=open_pidfd(pid),
         )
     )
     server.scoreboard.set_phase(worker.slot_index, SlotPhase.BOOTING)
@@ -132,6 +132,7 @@ def _close_arbiter_descriptors(server: Arbiter, worker: Worker) -> None:
     for child in server.children:
         close_child(child)
     server.watching.release()
+    server.upgrade.release()
     for sock in server.all_sockets():
         if sock not in worker.sockets:
             sock.close()
@@ -145,8 +146,8 @@ def close_child(child: Child) -> None:
     child.news_fd = child.pidfd = -1
 
 
-def _open_pidfd(pid: int) -> int:
-    # Without it SIGCHLD alone tells of a death.
+def open_pidfd(pid: int) -> int:
+    """Return a descriptor that is readable once a process is dead, -1 where there is none."""
     if sys.platform == "linux":
         with contextlib.suppress(OSError, AttributeError):
             return os.pidfd_open(pid)

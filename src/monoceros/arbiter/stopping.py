@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from monoceros.arbiter import supervision
 from monoceros.arbiter.obituary import REASONS
-from monoceros.net import listeners
 from monoceros.workers import hooks
 
 if TYPE_CHECKING:
@@ -73,11 +72,12 @@ class Stopping:
         sys.exit(code)
 
     def _close_listeners(self) -> None:
-        sockets = self._server.all_sockets()
-        for sock in sockets:
+        server = self._server
+        sockets = server.all_sockets()
+        for sock in filter(server.owns, sockets):
             # The queue belongs to all of us: workers empty it, and nothing is added meanwhile.
             sock.listen(0)
-        listeners.close(sockets)
+        server.close_listeners(sockets)
 
     def _exit(self, stop: Stop) -> NoReturn:
         server = self._server

@@ -123,7 +123,7 @@ def reap_adopted(server: Arbiter) -> None:
     """As process 1 of a container, also reap what other processes left behind."""
     with contextlib.suppress(ChildProcessError):
         while info := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
-            if info.si_pid in server.children:
+            if info.si_pid in server.children or info.si_pid == server.reexec_pid:
                 return  # its own signal is on the way
             os.waitpid(info.si_pid, os.WNOHANG)
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import ipaddress
 import re
 
-Address = tuple[str, int] | str
+Address = tuple[str, int] | str | int  # the last is a descriptor
 
-ALLOWED = "HOST, HOST:PORT, :PORT, [IPV6]:PORT, tcp://HOST:PORT, unix:PATH or unix://PATH"
+ALLOWED = (
+    "HOST, HOST:PORT, :PORT, [IPV6]:PORT, tcp://HOST:PORT, unix:PATH, unix://PATH or fd://NUMBER"
+)
 DEFAULT_PORT = 8000
 ALL_INTERFACES = "0.0.0.0"
 
@@ -15,14 +17,17 @@ _HOST = re.compile(r"[A-Za-z0-9_.-]+\Z")
 
 
 def parse_address(text: str) -> Address:
-    """Return ``(host, port)``, or the path of a unix socket; raises ValueError with the reason."""
+    """Return ``(host, port)``, the path of a unix socket, or the number of a descriptor.
+
+    Raises ValueError with the reason.
+    """
     scheme, separator, rest = text.partition("://")
     if text.startswith("unix:"):
         return _unix_path(text)
     if "," in text:
         raise ValueError("several addresses are given as a list, or with --bind for each")
-    if scheme == "fd" and separator:
-        raise ValueError("fd:// is not in this version")
+    if separator and scheme.lower() == "fd":
+        return _descriptor(rest)
     if separator and scheme.lower() != "tcp":
         raise ValueError("an unknown kind of address")
     host, port = parse_host_and_port(rest if separator else text, DEFAULT_PORT)
@@ -34,6 +39,12 @@ def _unix_path(text: str) -> str:
     if not path or "\0" in path:
         raise ValueError("a unix socket needs a path")
     return path
+
+
+def _descriptor(text: str) -> int:
+    if not (text.isascii() and text.isdecimal()):
+        raise ValueError("after fd:// stands the number of a descriptor")
+    return int(text)
 
 
 def parse_host_and_port(text: str, default: int) -> tuple[str, int]:

@@ -154,10 +154,6 @@ def _look_at_odd_ones(draft: Draft) -> None:
         draft.notes.append(
             "worker_tmp_dir is not needed: the workers' signs of life are in shared memory"
         )
-    if "pre_exec" in draft.given:
-        draft.notes.append(
-            "pre_exec is never called: a new master on SIGUSR2 is not in this version"
-        )
     for setting in (Config.control_socket, Config.control_socket_mode):
         given = values[setting.name] != setting.default
         if given and not values["control_socket_disable"]:

@@ -4,10 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from monoceros.net.listeners import Address
 
 UNPRIVILEGED = 1024
 _LONGEST_PATH = 107  # sun_path of Linux without its end mark; the BSDs have four less
@@ -29,7 +25,7 @@ _PRIVILEGED = (
 )
 
 
-def explain(address: Address, error: OSError) -> str:
+def explain(address: tuple[str, int] | str, error: OSError) -> str:
     """Return a hint, empty where the error says it all."""
     if not isinstance(address, str):
         if error.errno == errno.EACCES and address[1] < UNPRIVILEGED:

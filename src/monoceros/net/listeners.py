@@ -12,34 +12,42 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from monoceros.errors import BindError
-from monoceros.net import owner
+from monoceros.net import inherited, owner
 from monoceros.net.hints import explain
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Callable, Iterable, Sequence
 
     from monoceros.config import Config
+    from monoceros.config.addresses import Address
     from monoceros.log.logger import Logger
-
-Address = tuple[str, int] | str  # host and port, or the path of a unix socket
 
 ATTEMPTS = 5
 RETRY_S = 1.0
 
 
 def create(
-    cfg: Config, log: Logger, pause: Callable[[float], object] = time.sleep
+    cfg: Config,
+    log: Logger,
+    pause: Callable[[float], object] = time.sleep,
+    given: Sequence[socket.socket] = (),
 ) -> list[socket.socket]:
     """Bind and listen on every address in ``cfg.address``, in its order.
 
     An address in use is tried ``ATTEMPTS`` times; ``pause`` waits in between and may raise to
-    give up. Raises BindError, with all sockets closed again.
+    give up. Raises BindError, with what it opened closed again. Of the sockets ``given``, which
+    another server listens on too, those that are bound to an address serve for it, and the others
+    are closed.
     """
     sockets: list[socket.socket] = []
     with contextlib.ExitStack() as undo:
-        undo.callback(close, sockets)
-        sockets.extend(create_one(one, cfg, log, ATTEMPTS, pause) for one in cfg.address)
+        undo.callback(lambda: close(sock for sock in sockets if sock not in given))
+        for address, sock in zip(cfg.address, inherited.match(cfg.address, given), strict=True):
+            if sock is None:
+                sock = create_one(address, cfg, log, ATTEMPTS, pause)
+            sockets.append(sock)
         undo.pop_all()
+    close((sock for sock in given if sock not in sockets), unlink=False)
     return sockets
 
 
@@ -51,6 +59,8 @@ def create_one(
     pause: Callable[[float], object] = time.sleep,
 ) -> socket.socket:
     """Bind and listen on one address; raises BindError."""
+    if isinstance(address, int):
+        return _borrow(address, cfg)
     attempt = 1
     while True:
         try:
@@ -65,21 +75,31 @@ def create_one(
         attempt += 1
 
 
-def _refuse(address: Address, cfg: Config, error: OSError) -> BindError:
+def _borrow(fd: int, cfg: Config) -> socket.socket:
+    try:
+        return inherited.borrow(fd, cfg.backlog)
+    except (OSError, ValueError) as error:
+        raise BindError(
+            f"Can't listen on fd://{fd}: {error}. Whoever starts the server has to pass a bound "
+            f"stream socket under that number. Set in: {cfg.origin('bind')}."
+        ) from error
+
+
+def _refuse(address: tuple[str, int] | str, cfg: Config, error: OSError) -> BindError:
     parts = (f"Can't connect to {address}: {error}.", explain(address, error))
     return BindError(" ".join(filter(None, (*parts, f"Set in: {cfg.origin('bind')}."))))
 
 
 def close(sockets: Iterable[socket.socket], unlink: bool = True) -> None:
-    """Close listeners; ``unlink`` removes the files of unix sockets too."""
+    """Close listeners; ``unlink`` removes the files of unix sockets too, save of borrowed ones."""
     for sock in sockets:
-        path = _find_path(sock) if unlink else ""
+        path = _find_path(sock) if unlink and not isinstance(sock, inherited.Borrowed) else ""
         sock.close()
         if path:
             Path(path).unlink(missing_ok=True)
 
 
-def get_address(sock: socket.socket) -> Address:
+def get_address(sock: socket.socket) -> tuple[str, int] | str:
     """Return where a listener is bound, in the form of ``cfg.address``."""
     name = sock.getsockname()
     if sock.family == socket.AF_UNIX:
@@ -91,12 +111,13 @@ def format_address(sock: socket.socket) -> str:
     """Return a listener's address as the log shows it."""
     address = get_address(sock)
     if isinstance(address, str):
-        return f"unix:{address}"
+        # A name in Linux's abstract namespace, as it is usually written.
+        return f"unix:@{address[1:]}" if address.startswith("\0") else f"unix:{address}"
     host, port = address
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _open(address: Address, cfg: Config) -> socket.socket:
+def _open(address: tuple[str, int] | str, cfg: Config) -> socket.socket:
     with contextlib.ExitStack() as undo:
         if isinstance(address, str):
             sock = undo.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))

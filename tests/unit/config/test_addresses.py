@@ -23,6 +23,7 @@ from monoceros.config.addresses import parse_address
         ("unix:///run/a.sock", "/run/a.sock"),
         ("unix://a.sock", "a.sock"),
         ("unix:a:b", "a:b"),
+        ("fd://3", 3),
     ],
 )
 def test_accepted(text: str, address: object) -> None:
@@ -32,7 +33,9 @@ def test_accepted(text: str, address: object) -> None:
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("fd://3", "fd:// is not in this version"),
+        ("fd://", "the number of a descriptor"),
+        ("fd://-3", "the number of a descriptor"),
+        ("fd://three", "the number of a descriptor"),
         ("http://localhost:80", "unknown kind"),
         ("localhost:", "a port is a number"),
         ("localhost:65536", "a port is a number"),

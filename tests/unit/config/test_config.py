@@ -146,10 +146,9 @@ def test_the_application_is_looked_for(configure: Configure, tmp_path: Path) -> 
 
 def test_notes(configure: Configure) -> None:
     argv = ["a:b", "--compat", "gunicorn", "--worker-tmp-dir", "/dev/shm"]
-    room, heartbeat, hook = configure("def pre_exec(server): pass\n", argv=argv).notes
+    room, heartbeat = configure(argv=argv).notes
     assert room.startswith("1 worker; this machine has room for ")
     assert heartbeat.startswith("worker_tmp_dir is not needed")
-    assert hook == "pre_exec is never called: a new master on SIGUSR2 is not in this version"
     assert configure("workers = 1\n", argv=["a:b", "--compat", "gunicorn"]).notes == ()
     assert configure(argv=["a:b"], environ={"WEB_CONCURRENCY": "1"}).notes == ()
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from monoceros.config import Config
+    from monoceros.config.addresses import Address
     from monoceros.log.logger import Logger
 
 
@@ -35,7 +36,7 @@ class Log:
     info = error
 
 
-def make_config(*address: listeners.Address, umask: int = 0) -> Config:
+def make_config(*address: Address, umask: int = 0) -> Config:
     """Return what listeners read of a configuration."""
     cfg = SimpleNamespace(
         address=list(address),
@@ -50,7 +51,7 @@ def make_config(*address: listeners.Address, umask: int = 0) -> Config:
 
 
 def create(
-    *address: listeners.Address,
+    *address: Address,
     umask: int = 0,
     pause: Callable[[float], object] = lambda s: None,
     log: Log | None = None,
@@ -229,7 +230,7 @@ LONG = "/tmp/" + "x" * 110
         (LONG, None, f"The path has {len(LONG)} bytes, and 107 are allowed."),
     ],
 )
-def test_hints(address: listeners.Address, number: int | None, hint: str) -> None:
+def test_hints(address: tuple[str, int] | str, number: int | None, hint: str) -> None:
     error = OSError(number, "text") if number else OSError("AF_UNIX path too long")
     given = explain(address, error)
 

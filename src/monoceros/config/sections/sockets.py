@@ -14,8 +14,10 @@ class ServerSocket(Section):
         ADDRESS_LIST,
         ["127.0.0.1:8000"],
         "The addresses to listen on. The port is 8000 where none is given; an empty host means "
-        "all IPv4 interfaces. The command line option may be repeated. The environment variable "
-        "`PORT` makes the default `0.0.0.0:$PORT`.",
+        "all IPv4 interfaces. `fd://NUMBER` is a socket that whoever starts the server has opened "
+        "and bound. Sockets that systemd passes (`LISTEN_FDS`) take the place of all addresses. "
+        "The command line option may be repeated. The environment variable `PORT` makes the "
+        "default `0.0.0.0:$PORT`.",
         cli=("-b", "--bind"),
         meta="ADDRESS",
         env=Env("PORT", "0.0.0.0:{}"),
