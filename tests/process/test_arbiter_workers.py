@@ -30,7 +30,7 @@ def test_killed_workers_are_replaced_within_a_second(server: Callable[..., Serve
     assert time.monotonic() - began < 1.5  # a second, and the slack of a busy machine
     assert not old & srv.wait_workers(3)
     for pid in old:
-        srv.wait_for(rf"Worker \(pid:{pid}\) was sent SIGKILL! Perhaps out of memory\?")
+        srv.wait_for(rf"Worker \(pid:{pid}\) was sent SIGKILL! (Not by this|Perhaps)")
     assert srv.get().status == 200
 
 

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from monoceros.arbiter.children import Child, Phase
+from monoceros.arbiter.heartbeat import describe
+from monoceros.scoreboard import Record, State
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
 
 WORKER_BOOT_ERROR = 3
 APP_LOAD_ERROR = 4
+
+MOST_NAMED = 10  # requests in one line
 
 REASONS = {WORKER_BOOT_ERROR: "Worker failed to boot.", APP_LOAD_ERROR: "App failed to load."}
 
@@ -19,23 +27,53 @@ class Obituary(NamedTuple):
 
     code: int | None  # exit code, None where a signal ended it
     message: str
+    level: int = logging.ERROR
 
 
-def write_obituary(child: Child, status: int | None) -> Obituary:
-    """Judge a wait status; None is a child whose status somebody else took."""
+def write_obituary(
+    child: Child, status: int | None, killing: str = "", doing: str = ""
+) -> Obituary:
+    """Judge a wait status; None is a child whose status somebody else took.
+
+    ``killing`` is what is known about a SIGKILL that was not ours, and ``doing`` names the
+    requests that the worker had in hand.
+    """
+    who = f"Worker (pid:{child.pid})"
+    in_hand = f" It was {doing}." if doing else ""
     if status is None:
-        return Obituary(None, f"Worker (pid:{child.pid}) is gone; its exit status is unknown.")
+        return Obituary(None, f"{who} is gone; its exit status is unknown.{in_hand}")
     if os.WIFSIGNALED(status):
-        return Obituary(None, _describe_signal(child, os.WTERMSIG(status)))
+        message = _describe_signal(child, os.WTERMSIG(status), killing)
+        return Obituary(None, message and f"{who} {message}{in_hand}")
     code = os.WEXITSTATUS(status)
     if code:
-        return Obituary(code, f"Worker (pid:{child.pid}) exited with code {code}.")
-    if child.was_ready or child.phase is Phase.DRAINING:
+        return Obituary(code, f"{who} exited with code {code}.{in_hand}")
+    if child.phase is Phase.DRAINING:
         return Obituary(code, "")
-    return Obituary(code, f"Worker (pid:{child.pid}) exited before it was ready.")
+    if not child.was_ready:
+        return Obituary(code, f"{who} exited before it was ready.")
+    # A worker class may count its requests and leave by itself; with a request in hand it was
+    # the application that left, and a client has no answer.
+    level = logging.ERROR if doing else logging.INFO
+    return Obituary(code, f"{who} exited by itself with code 0.{in_hand}", level)
 
 
-def _describe_signal(child: Child, signum: int) -> str:
+def describe_in_hand(records: Iterable[Record | None], now: float) -> str:
+    """Name the requests in flight, as the scoreboard has them; empty where there is none."""
+    running = [describe(one, now) for one in records if one and one.state is State.RUNNING]
+    text = ", ".join(running[:MOST_NAMED])
+    more = len(running) - MOST_NAMED
+    return f"{text}, and {more} more" if more > 0 else text
+
+
+def is_foreign_kill(child: Child, status: int | None) -> bool:
+    """Whether a wait status tells of a SIGKILL that did not come from the arbiter."""
+    if status is None or child.killed:
+        return False
+    return os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGKILL
+
+
+def _describe_signal(child: Child, signum: int, killing: str) -> str:
     if child.phase is Phase.DRAINING and signum in (signal.SIGTERM, signal.SIGQUIT):
         return ""  # it was asked to leave before it had its signal handlers
     try:
@@ -47,5 +85,5 @@ def _describe_signal(child: Child, signum: int) -> str:
     elif child.killed:
         why = " It had not left in time."
     else:
-        why = " Perhaps out of memory?"
-    return f"Worker (pid:{child.pid}) was sent {name}!{why}"
+        why = killing
+    return f"was sent {name}!{why}"

@@ -35,6 +35,7 @@ def start(server: Arbiter) -> None:
     """
     cfg = server.cfg
     worker_class = server.current.worker_class
+    server.notifier.start()
     os.environ["SERVER_SOFTWARE"] = identity.server_software(cfg.compat)
     set_up(worker_class, cfg)
     server.log.info("Starting %s", identity.start_line(cfg.compat, worker_class.describe(cfg)))

@@ -43,6 +43,8 @@ class Stopping:
         server = self._server
         if self._stop is None:
             self._stop = Stop(code, reason)
+            seconds = supervision.QUICK_S if quick else server.cfg.graceful_timeout
+            server.notifier.stop_began(seconds, reason)
             server.watching.stop()
             self._close_listeners()
             leaving = list(server.children)
@@ -89,4 +91,5 @@ class Stopping:
             server.log.info("Shutting down: %s", server.master_name)
         server.remove_pidfile()
         hooks.try_call(server.cfg, server.log, "on_exit", server)
+        server.notifier.leave()
         sys.exit(stop.code)

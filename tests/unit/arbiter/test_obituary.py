@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 
 import pytest
 
 from monoceros.arbiter.children import Child, Phase
-from monoceros.arbiter.obituary import write_obituary
+from monoceros.arbiter.obituary import (
+    MOST_NAMED,
+    Obituary,
+    describe_in_hand,
+    is_foreign_kill,
+    write_obituary,
+)
+from monoceros.scoreboard import Record, State
+
+NOW = 100.0
+DOING = "running GET / from ::1 for 2.0s"
 
 
 def make(phase: Phase = Phase.READY, *, killed: bool = False) -> Child:
@@ -21,12 +32,12 @@ def make(phase: Phase = Phase.READY, *, killed: bool = False) -> Child:
 @pytest.mark.parametrize(
     ("child", "status", "code", "message"),
     [
-        (make(), 0, 0, ""),
         (make(Phase.DRAINING), 0, 0, ""),
         (make(Phase.BOOTING), 0, 0, "Worker (pid:7) exited before it was ready."),
         (make(), 3 << 8, 3, "Worker (pid:7) exited with code 3."),
         (make(), 255 << 8, 255, "Worker (pid:7) exited with code 255."),
-        (make(), 9, None, "Worker (pid:7) was sent SIGKILL! Perhaps out of memory?"),
+        (make(), 9, None, "Worker (pid:7) was sent SIGKILL! Why."),
+        (make(Phase.DRAINING), 9, None, "Worker (pid:7) was sent SIGKILL! Why."),
         (make(killed=True), 9, None, "Worker (pid:7) was sent SIGKILL! It had not left in time."),
         (make(), 11 | 0x80, None, "Worker (pid:7) was sent SIGSEGV!"),
         (make(), 15, None, "Worker (pid:7) was sent SIGTERM!"),
@@ -38,4 +49,55 @@ def make(phase: Phase = Phase.READY, *, killed: bool = False) -> Child:
     ],
 )
 def test_obituary(child: Child, status: int | None, code: int | None, message: str) -> None:
-    assert write_obituary(child, status) == (code, message)
+    assert write_obituary(child, status, " Why.") == Obituary(code, message, logging.ERROR)
+
+
+@pytest.mark.parametrize("status", [1 << 8, 11, 9, None])
+def test_requests_in_hand_are_named(status: int | None) -> None:
+    message = write_obituary(make(), status, doing=DOING).message
+
+    assert message.startswith("Worker (pid:7) ")
+    assert message.endswith(f" It was {DOING}.")
+
+
+@pytest.mark.parametrize(("doing", "level"), [("", logging.INFO), (DOING, logging.ERROR)])
+def test_worker_that_leaves_by_itself(doing: str, level: int) -> None:
+    obituary = write_obituary(make(), 0, doing=doing)
+
+    assert obituary.message.startswith("Worker (pid:7) exited by itself with code 0.")
+    assert obituary.message.endswith(doing + "." if doing else "0.")
+    assert (obituary.code, obituary.level) == (0, level)
+
+
+@pytest.mark.parametrize(
+    ("child", "status", "expected"),
+    [
+        (make(), 9, True),
+        (make(Phase.DRAINING), 9, True),
+        (make(killed=True), 9, False),
+        (make(), 11, False),
+        (make(), 9 << 8, False),
+        (make(), None, False),
+    ],
+)
+def test_kills_that_are_not_ours(child: Child, status: int | None, expected: bool) -> None:
+    assert is_foreign_kill(child, status) is expected
+
+
+def record(state: State, request: str) -> Record:
+    """Return a reading of two seconds ago."""
+    return Record(7, state, 0, int((NOW - 2) * 1e9), 3, 1, "::1", request)
+
+
+def test_in_hand_are_the_running_ones() -> None:
+    idle, running = record(State.IDLE, "GET /old"), record(State.RUNNING, "GET /\n\xe9")
+
+    assert describe_in_hand([idle, None], NOW) == ""
+    assert describe_in_hand([idle, running], NOW) == r"running GET /\n\xe9 from ::1 for 2.0s"
+
+
+def test_many_requests_are_counted() -> None:
+    text = describe_in_hand([record(State.RUNNING, "GET /")] * (MOST_NAMED + 2), NOW)
+
+    assert text.count("GET /") == MOST_NAMED
+    assert text.endswith(", and 2 more")
