@@ -1,4 +1,4 @@
-"""The scoreboard: records are read whole or not at all."""
+"""The scoreboard: records are read whole or not at all, and counters never go down."""
 
 from __future__ import annotations
 
@@ -8,12 +8,24 @@ import struct
 import pytest
 
 from monoceros import scoreboard
-from monoceros.scoreboard import Record, Scoreboard, State, beat, count_connections
+from monoceros.scoreboard import (
+    BUCKETS_S,
+    Counters,
+    Record,
+    Scoreboard,
+    SlotPhase,
+    State,
+    Thread,
+    beat,
+    count_connections,
+    rest,
+)
 
 OWNER = struct.Struct("=QIIqq")
 COUNTERS = struct.Struct("=24Q")
 SIZES = struct.Struct("=QHH")
 NUMBERS = (7, *range(101, 124))
+NOTHING = Counters(0, 0, (0,) * 5, (0,) * 17)
 REQUEST = b"GET /caf\xe9 HTTP/1.1"
 PEER = b"127.0.0.1"
 
@@ -150,3 +162,176 @@ def test_torn_reads_are_never_returned() -> None:
 
     assert seen
     assert board.read(0) is not None
+
+
+# -- counters
+
+
+def test_counters_come_back() -> None:
+    board = Scoreboard(3)
+    fill(board.slot(1))
+    board.set_phase(1, SlotPhase.READY)
+    counters = Counters(7, 101, (102, 103, 104, 105, 106), tuple(range(107, 124)))
+
+    assert board.threads() == [Thread(1, SlotPhase.READY, board.read(1), counters)]
+    assert board.totals() == counters
+    assert counters.finished == sum(range(107, 124))
+    assert counters.cumulative()[:3] == (107, 215, 324)
+    assert counters.cumulative()[-1] == counters.finished
+
+
+def test_table_of_the_layout_is_true() -> None:
+    assert COUNTERS.size == 24 * 8
+    assert scoreboard.DURATION_OFFSET == 40
+    assert scoreboard.RESPONSES_OFFSET == 48
+    assert scoreboard.HISTOGRAM_OFFSET == 48 + 8 * scoreboard.RESPONSE_CLASSES == 88
+    assert 88 + 8 * (len(BUCKETS_S) + 1) == 224
+    assert (scoreboard.SIZES_OFFSET, scoreboard.PEER_OFFSET) == (232, 256)
+    assert scoreboard.REQUEST_OFFSET == 256 + scoreboard.PEER_SIZE == 320
+    assert (scoreboard.REQUEST_SIZE, scoreboard.RECORD_SIZE) == (384, 704)
+    for slots in (1, 7, 1024):
+        board = Scoreboard(slots)
+        assert len(board.slot(slots - 1)) == scoreboard.RECORD_SIZE
+
+
+def test_buckets_rise() -> None:
+    assert list(BUCKETS_S) == sorted(set(BUCKETS_S))
+    assert (BUCKETS_S[0], BUCKETS_S[-1]) == (0.0005, 60.0)
+    assert [bound / 1e9 for bound in scoreboard.BUCKETS_NS] == list(BUCKETS_S)
+
+
+def test_parts_do_not_overlap() -> None:
+    board = Scoreboard(20)
+    for index in range(20):
+        board.slot(index)[:] = b"\xfe" * scoreboard.RECORD_SIZE
+
+    assert not board.lame_duck
+    assert board.totals() == NOTHING
+    assert {board.phase(index) for index in range(20)} == {SlotPhase.FREE}
+    board.lame_duck = True
+    for index in range(20):
+        board.set_phase(index, SlotPhase.DRAINING)
+        assert bytes(board.slot(index)) == b"\xfe" * scoreboard.RECORD_SIZE
+    assert board.lame_duck
+
+
+def test_lame_duck_is_seen_by_children_and_taken_back() -> None:
+    board = Scoreboard(1)
+    for value in (True, False):
+        board.lame_duck = value
+        pid = os.fork()
+        if not pid:
+            os._exit(int(board.lame_duck))
+        _, status = os.waitpid(pid, 0)
+        assert os.waitstatus_to_exitcode(status) == int(value)
+
+
+def test_threads_are_those_with_an_owner() -> None:
+    board = Scoreboard(4)
+    board.set_phase(1, SlotPhase.BOOTING)
+    board.set_phase(2, SlotPhase.READY)
+    board.set_phase(3, SlotPhase.DRAINING)
+    board.claim(3, 33, 0)
+    board.release(2)
+
+    found = board.threads()
+    assert [(thread.slot, thread.phase) for thread in found] == [(1, 1), (3, 3)]
+    assert [thread.record.pid for thread in found if thread.record] == [0, 33]
+
+
+def test_a_write_that_was_cut_short_hides_the_record_and_not_the_counters() -> None:
+    board = Scoreboard(1)
+    board.set_phase(0, SlotPhase.READY)
+    fill(board.slot(0), sequence=9)
+    (thread,) = board.threads()
+
+    assert thread.record is None
+    assert thread.counters.requests == board.totals().requests == 7
+
+
+def test_claiming_heals_a_write_that_was_cut_short() -> None:
+    board = Scoreboard(1)
+    fill(board.slot(0), sequence=9)
+    board.release(0)
+    assert board.read(0) == Record(0, State.FREE, 0, 0, 0, 0, "", "")
+    struct.pack_into("=Q", board.slot(0), 0, 11)
+    board.claim(0, 99, 5_000)
+
+    assert board.read(0) == Record(99, State.IDLE, 5_000, 0, 0, 0, "", "")
+
+
+def test_rest_takes_a_request_off_the_record() -> None:
+    board = Scoreboard(1)
+    fill(board.slot(0), sequence=9)
+    rest(board.slot(0), 9_000)
+    record = board.read(0)
+
+    assert record is not None
+    assert (record.state, record.beat_ns, record.started_ns) == (State.IDLE, 9_000, 0)
+    assert (record.pid, record.requests, record.connections) == (42, 7, 3)
+
+
+def test_counters_outlive_their_owners() -> None:
+    board = Scoreboard(2)
+    before = NOTHING
+    for index in (0, 1, 0, 0):
+        board.claim(index, 42, 0)
+        board.set_phase(index, SlotPhase.READY)
+        fill(board.slot(index))
+        with_it = board.totals()
+        assert with_it.requests == before.requests + 7
+        assert with_it.histogram[-1] == before.histogram[-1] + 123
+        board.release(index)
+        assert board.totals() == with_it
+        assert board.phase(index) is SlotPhase.FREE
+        before = with_it
+
+
+def test_counters_of_an_owner_that_died_in_a_write_are_kept() -> None:
+    board = Scoreboard(1)
+    board.set_phase(0, SlotPhase.READY)
+    fill(board.slot(0), sequence=9)
+    board.release(0)
+
+    assert board.totals().requests == 7
+    assert board.threads() == []
+
+
+def test_what_was_scribbled_over_a_record_does_no_harm() -> None:
+    board = Scoreboard(1)
+    for _ in range(2):
+        board.set_phase(0, SlotPhase.READY)
+        board.slot(0)[:] = b"\xff" * scoreboard.RECORD_SIZE
+        assert board.threads()[0].record is None
+        board.release(0)
+
+    assert board.totals().requests == (1 << 64) - 2
+
+
+def test_totals_never_go_down_while_owners_come_and_go() -> None:
+    board = Scoreboard(2)
+    pid = os.fork()
+    if not pid:
+        for number in range(4_000):
+            board.claim(number & 1, 42, 0)
+            board.set_phase(number & 1, SlotPhase.READY)
+            fill(board.slot(number & 1))
+            board.release(number & 1)
+        os._exit(0)
+    last = 0
+    while not os.waitpid(pid, os.WNOHANG)[0]:
+        requests = board.totals().requests
+        assert last <= requests <= last + 7 * 4_000
+        last = requests
+
+    assert board.totals().requests == 7 * 4_000
+
+
+def test_unfinished_take_over_does_not_keep_readers() -> None:
+    board = Scoreboard(1)
+    board.set_phase(0, SlotPhase.READY)
+    fill(board.slot(0))
+    board.release(0)
+    struct.pack_into("=Q", board._view, 8, 7)
+
+    assert board.totals(attempts=3).requests == 7
