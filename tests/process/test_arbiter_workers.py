@@ -69,8 +69,8 @@ def test_silent_worker_is_ended_and_its_request_named(server: Callable[..., Serv
         assert client.recv(4096).startswith(b"HTTP/1.1 500 ")
 
     assert "GET /sleep/600?x=1 from 127.0.0.1 for 1." in match[1]
-    srv.wait_for(rf"\[{victim}\] \[ERROR\] Interrupted by the timeout at")
-    srv.wait_for(r'File ".*/app.py", line 5, in app')
+    srv.wait_for(rf"\[ERROR\] Stacks of worker \(pid:{victim}\)")
+    srv.wait_for(r'File ".*/app.py", line 5 in app')
     srv.wait_for(rf"Worker \(pid:{victim}\) exited with code 1")
     assert srv.get().status == 200
     assert srv.count("WORKER TIMEOUT") == 1

@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from monoceros.arbiter.stacks import StackFile
+
 
 class Phase(enum.Enum):
     """Where a child is in its life."""
@@ -29,7 +31,8 @@ class Child:
 
     ``age`` is the order of forks, from 1, and ``slot`` its scoreboard record. ``news_fd`` is the
     read end of the pipe of its ``News``. ``pidfd`` is readable once the child is
-    dead, and -1 where the system has none.
+    dead, and -1 where the system has none. ``stack_file`` takes its stacks, and
+    ``timeout_is_per_call`` is what its worker class says.
     """
 
     def __init__(
@@ -42,6 +45,8 @@ class Child:
         *,
         news_fd: int = -1,
         pidfd: int = -1,
+        stack_file: StackFile | None = None,
+        timeout_is_per_call: bool = True,
     ) -> None:
         self.pid = pid
         self.age = age
@@ -52,9 +57,11 @@ class Child:
         self.ready_at: float | None = None
         self.news_fd = news_fd
         self.pidfd = pidfd
-        self.check_at: float | None = None  # when its heartbeat has to be looked at
+        self.stack_file = stack_file
+        self.timeout_is_per_call = timeout_is_per_call
+        self.check_at: float | None = None  # when its progress has to be looked at
         self.kill_at: float | None = None  # when it gets SIGKILL unless it has left
-        self.aborted = False  # has had SIGABRT for its silence
+        self.aborted = False  # a timeout is over: it is asked for its stacks, then gets SIGABRT
         self.asks = ""  # why it is to be replaced, from itself or from what was measured
         self.is_replaced = False  # a successor is wanted or there already
         self.expires_at: float | None = None  # the end of its longest life

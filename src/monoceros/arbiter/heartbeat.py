@@ -1,7 +1,8 @@
 """Reading a worker's scoreboard record for signs of life: what ``timeout`` means.
 
-A running request counts from its start, so that a call which lasts too long is found even
-where something else in the worker goes on giving signs of life.
+Where a worker class says that ``timeout`` is per call, a running request counts from its start,
+so that a call which lasts too long is found even where something else in the worker goes on
+giving signs of life. With other classes only the silence of the whole process counts.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ class Verdict(NamedTuple):
 def judge(child: Child, record: Record | None, timeout: float, now: float) -> Verdict:
     """Compare a worker's last sign of life with ``timeout`` seconds; 0 switches it off.
 
-    Booting workers are never overdue, and draining ones only by a running request: their
+    Booting workers are never overdue here, and draining ones only by a running request: their
     exit handlers give no signs of life, and their end is bounded by ``graceful_timeout``.
     """
     if not timeout or child.ready_at is None or child.aborted:
@@ -35,12 +36,28 @@ def judge(child: Child, record: Record | None, timeout: float, now: float) -> Ve
     if record is None:
         # Its owner was interrupted while writing: for a moment, or for good.
         return Verdict(True, None) if child.torn >= TORN_READS else Verdict(False, now + TORN_S)
-    if record.state is State.RUNNING:
+    if record.state is State.RUNNING and child.timeout_is_per_call:
         return _compare(record.started_ns / 1e9, timeout, now)
     if child.phase is Phase.DRAINING:
         return Verdict(False, now + timeout)
     silence = max(timeout, SHORTEST_SILENCE_S)
-    return _compare(max(record.beat_ns / 1e9, child.ready_at), silence, now)
+    overdue, due = _compare(max(record.beat_ns / 1e9, child.ready_at), silence, now)
+    # A request may begin at once, and be overdue before so long a silence would be.
+    return Verdict(overdue, None if due is None else min(due, now + timeout))
+
+
+def judge_boot(child: Child, boot_timeout: float, timeout: float, now: float) -> Verdict:
+    """Compare the time that a worker takes to become ready with ``boot_timeout``; 0 is no limit.
+
+    Looks before the end, one each ``timeout`` seconds, are for warnings.
+    """
+    looks = [now + timeout] if timeout else []
+    if boot_timeout:
+        end = child.born + boot_timeout
+        if now >= end:
+            return Verdict(True, None)
+        looks.append(end)
+    return Verdict(False, min(looks, default=None))
 
 
 def _compare(since: float, timeout: float, now: float) -> Verdict:
@@ -49,11 +66,15 @@ def _compare(since: float, timeout: float, now: float) -> Verdict:
 
 
 def describe(record: Record | None, now: float) -> str:
-    """Say what a worker is doing: the request in flight with its peer and age in seconds."""
+    """Say what a worker is doing: the request in flight with its peer and age in seconds.
+
+    Further connections are those that are lost with it.
+    """
     if record is None:
         return "its scoreboard record cannot be read"
+    others = f", with {record.connections} connections open" if record.connections > 1 else ""
     if record.state is not State.RUNNING:
-        return f"no request, no sign of life for {now - record.beat_ns / 1e9:.1f}s"
+        return f"no request, no sign of life for {now - record.beat_ns / 1e9:.1f}s{others}"
     age = now - record.started_ns / 1e9
     peer = ascii(record.peer or "unix socket")[1:-1]
-    return f"running {ascii(record.request)[1:-1]} from {peer} for {age:.1f}s"
+    return f"running {ascii(record.request)[1:-1]} from {peer} for {age:.1f}s{others}"

@@ -18,7 +18,7 @@ import time
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from monoceros import identity
-from monoceros.arbiter import sizing, startup, supervision
+from monoceros.arbiter import sizing, startup, supervision, timeouts
 from monoceros.arbiter.backoff import Backoff
 from monoceros.arbiter.children import Children
 from monoceros.arbiter.generation import Generation
@@ -30,6 +30,7 @@ from monoceros.arbiter.recycling import Recycling
 from monoceros.arbiter.reload import Reload
 from monoceros.arbiter.signals import Signals
 from monoceros.arbiter.spawn import fork_worker, live
+from monoceros.arbiter.stacks import Stacks
 from monoceros.arbiter.stopping import Stopping
 from monoceros.arbiter.succession import Demand, choose_leavers, count_missing
 from monoceros.arbiter.title import set_title
@@ -78,6 +79,7 @@ class Arbiter:
         self.reload = Reload(self)
         self.watching = Watching(self)
         self.recycling = Recycling(self)
+        self.stacks = Stacks()
         self.stopping = Stopping(self)
         self.upgrade = Upgrade(self)
         self.scoreboard = Scoreboard(max(SLOTS, 4 * cfg.workers))
@@ -226,7 +228,7 @@ class Arbiter:
         for signum in signums:
             self._handle(signum)
         self._measure(now)
-        supervision.check_heartbeats(self, now)
+        timeouts.advance(self, now)
         supervision.kill_late(self, now)
         if self.stopping.is_under_way:
             self.stopping.advance(now)
@@ -330,6 +332,7 @@ class Arbiter:
         due = [
             self.stopping.next_due(),
             self.children.next_due(),
+            self.stacks.next_due(),
             self.reload.give_up_at,
             self.backoff.next_due(),
             self.metrics.next_due(self.cfg.enable_backlog_metric),

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from monoceros.workers.application import Application
 
 SHORTEST_PATIENCE_S = 60.0  # for new workers that neither become ready nor die
+BOOT_SLACK_S = 5.0  # from the reload's begin to the last fork
 
 
 class Reload:
@@ -184,7 +185,10 @@ class Reload:
         return app
 
     def _wait_for(self, new: Generation) -> None:
-        self.give_up_at = time.monotonic() + max(new.cfg.timeout, SHORTEST_PATIENCE_S)
+        # Their own ``boot_timeout`` comes first, because it tells where they hang.
+        cfg = new.cfg
+        own = cfg.boot_timeout and cfg.boot_timeout + BOOT_SLACK_S
+        self.give_up_at = time.monotonic() + (own or max(cfg.timeout, SHORTEST_PATIENCE_S))
 
     def _next_number(self) -> int:
         # None is given twice: a worker of a reload that was given up may still be there.

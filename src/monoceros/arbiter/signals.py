@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 from monoceros.net.forks import hold_signals
 from monoceros.net.wakeup import Wakeup
+from monoceros.workers import stacks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,7 +70,7 @@ class Signals:
     @contextlib.contextmanager
     def blocked(self) -> Iterator[None]:
         """Hold back the signals, in this process and in what it forks, until the end."""
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, (*HANDLED, *stacks.SIGNALS))
         try:
             yield
         finally:

@@ -15,12 +15,14 @@ import time
 from typing import TYPE_CHECKING, NoReturn
 
 from monoceros.arbiter.children import Child
+from monoceros.arbiter.heartbeat import judge_boot
 from monoceros.arbiter.obituary import APP_LOAD_ERROR, WORKER_BOOT_ERROR
+from monoceros.arbiter.stacks import StackFile
 from monoceros.arbiter.title import set_title
 from monoceros.errors import AppImportError, StopWorker
 from monoceros.identity import program
 from monoceros.scoreboard import SlotPhase, rest
-from monoceros.workers import hooks
+from monoceros.workers import hooks, stacks
 from monoceros.workers.failure import format_application_error
 
 if TYPE_CHECKING:
@@ -44,37 +46,47 @@ def fork_worker(server: Arbiter, worker: Worker) -> bool:
 
 def _fork(server: Arbiter, worker: Worker) -> bool:
     read_end, worker.news_fd = os.pipe()
+    stack_file: StackFile | None = None
     # What the configuration printed would else be printed once more by every child.
     for stream in (sys.stdout, sys.stderr):
         with contextlib.suppress(OSError, ValueError, AttributeError):
             stream.flush()
     try:
+        stack_file = StackFile()
         with server.signals.blocked():
             pid = os.fork()
             if not pid:
                 os.close(read_end)
+                # While signals are blocked: a question that comes earlier would be deadly.
+                stacks.register(stack_file.keep_target())
                 return True
     except OSError:
         os.close(read_end)
         os.close(worker.news_fd)
+        if stack_file is not None:
+            stack_file.close()
         raise
     os.close(worker.news_fd)
+    stack_file.let_go_of_target()
     os.set_blocking(read_end, False)
     worker.news_fd = -1
     worker.pid = pid
     server.WORKERS[pid] = worker
-    server.children.add(
-        Child(
-            pid,
-            worker.age,
-            server.current.number,
-            worker.slot_index,
-            time.monotonic(),
-            news_fd=read_end,
-            pidfd=open_pidfd(pid),
-        )
+    child = Child(
+        pid,
+        worker.age,
+        server.current.number,
+        worker.slot_index,
+        time.monotonic(),
+        news_fd=read_end,
+        pidfd=open_pidfd(pid),
+        stack_file=stack_file,
+        timeout_is_per_call=worker.timeout_is_per_call,
     )
-    server.scoreboard.set_phase(worker.slot_index, SlotPhase.BOOTING)
+    cfg = worker.cfg
+    _, child.check_at = judge_boot(child, cfg.boot_timeout, cfg.timeout, child.born)
+    server.children.add(child)
+    server.scoreboard.set_phase(child.slot, SlotPhase.BOOTING)
     return False
 
 
@@ -144,6 +156,8 @@ def close_child(child: Child) -> None:
         if fd >= 0:
             os.close(fd)
     child.news_fd = child.pidfd = -1
+    if child.stack_file is not None:
+        child.stack_file.close()
 
 
 def open_pidfd(pid: int) -> int:

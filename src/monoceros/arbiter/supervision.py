@@ -8,7 +8,6 @@ import signal
 import time
 from typing import TYPE_CHECKING
 
-from monoceros.arbiter import heartbeat
 from monoceros.arbiter.backoff import SETTLED_S
 from monoceros.arbiter.children import Child, Phase
 from monoceros.arbiter.obituary import (
@@ -19,6 +18,7 @@ from monoceros.arbiter.obituary import (
     write_obituary,
 )
 from monoceros.arbiter.spawn import close_child
+from monoceros.arbiter.stacks import HEADING
 from monoceros.scoreboard import SlotPhase
 from monoceros.workers import hooks
 from monoceros.workers.news import News, listen
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
 
     from monoceros.arbiter.loop import Arbiter
 
-ABORT_GRACE_S = 1.0  # from SIGABRT to SIGKILL
 QUICK_S = 2.0  # what a quick stop allows
 
 
@@ -54,27 +53,9 @@ def _welcome(server: Arbiter, child: Child, now: float) -> None:
     server.scoreboard.set_phase(child.slot, SlotPhase[child.phase.name])
     server.was_ready = True
     server.log.debug("Worker (pid:%s) is ready", child.pid)
-    if server.cfg.timeout:
-        child.check_at = now + server.cfg.timeout
+    child.check_at = now + server.cfg.timeout if server.cfg.timeout else None
     if child.owes_reopen:
         send(child, signal.SIGUSR1)
-
-
-def check_heartbeats(server: Arbiter, now: float) -> None:
-    """End the workers that are silent for longer than ``timeout``."""
-    for child in server.children:
-        if child.check_at is None or now < child.check_at:
-            continue
-        record = server.scoreboard.read(child.slot)
-        child.torn = 0 if record else child.torn + 1
-        overdue, child.check_at = heartbeat.judge(child, record, server.cfg.timeout, now)
-        if overdue:
-            doing = heartbeat.describe(record, now)
-            server.log.critical("WORKER TIMEOUT (pid:%s) %s", child.pid, doing)
-            child.aborted = True
-            server.scoreboard.set_phase(child.slot, SlotPhase.DRAINING)
-            child.hurry(now + ABORT_GRACE_S)
-            send(child, signal.SIGABRT)
 
 
 def kill_late(server: Arbiter, now: float) -> None:
@@ -136,10 +117,13 @@ def _bury(server: Arbiter, child: Child, status: int | None, now: float) -> None
     obituary = write_obituary(child, status, killing, doing)
     has_worked = record is not None and record.requests > 0
     server.scoreboard.release(child.slot)
+    last_stacks = server.stacks.forget(child)
     close_child(child)
     planned = child.phase is Phase.DRAINING or child.aborted
     server.children.remove(child)
     worker = server.WORKERS.pop(child.pid)
+    if last_stacks and child.aborted:
+        server.log.error(HEADING, child.pid, last_stacks)
     if obituary.message:
         server.log.log(obituary.level, "%s", obituary.message)
     if not planned:
@@ -155,14 +139,26 @@ def _judge_death(
     if child.generation != server.current.number:
         return  # its successors are booting
     if child.ready_at is None:
-        if server.reload.covers(child):
-            server.reload.roll_back("a new worker did not boot")
-            return
-        if not server.was_ready and obituary.code in REASONS:
+        is_first = not server.was_ready and not server.reload.covers(child)
+        if is_first and obituary.code in REASONS:
             server.stopping.halt(obituary.code)
-            return
-    elif now - child.ready_at >= SETTLED_S or (obituary.code == 0 and has_worked):
-        return
+        else:
+            judge_failed_boot(server, child, now)
+    elif now - child.ready_at < SETTLED_S and not (obituary.code == 0 and has_worked):
+        _hold_place(server, child, now)
+
+
+def judge_failed_boot(server: Arbiter, child: Child, now: float) -> None:
+    """Draw the consequences of a worker that did not become ready; the server goes on."""
+    if child.generation != server.current.number:
+        return  # its successors are booting
+    if server.reload.covers(child):
+        server.reload.roll_back("a new worker did not boot")
+    else:
+        _hold_place(server, child, now)
+
+
+def _hold_place(server: Arbiter, child: Child, now: float) -> None:
     delay = server.backoff.record_crash(child.born, now, was_ready=child.was_ready)
     if delay:
         server.log.warning("The next worker is started in %.1f seconds", delay)

@@ -18,8 +18,7 @@ import os
 import signal
 import sys
 import time
-import traceback
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from monoceros.errors import AppImportError, StopWorker
 from monoceros.net import owner
@@ -48,6 +47,10 @@ BOOTING = "[booting]"
 
 class Worker:
     """One child process; Gunicorn's constructor and attribute names, which hooks rely on."""
+
+    # Whether ``timeout`` bounds each call of the application. Else it is about the process, which
+    # has to give signs of life while the application runs.
+    timeout_is_per_call: ClassVar[bool] = False
 
     # What a worker must not inherit from the arbiter.
     SIGNALS = (
@@ -184,10 +187,9 @@ class Worker:
             raise StopWorker(0)
 
     def handle_abort(self, signum: int, frame: FrameType | None) -> None:
-        """ABRT: the arbiter lost patience."""
+        """ABRT: the arbiter lost patience, and has logged where this process is."""
         self.alive = False
         self.aborted = True
-        self.log.error("Interrupted by the timeout at\n%s", _format_stack(frame))
         try:
             hooks.try_call(self.cfg, self.log, "worker_abort", self)
         finally:
@@ -239,19 +241,6 @@ def _stand_in(error: BaseException, log: Callable[..., None]) -> WsgiApp:
         reason = format_application_error(error)
         log("Exception in worker process\n%s", reason)
     return BrokenApplication(reason)
-
-
-def _format_stack(frame: FrameType | None) -> str:
-    """Format what the application was doing: the frames inside of the innermost one of ours."""
-    frames: list[tuple[FrameType, int]] = []
-    while frame is not None and not (frames and _is_ours(frame)):
-        frames.append((frame, frame.f_lineno))
-        frame = frame.f_back
-    return "".join(traceback.StackSummary.extract(reversed(frames)).format()).rstrip()
-
-
-def _is_ours(frame: FrameType) -> bool:
-    return str(frame.f_globals.get("__name__", "")).partition(".")[0] == "monoceros"
 
 
 def _draw_max_requests(cfg: Config) -> int:

@@ -37,6 +37,7 @@ _IDLE_GRACE_S = 2.0  # how long a draining worker waits for the next request on 
 class SyncWorker(Worker):
     """Serves one request at a time."""
 
+    timeout_is_per_call = True
     _core: Core | None = None
     _told_to_leave: float | None = None  # time.monotonic()
 

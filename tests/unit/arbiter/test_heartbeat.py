@@ -5,7 +5,14 @@ from __future__ import annotations
 import pytest
 
 from monoceros.arbiter.children import Child, Phase
-from monoceros.arbiter.heartbeat import TORN_READS, TORN_S, Verdict, describe, judge
+from monoceros.arbiter.heartbeat import (
+    TORN_READS,
+    TORN_S,
+    Verdict,
+    describe,
+    judge,
+    judge_boot,
+)
 from monoceros.scoreboard import Record, State
 
 NOW = 1000.0
@@ -58,6 +65,10 @@ def test_idle_worker_may_miss_a_beat_whatever_the_timeout() -> None:
     assert judge(make(), record(State.RUNNING, started=1), 1, NOW).overdue
 
 
+def test_idle_worker_is_looked_at_in_time_for_a_request_that_begins_now() -> None:
+    assert judge(make(), record(State.IDLE, beat=0), 1, NOW) == Verdict(False, NOW + 1)
+
+
 def test_timeout_of_0_means_never() -> None:
     assert judge(make(), record(State.RUNNING, started=9999), 0, NOW) == (False, None)
 
@@ -67,6 +78,34 @@ def test_draining_worker_is_judged_by_its_request_only() -> None:
 
     assert not judge(child, record(State.IDLE, beat=300), 30, NOW).overdue
     assert judge(child, record(State.RUNNING, started=31), 30, NOW).overdue
+
+
+def test_call_may_be_long_where_the_process_gives_signs_of_life() -> None:
+    child = make(timeout_is_per_call=False)
+
+    assert judge(child, record(State.RUNNING, beat=1, started=99), 30, NOW) == (False, NOW + 29)
+    assert judge(child, record(State.RUNNING, beat=31, started=1), 30, NOW).overdue
+    child.phase = Phase.DRAINING
+    assert judge(child, record(State.RUNNING, beat=31, started=99), 30, NOW) == (False, NOW + 30)
+
+
+@pytest.mark.parametrize(
+    ("boot_timeout", "timeout", "age", "verdict"),
+    [
+        (0, 0, 99, Verdict(False, None)),
+        (0, 30, 0, Verdict(False, NOW + 30)),
+        (0, 30, 95, Verdict(False, NOW + 30)),
+        (45, 30, 0, Verdict(False, NOW + 30)),
+        (45, 30, 30, Verdict(False, NOW + 15)),
+        (45, 30, 45, Verdict(True, None)),
+        (45, 0, 1, Verdict(False, NOW + 44)),
+        (5, 30, 5.5, Verdict(True, None)),
+    ],
+)
+def test_boot(boot_timeout: int, timeout: int, age: float, verdict: Verdict) -> None:
+    child = Child(7, 1, 1, 0, born=NOW - age)
+
+    assert judge_boot(child, boot_timeout, timeout, NOW) == verdict
 
 
 def test_record_that_cannot_be_read_gets_some_more_looks() -> None:
@@ -84,6 +123,10 @@ def test_record_that_cannot_be_read_gets_some_more_looks() -> None:
             r"running GET /\xe9\n\x1b[ from ::1 for 1.0s",
         ),
         (record(State.IDLE, beat=31), "no request, no sign of life for 31.0s"),
+        (
+            record(State.RUNNING, started=1)._replace(connections=12),
+            "running GET /x from ::1 for 1.0s, with 12 connections open",
+        ),
         (None, "its scoreboard record cannot be read"),
     ],
 )

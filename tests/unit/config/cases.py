@@ -135,6 +135,7 @@ CASES = {
     "max_memory_hard": size("--max-memory-hard"),
     "reload_surge": replace(number(0, "--reload-surge"), default="auto"),
     "timeout": number(30, "-t"),
+    "boot_timeout": number(0, "--boot-timeout"),
     "graceful_timeout": number(30, "--graceful-timeout"),
     "keepalive": replace(number(75, "--keep-alive"), gunicorn=2),
     "http_parser": word("auto", "fast", "--http-parser"),

@@ -142,10 +142,21 @@ class WorkerProcesses(Section):
     timeout = Setting(
         whole("seconds"),
         30,
-        "After how many seconds without a sign of life a worker is killed and replaced. The "
-        "`sync` worker gives none while a request runs. 0 means never.",
+        "After how many seconds without a sign of life a worker is killed and replaced, with its "
+        "requests and the stacks of its threads in the log. The `sync` worker gives none while "
+        "a request runs. 0 means never.",
         cli=("-t", "--timeout"),
         meta="SECONDS",
+    )
+    boot_timeout = Setting(
+        whole("seconds"),
+        0,
+        "After how many seconds a worker that is not ready is killed and replaced, with the "
+        "import that it hangs in in the log; 0 means never. In any case a warning tells every "
+        "`timeout` seconds where it is.",
+        cli=("--boot-timeout",),
+        meta="SECONDS",
+        ours=True,
     )
     graceful_timeout = Setting(
         whole("seconds"),

@@ -1,0 +1,74 @@
+"""What of a stack dump goes to the log: the text that ``faulthandler`` writes, made shorter.
+
+It lists the most recent call first. The frames that only led to the application, which are the
+server's own and what called it, are left out: what is being waited for stands at the top, and
+the application's code at the end of each thread.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import NamedTuple
+
+import monoceros
+
+LIMIT = 65536  # characters
+
+_OURS = os.path.dirname(os.path.abspath(monoceros.__file__)) + os.sep  # noqa: PTH100, PTH120
+_FRAME = '  File "'
+_IMPORTLIB = _FRAME + "<frozen importlib"
+_CURRENT = ("Current thread ", "Stack (most recent")
+
+
+class Thread(NamedTuple):
+    """One thread of a dump."""
+
+    heading: str
+    lines: list[str]
+
+    @property
+    def is_current(self) -> bool:
+        """Whether it is the one that took the signal: the main thread, save for odd cases."""
+        return self.heading.startswith(_CURRENT)
+
+
+def names_current_thread(text: str) -> bool:
+    """Whether the thread that took the signal is in the dump."""
+    return any(thread.is_current for thread in _split(text))
+
+
+def shorten(text: str, limit: int = LIMIT) -> str:
+    """Return a dump with what matters, the current thread first, in about ``limit`` characters."""
+    threads = sorted(_split(text), key=lambda thread: not thread.is_current)
+    parts = ["\n".join([thread.heading, *_trim(thread.lines)]) for thread in threads]
+    whole = "\n".join(parts)
+    if len(whole) <= limit:
+        return whole
+    kept = whole[: max(whole.rfind("\n", 0, limit), 0)]
+    return f"{kept}\n[{len(whole) - len(kept)} more characters are left out]"
+
+
+def _split(text: str) -> list[Thread]:
+    threads: list[Thread] = []
+    for line in text.splitlines():
+        if line.startswith("  ") and threads:
+            threads[-1].lines.append(line)
+        elif line.strip():
+            threads.append(Thread(line, []))
+    return threads
+
+
+def _trim(lines: list[str]) -> list[str]:
+    """Leave out the outermost block of the server's frames with all that called it."""
+    ours = [line.startswith(_FRAME + _OURS) for line in lines]
+    if not any(ours):
+        return lines
+    start = end = len(ours) - 1 - ours[::-1].index(True)
+    while start > 0 and ours[start - 1]:
+        start -= 1
+    if start == 0:
+        return lines[: end + 1]  # the application is not involved
+    kept = [line for line in lines[:start] if not line.startswith(_IMPORTLIB)]
+    while len(kept) > 1 and f"importlib{os.sep}__init__.py" in kept[-1]:
+        kept.pop()
+    return kept or lines[:start]
