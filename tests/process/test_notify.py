@@ -210,3 +210,49 @@ def test_nobody_listens(server: Callable[..., Server], tmp_path: Path) -> None:
     assert srv.wait() == 0
     assert srv.count(r"\[INFO\] The service manager at .*/nobody hears nothing: ") == 1
     assert srv.count("hears nothing") == 1
+
+
+@pytest.fixture
+def upgraded(server: Callable[..., Server], manager: Manager) -> Iterator[tuple[Server, int]]:
+    """Return a server beside its new arbiter, and that one's pid."""
+    env = {"NOTIFY_SOCKET": manager.name, "WATCHDOG_USEC": "300000"}
+    srv = server("--graceful-timeout", "5", "app:app", env=env)
+    manager.wait_for("READY")
+    srv.signal(signal.SIGUSR2)
+    new = int(srv.wait_for(r"Starting a new master \(pid:(\d+)\)")[1])
+    srv.wait_for("is ready", count=2)
+    manager.drain()
+    assert manager.states == ["READY"]
+    yield srv, new
+    if srv.owns(new):
+        os.kill(new, signal.SIGKILL)
+
+
+def test_upgrade(upgraded: tuple[Server, int], manager: Manager) -> None:
+    srv, new = upgraded
+    srv.signal(signal.SIGTERM)
+    assert manager.wait_for("MAINPID")["MAINPID"] == str(new)  # from the old one
+    assert srv.process.wait(DEADLINE_S) == 0
+    assert manager.wait_for("MAINPID")["MAINPID"] == str(new)  # from the new one
+    manager.wait_for("WATCHDOG")
+    manager.wait_for("READY")
+    manager.wait_for("WATCHDOG")
+    assert manager.states == ["READY", "MAINPID", "MAINPID", "READY"]
+
+    os.kill(new, signal.SIGTERM)
+    manager.wait_for("STOPPING")
+    srv.wait_until(lambda: not srv.owns(new), "the end of the new arbiter")
+
+
+def test_upgrade_that_is_taken_back(upgraded: tuple[Server, int], manager: Manager) -> None:
+    srv, new = upgraded
+    os.kill(new, signal.SIGTERM)
+    srv.wait_for(rf"The new master \(pid:{new}\) has left")
+    manager.drain()
+    assert manager.states == ["READY"]
+
+    srv.signal(signal.SIGTERM)
+    manager.wait_for("STOPPING")
+    assert srv.wait() == 0
+    manager.drain()
+    assert manager.states == ["READY", "STOPPING"]

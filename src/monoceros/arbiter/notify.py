@@ -33,8 +33,6 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from monoceros.arbiter.loop import Arbiter
 
 EXTENSION_S = 30.0  # what one EXTEND_TIMEOUT_USEC buys; renewed when half of it has passed
@@ -56,7 +54,11 @@ class Notifier:
         self._server = server
         environ = server.cfg.environ
         self._address = _to_address(environ.get("NOTIFY_SOCKET", ""))
-        self._watchdog_s = _read_watchdog(environ) if self._address else None
+        self._is_heir = bool(environ.get("GUNICORN_PID"))
+        # An heir has the variables of the first arbiter.
+        pids = ("", environ.get("WATCHDOG_PID") if self._is_heir else str(os.getpid()))
+        is_watched = self._address and environ.get("WATCHDOG_PID", "") in pids
+        self._watchdog_s = _to_seconds(environ.get("WATCHDOG_USEC", "")) if is_watched else None
         self._unsent: list[str] = []
         self._retry_at: float | None = None
         self._failed = False
@@ -69,7 +71,6 @@ class Notifier:
         self._deaths = 0
         self._status = ""
         self._status_at = 0.0  # when the next one may be sent
-        self._has_news = False
         self._extend_at: float | None = None
         self._watchdog_at: float | None = None
 
@@ -77,9 +78,12 @@ class Notifier:
 
     def start(self) -> None:
         """The server begins; where an older one is still there, in silence."""
+        now = time.monotonic()
         self._is_second = bool(self._server.master_pid)
-        if not self._is_second:
-            self._extend(time.monotonic())
+        if not self._is_second and self._is_heir:
+            self._take_over(now)
+        elif not self._is_second:
+            self._extend(now)
 
     def reload_began(self) -> None:
         """SIGHUP was taken; before READY it is part of the start."""
@@ -143,7 +147,7 @@ class Notifier:
         if self._is_second or self._address is None:
             return None
         due = [self._retry_at, self._extend_at, self._watchdog_at]
-        if self._has_news:
+        if self._compose() != self._status:
             due.append(self._status_at)
         return min((moment for moment in due if moment is not None), default=None)
 
@@ -174,8 +178,7 @@ class Notifier:
         self._keep_alive(now)
 
     def _tell_status(self, now: float) -> None:
-        self._has_news = self._compose() != self._status
-        if self._has_news and now >= self._status_at:
+        if now >= self._status_at and self._compose() != self._status:
             self._send(self._fresh_status())
 
     def _extend(self, now: float) -> None:
@@ -204,7 +207,6 @@ class Notifier:
     def _fresh_status(self) -> str:
         self._status = self._compose()
         self._status_at = time.monotonic() + STATUS_PERIOD_S
-        self._has_news = False
         return f"STATUS={self._status}"
 
     def _compose(self) -> str:
@@ -272,14 +274,9 @@ def _transmit(message: str, address: str) -> None:
         sock.sendto(message.encode("utf-8", "replace"), address)
 
 
-def _read_watchdog(environ: Mapping[str, str]) -> float | None:
-    """Return the interval of the watchdog in seconds, None where it is off or not for us."""
-    usec, pid = environ.get("WATCHDOG_USEC", ""), environ.get("WATCHDOG_PID", "")
-    # The arbiter that comes after another one has the variables of the first.
-    is_ours = pid in ("", str(os.getpid())) or bool(environ.get("GUNICORN_PID"))
-    if not is_ours or not (usec.isascii() and usec.isdigit()):
-        return None
-    return int(usec) / 1e6 or None
+def _to_seconds(usec: str) -> float | None:
+    """Return a time that is not 0, None where there is none."""
+    return int(usec) / 1e6 or None if usec.isascii() and usec.isdigit() else None
 
 
 def _shorten(reason: str) -> str:

@@ -26,7 +26,7 @@ _COUNTERS_V2 = ("memory.events.local", "memory.events")
 _COUNTERS_V1 = ("memory.oom_control",)
 
 NOT_BY_US = (
-    " Not by this server, nor by the kernel for want of memory: its cgroup has counted no such kill."
+    " Not by this server, nor by the kernel for want of memory: its cgroup counted no such kill."
 )
 UNKNOWN = " Perhaps out of memory?"
 

@@ -35,7 +35,6 @@ def start(server: Arbiter) -> None:
     """
     cfg = server.cfg
     worker_class = server.current.worker_class
-    server.notifier.start()
     os.environ["SERVER_SOFTWARE"] = identity.server_software(cfg.compat)
     set_up(worker_class, cfg)
     server.log.info("Starting %s", identity.start_line(cfg.compat, worker_class.describe(cfg)))
@@ -43,6 +42,7 @@ def start(server: Arbiter) -> None:
     owner.check(cfg)
     watching.check(cfg)
     server.upgrade.inherit()
+    server.notifier.start()
     server.set_wanted(sizing.begin(server), None)
     if watching.preloads(cfg):
         server.app.wsgi()
