@@ -203,8 +203,9 @@ class Server:
                 self.process.wait(5)
         with self._news:
             text = "\n".join(self.lines)
-        pids = {int(pid) for pid in re.findall(r"Booting worker with pid: (\d+)", text)}
-        for pid in (self.pid, *pids):
+        masters = re.findall(r"Starting a new master \(pid:(\d+)\)", text)
+        workers = re.findall(r"Booting worker with pid: (\d+)", text)
+        for pid in dict.fromkeys((self.pid, *map(int, (*masters, *workers)))):
             if self.owns(pid):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)

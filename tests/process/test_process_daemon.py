@@ -61,7 +61,7 @@ class Daemon:
     def _wait(self, path: Path, pattern: str, count: int = 1) -> re.Match[str]:
         def find() -> re.Match[str] | None:
             with contextlib.suppress(OSError):
-                found = list(re.finditer(pattern, path.read_text()))
+                found = list(re.finditer(pattern, path.read_text(), re.MULTILINE))
                 return found[count - 1] if len(found) >= count else None
             return None
 
@@ -70,7 +70,10 @@ class Daemon:
 
 @pytest.fixture
 def daemon(server: Callable[..., Server], tmp_path: Path) -> Iterator[Callable[..., Daemon]]:
-    """Start daemons; at the end of the test they are killed with their workers."""
+    """Start daemons; at the end of the test they are killed with their children.
+
+    A new master is such a child while the old one lives.
+    """
     (tmp_path / "site").mkdir()
     daemons: list[Daemon] = []
 
@@ -118,6 +121,34 @@ def test_a_whole_life(daemon: Callable[..., Daemon], tmp_path: Path) -> None:
     one.wait_for("Shutting down: Master")
     one._srv.wait_until(one.has_gone, "the end")
     assert not (tmp_path / "site" / "pid").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_upgrade_and_back(daemon: Callable[..., Daemon], tmp_path: Path) -> None:
+    one = daemon("--log-level", "debug", "--workers", "2")
+    one.wait_workers(2)
+    url = one.wait_for(r"Listening at: (\S+)")[1]
+
+    os.kill(one.pid, signal.SIGUSR2)
+    new = int(one.wait_for(r"Starting a new master \(pid:(\d+)\)")[1])
+    one.wait_for("is ready", count=4)
+    assert (tmp_path / "site" / "pid.2").read_text() == f"{new}\n"
+    os.kill(one.pid, signal.SIGWINCH)
+    one.wait_for("graceful stop of workers")
+    one.wait_workers(1)  # none, but a new master
+    with urlopen(url, timeout=10) as answer:
+        assert answer.status == 200
+
+    os.kill(one.pid, signal.SIGHUP)
+    one.wait_for("Reloaded: 2")
+    os.kill(new, signal.SIGQUIT)
+    one.wait_for("has left, this one goes on")
+    one.wait_workers(2)
+    with urlopen(url, timeout=10) as answer:
+        assert answer.status == 200
+    assert {path.name for path in (tmp_path / "site").glob("pid*")} == {"pid"}
+    os.kill(one.pid, signal.SIGTERM)
+    one.wait_for("Shutting down: Master$", count=1)
 
 
 def test_what_is_wrong_is_told_before_detaching(

@@ -11,15 +11,13 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.process.conftest import DEADLINE_S
-from tests.process.test_upgrade import ask, server, upgrade, wait_gone
+from tests.process.test_upgrade import ask, upgrade, wait_gone
 from tests.process.traffic import Traffic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from tests.process.conftest import Server
-
-__all__ = ["server"]  # the fixture that ends later masters too
 
 pytestmark = pytest.mark.process
 

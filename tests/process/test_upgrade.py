@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib.util
 import os
-import re
 import signal
 import socket
 from pathlib import Path
@@ -17,7 +15,7 @@ from tests.process.conftest import COMPAT, DEADLINE_S, Server
 from tests.process.traffic import Traffic
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable
 
 pytestmark = pytest.mark.process
 
@@ -39,28 +37,6 @@ def app(environ, start_response):
     start_response("200 OK", [])
     return [{text!r}.encode()]
 """
-
-
-@pytest.fixture
-def server(server: Callable[..., Server]) -> Iterator[Callable[..., Server]]:
-    """Start servers whose later masters are ended too: they are no children of this process."""
-    started: list[Server] = []
-
-    def start(*args: str, **options: object) -> Server:
-        started.append(one := server(*args, **options))
-        return one
-
-    yield start
-    for one in started:
-        end_masters(one)
-
-
-def end_masters(srv: Server) -> None:
-    """Kill the masters that SIGUSR2 has started; their workers end with the server."""
-    for pid in map(int, re.findall(r"Starting a new master \(pid:(\d+)\)", srv.log)):
-        if srv.owns(pid):
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGKILL)
 
 
 def upgrade(srv: Server, pid: int = 0, count: int = 1) -> int:
@@ -231,6 +207,5 @@ def test_a_link_to_the_release(server: Callable[..., Server], tmp_path: Path) ->
         os.kill(new, signal.SIGTERM)
         wait_gone(srv, new)
     finally:
-        end_masters(srv)
         srv.stop()
     assert not (tmp_path / "two" / "socket").exists()

@@ -20,8 +20,6 @@ if TYPE_CHECKING:
     import socket
     from collections.abc import Callable
 
-    from typing_extensions import Self
-
 
 class Traffic:
     """Requests for ``/`` from the beginning of a block to its end."""
@@ -35,7 +33,7 @@ class Traffic:
             threading.Thread(target=self._run, args=(number % 2 == 0,)) for number in range(clients)
         ]
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> Traffic:
         for thread in self._threads:
             thread.start()
         return self

@@ -188,10 +188,14 @@ class Upgrade:
     def _bury(self, pid: int, code: int) -> None:
         server, log = self._server, self._server.log
         server.reexec_pid = 0
-        reason = os.read(self._report, REPORT_SIZE).decode() if self._report >= 0 else ""
+        reason = b""
+        # A process that the hook has left behind may hold the pipe open.
+        with contextlib.suppress(BlockingIOError):
+            reason = os.read(self._report, REPORT_SIZE)
         self._close()
         if reason:
-            log.error("Cannot start a new master, this one goes on: %s", reason)
+            text = reason.decode("utf-8", "replace")
+            log.error("Cannot start a new master, this one goes on: %s", text)
         elif code > 0:
             log.error("The new master (pid:%s) ended with %s, this one goes on", pid, code)
         else:
