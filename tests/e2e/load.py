@@ -33,14 +33,14 @@ class Load:
     After ``stop_connecting`` a refused connection is the end of a client, not a loss.
     """
 
-    def __init__(self, srv: Server, path: str) -> None:
+    def __init__(self, srv: Server, path: str, clients: int) -> None:
         self._srv = srv
         self._path = path
         self._stop = threading.Event()
         self._may_refuse = threading.Event()
         self._threads = [
             threading.Thread(target=self._ask_on, args=(bool(number % 2),))
-            for number in range(_CLIENTS)
+            for number in range(clients)
         ]
         self.answers: list[tuple[float, str]] = []  # when, and the body
         self.losses: list[Loss] = []
@@ -53,6 +53,11 @@ class Load:
     def allow_refusal(self) -> None:
         """Take refused connections as the end from now on."""
         self._may_refuse.set()
+
+    def wait_for_more(self, count: int) -> None:
+        """Wait until so many more requests have been answered."""
+        enough = len(self.answers) + count
+        self._srv.wait_until(lambda: len(self.answers) >= enough, f"{count} more answers")
 
     def stop(self) -> None:
         """Ask no more."""
@@ -96,9 +101,9 @@ class Load:
 
 
 @contextlib.contextmanager
-def load(srv: Server, path: str = "/pid") -> Iterator[Load]:
+def load(srv: Server, path: str = "/pid", clients: int = _CLIENTS) -> Iterator[Load]:
     """Have a load while the block runs."""
-    found = Load(srv, path)
+    found = Load(srv, path, clients)
     found.start()
     try:
         yield found

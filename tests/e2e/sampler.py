@@ -1,0 +1,49 @@
+"""A process that counts a server's ready workers all the time, from the scoreboard.
+
+The hook ``when_ready`` of ``CONFIGURATION`` forks it, so that it shares the mapping and depends on
+nobody who might be busy. It writes the lowest number that it has seen into a file, and ends with
+the arbiter.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.process.conftest import Server
+
+CONFIGURATION = """\
+import os, pathlib, time
+from monoceros.scoreboard import SlotPhase
+
+def when_ready(server):
+    if os.fork():
+        return
+    try:
+        watch(server, server.pid)
+    finally:
+        os._exit(0)
+
+def watch(server, arbiter):
+    lowest = None
+    while os.getppid() == arbiter:
+        ready = sum(thread.phase is SlotPhase.READY for thread in server.scoreboard.threads())
+        if ready >= server.num_workers and lowest is None or lowest and ready < lowest:
+            lowest = ready
+            pathlib.Path("lowest.new").write_text(str(lowest))
+            os.rename("lowest.new", "lowest")
+        time.sleep(0.002)
+"""
+
+
+def wait_for_sampler(srv: Server, count: int) -> None:
+    """Wait until it has seen so many ready workers."""
+    path = srv.cwd / "lowest"
+    srv.wait_until(lambda: path.exists() and read_lowest(srv.cwd) == count, "the sampler")
+
+
+def read_lowest(directory: Path) -> int:
+    """Return the lowest number of ready workers so far."""
+    return int((directory / "lowest").read_text())
