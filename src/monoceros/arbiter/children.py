@@ -66,6 +66,7 @@ class Child:
         self.is_replaced = False  # a successor is wanted or there already
         self.expires_at: float | None = None  # the end of its longest life
         self.killed = False  # has had SIGKILL from us
+        self.killed_for = "It had not left in time."  # what is said about that
         self.torn = 0  # how often in a row its scoreboard record could not be read
         self.owes_reopen = False  # logs were reopened while it could not take the signal
 

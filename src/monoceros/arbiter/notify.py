@@ -96,6 +96,8 @@ class Notifier:
 
     def reload_ended(self, failure: str = "") -> None:
         """The new workers have taken over, or the old ones go on for the reason given."""
+        if self._stop_by is not None:
+            return
         self._failure = _shorten(failure)
         if self._is_reloading:
             self._is_reloading = False

@@ -83,7 +83,7 @@ def _describe_signal(child: Child, signum: int, killing: str) -> str:
     if signum != signal.SIGKILL:
         why = ""
     elif child.killed:
-        why = " It had not left in time."
+        why = f" {child.killed_for}"
     else:
         why = killing
     return f"was sent {name}!{why}"

@@ -86,6 +86,7 @@ class Recycling:
         )
         # Its successor need not wait for its end.
         child.aborted = child.killed = True
+        child.killed_for = "It took more memory than it may."
         child.kill_at = None
         supervision.send(child, signal.SIGKILL)
 
