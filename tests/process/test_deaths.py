@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 import monoceros
-from monoceros.arbiter.memory import measure_private
+from monoceros.arbiter.memory import measure_resident
 from tests.process.conftest import COMPAT, DEADLINE_S
 
 if TYPE_CHECKING:
@@ -194,7 +194,7 @@ def test_many_deaths_with_a_full_pipe(unread: subprocess.Popen[bytes], tmp_path:
     for deaths in (DEATHS // 3, DEATHS - DEATHS // 3):
         pids = {die_on_purpose(address) for _ in range(deaths)}
         assert len(pids) == deaths
-        measured.append((measure_private(unread.pid), count_descriptors(unread.pid)))
+        measured.append((measure_resident(unread.pid), count_descriptors(unread.pid)))
 
     (before, fds_before), (after, fds_after) = measured
     assert before is not None
