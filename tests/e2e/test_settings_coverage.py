@@ -92,6 +92,7 @@ SHOWN = {
     "tests/process/test_process_privileges.py::test_initgroups": "initgroups",
     "tests/process/test_process_privileges.py::test_workers_become_the_user": "user group",
     "tests/process/test_upgrade.py::test_upgrade": "pre_exec",
+    "tests/process/test_timeouts_tell.py::test_import_that_hangs_is_ended": "boot_timeout",
     "tests/unit/config/test_kinds.py::test_without_control_socket_its_settings_are_not_looked_at": (
         "control_socket_disable"
     ),
