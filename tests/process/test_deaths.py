@@ -108,7 +108,10 @@ def test_without_a_counter_it_stays_a_guess(server: Callable[..., Server]) -> No
     [
         ("/crash", r"was sent SIGSEGV! It was running GET /crash from "),
         ("/exit?3", r"exited with code 3\. It was running GET /exit\?3 from "),
-        ("/exit?0", r"exited by itself with code 0\. It was running GET /exit\?0 from "),
+        (
+            "/exit?0",
+            r"exited with code 0, unasked\. It was running GET /exit\?0 from ",
+        ),
     ],
 )
 def test_requests_in_hand_are_named(server: Callable[..., Server], target: str, text: str) -> None:
@@ -129,7 +132,7 @@ class Worker(SyncWorker):
 worker_class = Worker
 """
     srv = server("app:app", files={"app.py": APP, "gunicorn.conf.py": config})
-    srv.wait_for(r"\[INFO\] Worker \(pid:\d+\) exited by itself with code 0\.$")
+    srv.wait_for(r"\[INFO\] Worker \(pid:\d+\) exited with code 0, unasked\.$")
 
     assert srv.get().body == b"ok"
 

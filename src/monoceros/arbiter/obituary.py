@@ -55,7 +55,7 @@ def write_obituary(
     # A worker class may count its requests and leave by itself; with a request in hand it was
     # the application that left, and a client has no answer.
     level = logging.ERROR if doing else logging.INFO
-    return Obituary(code, f"{who} exited by itself with code 0.{in_hand}", level)
+    return Obituary(code, f"{who} exited with code 0, unasked.{in_hand}", level)
 
 
 def describe_in_hand(records: Iterable[Record | None], now: float) -> str:

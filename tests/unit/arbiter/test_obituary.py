@@ -64,8 +64,8 @@ def test_requests_in_hand_are_named(status: int | None) -> None:
 def test_worker_that_leaves_by_itself(doing: str, level: int) -> None:
     obituary = write_obituary(make(), 0, doing=doing)
 
-    assert obituary.message.startswith("Worker (pid:7) exited by itself with code 0.")
-    assert obituary.message.endswith(doing + "." if doing else "0.")
+    assert obituary.message.startswith("Worker (pid:7) exited with code 0, unasked.")
+    assert obituary.message.endswith(doing + "." if doing else "unasked.")
     assert (obituary.code, obituary.level) == (0, level)
 
 
