@@ -66,6 +66,7 @@ SHOWN = {
     "tests/process/test_arbiter_life.py::test_graceful_timeout_ends_what_does_not_finish": (
         "graceful_timeout"
     ),
+    "tests/process/test_arbiter_stop.py::test_lame_duck": "shutdown_delay",
     "tests/process/test_arbiter_life.py::test_pid_file": "pidfile",
     "tests/process/test_arbiter_life.py::test_preloaded_app_is_imported_once_in_the_arbiter": (
         "preload_app"

@@ -37,7 +37,7 @@ from monoceros.arbiter.title import set_title
 from monoceros.arbiter.upgrade import Upgrade
 from monoceros.arbiter.watching import Watching
 from monoceros.errors import MonocerosError
-from monoceros.net import listeners
+from monoceros.net import closing, listeners
 from monoceros.net.inherited import Borrowed
 from monoceros.scoreboard import Scoreboard
 from monoceros.workers import hooks
@@ -173,7 +173,7 @@ class Arbiter:
             return None
         except Exception:  # the last border: workers must not be left without an arbiter
             self.log.exception("Unhandled exception in the arbiter")
-            if self.stopping.is_under_way:
+            if self.stopping.is_final:
                 self.stopping.abandon(UNHANDLED)
             self.stopping.begin(quick=True, code=UNHANDLED, reason="Unhandled exception.")
             return None
@@ -255,7 +255,7 @@ class Arbiter:
         )
 
     def _is_short(self) -> bool:
-        if self.stopping.is_under_way:
+        if self.stopping.is_final:
             return False
         held = self.backoff.count_held(time.monotonic())
         return count_missing(self.children, self.demand, held) > 0
@@ -301,15 +301,20 @@ class Arbiter:
     def all_sockets(self) -> list[socket.socket]:
         """Return the listeners of the current generation and of the one it replaces."""
         previous = self.reload.previous
-        return self.LISTENERS + (previous.sockets if previous else [])
+        return list(dict.fromkeys(self.LISTENERS + (previous.sockets if previous else [])))
 
     def owns(self, sock: socket.socket) -> bool:
         """Whether nobody but this server uses a socket, so that it may be changed or unlinked."""
         return not (self.upgrade.shares_sockets or isinstance(sock, Borrowed))
 
     def close_listeners(self, sockets: Iterable[socket.socket]) -> None:
-        """Close listeners, and remove the files of those that nobody else uses."""
+        """Close listeners, and remove the files of those that nobody else uses.
+
+        Workers that still have these find out that they are to empty the queues, see ``closing``.
+        """
         for sock in sockets:
+            if self.owns(sock):
+                closing.refuse_newcomers(sock)
             listeners.close([sock], unlink=self.owns(sock))
 
     # -- waiting
@@ -359,7 +364,7 @@ class Arbiter:
         if signum == signal.SIGTERM:
             self.stopping.begin()
         elif signum in (signal.SIGINT, signal.SIGQUIT):
-            self.stopping.begin(quick=True)
+            self.stopping.interrupt()
         elif signum == signal.SIGUSR1:
             self.log.reopen_files()
             supervision.reopen_logs(self)

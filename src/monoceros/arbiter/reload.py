@@ -122,8 +122,8 @@ class Reload:
         self.previous = self.give_up_at = None
         if self._code_changed:
             server.watching.outdate(old.number)
-        server.retire_leavers()
         server.close_listeners(_without(old.sockets, server.current.sockets))
+        server.retire_leavers()
         try:
             server.adopt_names()
         except MonocerosError as error:

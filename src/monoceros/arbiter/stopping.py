@@ -1,9 +1,22 @@
-"""The end of the server: from the signal that asks for it to the exit of the process."""
+"""The end of the server: from the signal that asks for it to the exit of the process.
+
+Theory of operation. A graceful stop has three phases. For ``shutdown_delay`` the server is a lame
+duck: it accepts and answers as before, but each answer ends its connection, so that whoever
+sends requests here has time to learn that it should not. Then the listeners refuse newcomers,
+and workers are told to empty the queues, to answer what they have, and to leave (see
+``net.closing`` and ``workers.sync``). At the end of ``graceful_timeout`` those that are still
+there are killed. INT and QUIT do without the first phase and give workers a moment only; once
+more, and workers are killed at once.
+
+A listener that somebody else uses too is closed and nothing else, see ``Arbiter.owns``: what
+waits in its queue is for the others, or for the next server on it.
+"""
 
 from __future__ import annotations
 
 import signal
 import sys
+import time
 from typing import TYPE_CHECKING, NamedTuple, NoReturn
 
 from monoceros.arbiter import supervision
@@ -27,10 +40,17 @@ class Stopping:
     def __init__(self, server: Arbiter) -> None:
         self._server = server
         self._stop: Stop | None = None
+        self._delay_until: float | None = None  # while the server is a lame duck
+        self._is_quick = False
 
     @property
     def is_under_way(self) -> bool:
-        """Whether the server is on its way out."""
+        """Whether the server is on its way out, be it as a lame duck."""
+        return self.is_final or self._delay_until is not None
+
+    @property
+    def is_final(self) -> bool:
+        """Whether workers have been told to leave and no others are wanted."""
         return self._stop is not None
 
     @property
@@ -39,19 +59,27 @@ class Stopping:
         return self._stop is not None and self._stop.code in REASONS
 
     def begin(self, *, quick: bool = False, code: int = 0, reason: str = "") -> None:
-        """Have all workers leave; the loop ends when they are gone. Quick overrides graceful."""
-        server = self._server
+        """Have all workers leave; the loop ends when they are gone. Quick overrides graceful.
+
+        A graceful stop begins with ``shutdown_delay``; asked for again, it ends that.
+        """
         if self._stop is None:
-            self._stop = Stop(code, reason)
-            seconds = supervision.QUICK_S if quick else server.cfg.graceful_timeout
-            server.notifier.stop_began(seconds, reason)
-            server.watching.stop()
-            self._close_listeners()
-            leaving = list(server.children)
+            delay = 0 if quick or self.is_under_way else self._server.cfg.shutdown_delay
+            if delay and any(child.was_ready for child in self._server.children):
+                self._become_lame_duck(delay)
+            else:
+                self._dismiss(Stop(code, reason), quick)
+        elif quick and not self._is_quick:
+            self._is_quick = True
+            self._retire_all()
+
+    def interrupt(self) -> None:
+        """Stop quickly; once more, and workers are killed."""
+        if self._is_quick:
+            for child in self._server.children:
+                child.hurry(time.monotonic())
         else:
-            leaving = list(server.children) if quick else []
-        for child in leaving:
-            supervision.retire(server, child, quick=quick)
+            self.begin(quick=True)
 
     def halt(self, code: int) -> None:
         """Give up: no worker was ever able to start."""
@@ -59,12 +87,17 @@ class Stopping:
 
     def advance(self, now: float) -> None:
         """Go a step further; exits the process once all workers are gone."""
-        if self._stop is not None and not self._server.children:
-            self._exit(self._stop)
+        if self._stop is not None:
+            if not self._server.children:
+                self._exit(self._stop)
+        elif self._delay_until is not None and now >= self._delay_until:
+            self._dismiss(Stop(0, ""), quick=False)
 
     def next_due(self) -> float | None:
         """Return when to go on, None where only an event can tell."""
-        return 0.0 if self._stop is not None and not self._server.children else None
+        if self._stop is None:
+            return self._delay_until
+        return None if self._server.children else 0.0
 
     def abandon(self, code: int) -> NoReturn:
         """Leave although even stopping failed."""
@@ -73,13 +106,33 @@ class Stopping:
         self._server.remove_pidfile()
         sys.exit(code)
 
-    def _close_listeners(self) -> None:
+    def _become_lame_duck(self, seconds: int) -> None:
         server = self._server
-        sockets = server.all_sockets()
-        for sock in filter(server.owns, sockets):
-            # The queue belongs to all of us: workers empty it, and nothing is added meanwhile.
-            sock.listen(0)
-        server.close_listeners(sockets)
+        self._delay_until = time.monotonic() + seconds
+        server.notifier.stop_began(seconds + server.cfg.graceful_timeout)
+        server.watching.stop()
+        if server.reload.previous is not None:
+            server.reload.roll_back("the server is about to stop")
+        server.scoreboard.lame_duck = True
+        server.log.info(
+            "Serving for another %s seconds (shutdown_delay); answers end their connections",
+            seconds,
+        )
+
+    def _dismiss(self, stop: Stop, quick: bool) -> None:
+        server = self._server
+        self._stop = stop
+        self._is_quick = quick
+        seconds = supervision.QUICK_S if quick else server.cfg.graceful_timeout
+        server.notifier.stop_began(seconds, stop.reason)
+        server.watching.stop()
+        # First of all: workers look at the listeners when they are told to leave.
+        server.close_listeners(server.all_sockets())
+        self._retire_all()
+
+    def _retire_all(self) -> None:
+        for child in self._server.children:
+            supervision.retire(self._server, child, quick=self._is_quick)
 
     def _exit(self, stop: Stop) -> NoReturn:
         server = self._server

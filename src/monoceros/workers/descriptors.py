@@ -6,9 +6,11 @@ Connections need none of that, so once a worker has many of them they live above
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import os
 import resource
+import socket
 
 FIRST_HIGH = 1024
 _KEPT_LOW = 256  # connections up to here may stay low: moving one costs two system calls
@@ -31,6 +33,16 @@ def raise_limit(connections: int) -> int:
     if soft == resource.RLIM_INFINITY:
         return connections
     return min(connections, soft - min(_APPLICATIONS, soft // 4))
+
+
+def shut_sending(fd: int) -> None:
+    """Tell the peer of a connection that nothing more will come."""
+    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fd)  # whatever its family
+    try:
+        with contextlib.suppress(OSError):  # the peer was first
+            sock.shutdown(socket.SHUT_WR)
+    finally:
+        sock.detach()
 
 
 def move_up(fd: int) -> int:

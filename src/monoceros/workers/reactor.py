@@ -29,11 +29,14 @@ from monoceros.http.types import (
     HEAD,
     IDLE,
     LINGER,
+    LINGERING,
     MORE,
     UPGRADE,
     WANT_WRITE,
+    WRITE,
 )
-from monoceros.workers.descriptors import move_up
+from monoceros.net.closing import is_ending, is_shut
+from monoceros.workers.descriptors import move_up, shut_sending
 from monoceros.workers.lateness import ready_among
 from monoceros.workers.poller import READ, make_poller, ready_now
 
@@ -50,6 +53,7 @@ if TYPE_CHECKING:
 _ACCEPT_PAUSE_S = 1.0
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _FULL_PAUSE_S = 0.05  # how often a full worker looks whether one more would find room
+_PARTING_S = 0.5  # how long an idle connection that was shut down is read
 _CROWDED = 64  # the part of all connections that makes room at a time
 
 
@@ -90,12 +94,15 @@ class Reactor:
         self._handlers: dict[int, Callable[[], int]] = {}
         self._conns: dict[int, Conn] = {}
         self._more: dict[int, None] = {}
+        self._parting: dict[int, float] = {}  # idle connections, and when they were shut down
+        self._acceptors: dict[int, Callable[[int], int]] = {}
         core.policy.release = self._poller.remove
         core.flush_log = self.write_log
         self._poller.add(wakeup.fileno())
         self._handlers[wakeup.fileno()] = self._wake
         for fd in self._listeners:
-            self._handlers[fd] = self._make_acceptor(self._listeners[fd])
+            self._acceptors[fd] = self._make_acceptor(self._listeners[fd])
+            self._handlers[fd] = partial(self._accept, fd)
         self.start_accepting()
 
     def __len__(self) -> int:
@@ -218,13 +225,18 @@ class Reactor:
             self._is_held_up = False
             self.start_accepting()
 
-    def _make_acceptor(self, listener: socket.socket) -> Callable[[], int]:
+    def _accept(self, fd: int) -> int:
+        self._acceptors[fd](self._burst)
+        return AGAIN
+
+    def _make_acceptor(self, listener: socket.socket) -> Callable[[int], int]:
+        """Return what accepts up to so many connections, and tells how many they were."""
         local = listener.getsockname()
 
-        def accept_some() -> int:
-            for _ in range(self._burst):
+        def accept_some(most: int) -> int:
+            for taken in range(most):
                 if len(self._conns) >= self._limit and not self._make_room(listener):
-                    break
+                    return taken
                 try:
                     accepted = accept(listener)
                 except OSError as error:
@@ -232,11 +244,13 @@ class Reactor:
                         continue
                     if _is_awaited(listener):
                         self._pause_accepting(error)
-                    break
+                    return taken
                 if accepted is None:
-                    break
+                    if not taken and is_shut(listener):
+                        self.stop_accepting()  # its events would not end
+                    return taken
                 self._admit(accepted[0], accepted[1], local)
-            return AGAIN
+            return most
 
         return accept_some
 
@@ -276,6 +290,7 @@ class Reactor:
     def _forget(self, fd: int) -> None:
         del self._conns[fd]
         del self._handlers[fd]
+        self._parting.pop(fd, None)
 
     def _close(self, fd: int, conn: Conn) -> None:
         self._forget(fd)
@@ -303,32 +318,74 @@ class Reactor:
 
     # -- the end -----------------------------------------------------------------------------
 
-    def drain(self) -> None:
-        """Take what waits in the queues, then leave the listeners to the siblings for good."""
+    @property
+    def listens(self) -> bool:
+        """Whether there are listeners that this worker may still take connections from."""
+        return bool(self._listeners)
+
+    def drain(self, *, abandoned: bool) -> None:
+        """Answer the last requests, and leave the listeners that others go on with.
+
+        ``abandoned`` by the arbiter, there are no others as far as one can know.
+        """
         self._core.closing = True
         self._is_held_up = False
         self.stop_accepting()
-        for fd in self._listeners:
-            before = -1
-            while before < len(self._conns) < self._limit:
-                before = len(self._conns)
-                self._handlers[fd]()
-            del self._handlers[fd]
-        self._listeners = {}
+        for fd, listener in list(self._listeners.items()):
+            if not abandoned and not is_ending(listener):
+                self._leave_listener(fd)
 
-    def close_idle(self) -> None:
-        """Close the connections that no request is under way on."""
-        self._close_quiet(
-            [
-                fd
-                for fd, conn in self._conns.items()
-                if conn.state == IDLE or (conn.state == HEAD and not conn.pending)
-            ]
-        )
+    def take_from_queues(self, most: int) -> int:
+        """Accept up to ``most`` connections from each queue; tells how many they were."""
+        if time.monotonic() < self._accept_after:
+            return 0
+        return sum([self._acceptors[fd](most) for fd in tuple(self._listeners)])
+
+    @property
+    def is_held_up(self) -> bool:
+        """Whether more may wait in the queues than there is room for now."""
+        return self._is_held_up
+
+    def leave_listeners(self) -> None:
+        """Close the listeners in this process."""
+        for fd in tuple(self._listeners):
+            self._leave_listener(fd)
+
+    def _leave_listener(self, fd: int) -> None:
+        if self._accepting:
+            self._poller.remove(fd)
+        del self._handlers[fd], self._acceptors[fd]
+        self._listeners.pop(fd).close()
+
+    def close_idle(self, since: float) -> None:
+        """Take leave of connections that no request has come on since then."""
+        now = time.monotonic()
+        for fd, parted in list(self._parting.items()):
+            if now - parted >= _PARTING_S:
+                self._close(fd, self._conns[fd])
+        idle = [
+            (fd, conn)
+            for fd, conn in self._conns.items()
+            if (conn.state == IDLE or conn.state == HEAD) and not conn.pending
+            if conn.since <= since and fd not in self._parting
+        ]
+        busy = set(ready_among(idle))
+        for fd, conn in idle:
+            if fd not in busy:
+                shut_sending(fd)
+                self._handlers[fd] = conn.discard
+                self._parting[fd] = now
+
+    def unfinished(self) -> tuple[int, int]:
+        """Count the requests that have come in part, and the answers that were taken in part."""
+        parts = sum(conn.state == BODY or conn.pending > 0 for conn in self._conns.values())
+        return parts, sum(conn.state == WRITE for conn in self._conns.values())
 
     def close(self) -> None:
         """Close all connections and the poller."""
         for fd, conn in list(self._conns.items()):
+            if conn.state == LINGERING:
+                conn.discard()  # input that nobody has read would turn the end into a reset
             self._close(fd, conn)
         self._poller.close()
 

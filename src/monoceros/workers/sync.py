@@ -15,6 +15,7 @@ from monoceros.net.trust import Trusted
 from monoceros.scoreboard import count_connections
 from monoceros.workers.base import Worker
 from monoceros.workers.descriptors import raise_limit
+from monoceros.workers.draining import IDLE_GRACE_S, Drain
 from monoceros.workers.lateness import Lateness
 from monoceros.workers.news import News
 from monoceros.workers.timeouts import Timeouts
@@ -28,10 +29,7 @@ if TYPE_CHECKING:
     from monoceros.workers.reactor import Reactor
 
 _TICK_S = 1.0  # how often timeouts and the arbiter's presence are looked at
-_DRAIN_TICK_S = 0.1
 _BURST = 16
-_PATIENCE = 0.9  # the part of graceful_timeout that clients get
-_IDLE_GRACE_S = 2.0  # how long a draining worker waits for the next request on idle connections
 
 
 class SyncWorker(Worker):
@@ -40,6 +38,7 @@ class SyncWorker(Worker):
     timeout_is_per_call = True
     _core: Core | None = None
     _told_to_leave: float | None = None  # time.monotonic()
+    _is_abandoned = False  # by the arbiter
 
     @classmethod
     def setup(cls) -> None:
@@ -83,7 +82,7 @@ class SyncWorker(Worker):
         from monoceros.wsgi.core import make_core
 
         self._core = core = make_core(self, app)
-        core.closing = not self.alive
+        core.closing = not self.alive or self.scoreboard.lame_duck
         return core
 
     def _make_reactor(self, core: Core) -> Reactor:
@@ -137,27 +136,32 @@ class SyncWorker(Worker):
         if self.wakeup is not None:
             # An event loop inside the application may have put its own descriptor there.
             self.wakeup.claim()
+        if self.scoreboard.lame_duck and self._core is not None:
+            self._core.closing = True
         if self.is_orphan():
             self.log.info("Parent changed, shutting down: %s", self)
             self.alive = False
+            self._is_abandoned = True
 
     def _drain(self, reactor: Reactor) -> None:
         """Answer what was received, giving idle connections a moment for one last request."""
-        reactor.drain()
-        for listener in self.sockets:
-            # Whoever would connect is better refused than left waiting for nobody: the last
-            # one to close ends the queue.
-            listener.close()
-        began = time.monotonic()
-        told = began if self._told_to_leave is None else self._told_to_leave
-        # Sooner than the arbiter loses patience, so that exit handlers get their time.
-        end = told + _PATIENCE * self.cfg.graceful_timeout
-        grace = min(_IDLE_GRACE_S, self.cfg.graceful_timeout / 2)
-        if self.modules is not None:
-            grace = 0.0  # one more request would be answered by code that has changed since
-        while len(reactor) and (now := time.monotonic()) < end:
-            if now - began > grace:
-                reactor.close_idle()
+        told = time.monotonic() if self._told_to_leave is None else self._told_to_leave
+        drain = Drain(
+            reactor,
+            told,
+            self.cfg.graceful_timeout,
+            abandoned=self._is_abandoned,
+            # One more request would be answered by code that has changed since.
+            idle_grace_s=IDLE_GRACE_S if self.modules is None else 0.0,
+        )
+        while not drain.is_over():
             self.notify()
-            reactor.sweep(now)
-            reactor.run_once(_DRAIN_TICK_S)
+            drain.turn()
+        received, sent = reactor.unfinished()
+        if received or sent:
+            self.log.warning(
+                "Cut off at the end of graceful_timeout: requests that had not come whole: %s, "
+                "answers that had not been taken whole: %s",
+                received,
+                sent,
+            )

@@ -137,6 +137,7 @@ CASES = {
     "timeout": number(30, "-t"),
     "boot_timeout": number(0, "--boot-timeout"),
     "graceful_timeout": number(30, "--graceful-timeout"),
+    "shutdown_delay": number(0, "--shutdown-delay"),
     "keepalive": replace(number(75, "--keep-alive"), gunicorn=2),
     "http_parser": word("auto", "fast", "--http-parser"),
     # Security

@@ -166,6 +166,17 @@ class WorkerProcesses(Section):
         cli=("--graceful-timeout",),
         meta="SECONDS",
     )
+    shutdown_delay = Setting(
+        whole("seconds"),
+        0,
+        "For how many seconds the server goes on accepting and answering after SIGTERM, before "
+        "`graceful_timeout` begins. Every answer in that time ends its connection, so that a "
+        "load balancer can take the server off its list and lose nothing. A second SIGTERM ends "
+        "it early; SIGINT and SIGQUIT do without.",
+        cli=("--shutdown-delay",),
+        meta="SECONDS",
+        ours=True,
+    )
     keepalive = Setting(
         whole("seconds"),
         75,

@@ -1,0 +1,211 @@
+"""The ways to stop a server, and what clients see of them."""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import os
+import signal
+import socket
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.process.conftest import Server
+
+pytestmark = pytest.mark.process
+
+KEEP = ("--keep-alive", "75")
+
+
+def send(client: socket.socket, path: str = "/") -> None:
+    client.sendall(b"GET %s HTTP/1.1\r\nHost: x\r\n\r\n" % path.encode())
+
+
+def read(client: socket.socket) -> http.client.HTTPResponse:
+    """Read an answer whole."""
+    with contextlib.closing(http.client.HTTPResponse(client)) as answer:
+        answer.begin()
+        answer.read()
+        return answer
+
+
+def is_last(client: socket.socket) -> bool:
+    """Ask, and tell whether the answer is to be the last on its connection."""
+    send(client)
+    answer = read(client)
+    assert answer.status == 200
+    return answer.getheader("Connection") == "close"
+
+
+def is_lame(srv: Server) -> bool:
+    with srv.connect() as client:
+        return is_last(client)
+
+
+def test_lame_duck(server: Callable[..., Server]) -> None:
+    srv = server("--shutdown-delay", "600", *KEEP, "app:app")
+    (worker,) = srv.wait_workers(1)
+    with srv.connect() as kept:
+        assert not is_last(kept)
+        srv.signal(signal.SIGTERM)
+        srv.wait_for(r"\[INFO\] Serving for another 600 seconds \(shutdown_delay\)")
+        srv.wait_until(lambda: is_lame(srv), "the worker to know")
+        # Whoever is idle is left alone until it asks once more.
+        assert is_last(kept)
+        assert not kept.recv(1)
+
+    for signum in (signal.SIGHUP, signal.SIGTTIN, signal.SIGUSR2):
+        srv.signal(signum)
+        srv.wait_for(f"Handling signal: {signal.Signals(signum).name[3:].lower()}")
+    os.kill(worker, signal.SIGKILL)
+    srv.wait_for("is ready", count=2)
+    assert is_lame(srv)
+    assert srv.count("Booting worker") == 2
+
+    srv.signal(signal.SIGTERM)
+    assert srv.wait() == 0
+
+
+def test_lame_duck_gives_up_a_reload(server: Callable[..., Server], tmp_path: Path) -> None:
+    srv = server("--shutdown-delay", "2", "app:app")
+    workers = srv.wait_workers(1)
+    (tmp_path / "app.py").write_text("import time\ntime.sleep(600)\n")
+    srv.signal(signal.SIGHUP)
+    srv.wait_for("Booting worker", count=2)
+    began = time.monotonic()
+    srv.signal(signal.SIGTERM)
+    srv.wait_for("Reload given up, the old workers keep serving: the server is about to stop")
+    assert srv.workers() == workers
+    assert srv.wait() == 0
+    assert 2 <= time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGQUIT])
+def test_quick_stop_has_no_delay(server: Callable[..., Server], signum: int) -> None:
+    srv = server("--shutdown-delay", "600", "app:app")
+    srv.wait_workers(1)
+    srv.signal(signum)
+    assert srv.wait() == 0
+
+
+def test_quick_stop_ends_the_delay(server: Callable[..., Server]) -> None:
+    srv = server("--shutdown-delay", "600", "app:app")
+    srv.wait_workers(1)
+    srv.signal(signal.SIGTERM)
+    srv.wait_for("Serving for another 600 seconds")
+    srv.signal(signal.SIGINT)
+    assert srv.wait() == 0
+
+
+def test_stop_before_any_worker_is_ready_has_no_delay(server: Callable[..., Server]) -> None:
+    source = "import time; time.sleep(600)"
+    srv = server("--shutdown-delay", "600", "app:app", files={"app.py": source})
+    srv.wait_for("Booting worker")
+    srv.signal(signal.SIGTERM)
+    assert srv.wait() == 0
+
+
+# Its workers leave later than a quick stop would have them leave.
+STUBBORN = """\
+import os, sys, time
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return [b""]
+def worker_int(worker):
+    os.write(2, b"in no hurry\\n")
+    time.sleep(600)
+"""
+
+
+def test_second_quick_stop_kills(server: Callable[..., Server]) -> None:
+    srv = server("--config", "app.py", "app:app", files={"app.py": STUBBORN})
+    srv.wait_workers(1)
+    srv.signal(signal.SIGQUIT)
+    srv.wait_for("in no hurry")
+    began = time.monotonic()
+    srv.signal(signal.SIGINT)
+    assert srv.wait() == 0
+    assert time.monotonic() - began < 1.5
+
+
+def test_second_term_changes_nothing(server: Callable[..., Server]) -> None:
+    srv = server("app:app")
+    srv.wait_workers(1)
+    with srv.connect() as client:
+        send(client, "/sleep/1")
+        wait_for_request(srv)
+        srv.signal(signal.SIGTERM)
+        srv.wait_for("Handling signal: term")
+        srv.signal(signal.SIGTERM)
+        assert read(client).status == 200
+    assert srv.wait() == 0
+
+
+def wait_for_request(srv: Server) -> None:
+    """Wait until a worker has a request in hand; only it could answer this one."""
+
+    def is_busy() -> bool:
+        with srv.connect(timeout=0.2) as probe:
+            send(probe)
+            try:
+                return not probe.recv(1)
+            except TimeoutError:
+                return True
+
+    srv.wait_until(is_busy, "the request to start")
+
+
+@pytest.mark.parametrize("transport", ["tcp", "tcp6", "unix"])
+def test_all_that_were_received_are_answered(
+    server: Callable[..., Server], tmp_path: Path, transport: str
+) -> None:
+    path = tmp_path / "socket"
+    binds = {"tcp": "127.0.0.1:0", "tcp6": "[::1]:0", "unix": f"unix:{path}"}
+    srv = server("--workers", "2", "--bind", binds[transport], "app:app")
+    srv.wait_workers(2)
+    port = 0 if transport == "unix" else int(srv.wait_for(r"Listening at: .*:(\d+) ")[1])
+
+    def connect(client: socket.socket) -> None:
+        client.settimeout(20)
+        client.connect(str(path) if transport == "unix" else (HOSTS[transport], port))
+
+    began = time.monotonic()
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(socket.socket(FAMILIES[transport])) for _ in range(9)]
+        late = clients.pop()
+        for client in clients:
+            connect(client)
+            send(client, "/sleep/1")
+        srv.signal(signal.SIGTERM)
+        statuses = [read(client).status for client in clients]
+        with pytest.raises((ConnectionRefusedError, FileNotFoundError)):
+            connect(late)
+    assert statuses == [200] * 8
+    assert srv.wait() == 0
+    # Both workers went on taking from the queue until it was empty.
+    assert time.monotonic() - began < 7
+
+
+HOSTS = {"tcp": "127.0.0.1", "tcp6": "::1"}
+FAMILIES = {"tcp": socket.AF_INET, "tcp6": socket.AF_INET6, "unix": socket.AF_UNIX}
+
+
+def test_what_is_cut_off_is_counted(server: Callable[..., Server]) -> None:
+    srv = server("--graceful-timeout", "1", "app:app")
+    srv.wait_workers(1)
+    with srv.connect() as client, srv.connect() as idle:
+        client.sendall(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n1234")
+        send(idle)
+        assert read(idle).status == 200
+        srv.signal(signal.SIGTERM)
+        assert srv.wait() == 0
+    srv.wait_for(
+        r"\[WARNING\] Cut off at the end of graceful_timeout: requests that had not come whole: 1, "
+        "answers that had not been taken whole: 0$"
+    )
