@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 # Names that mean no more than the default, even where they are given.
 _PLAIN_LOGGERS = ("simple", Config.logger_class.default)
 
+_KUBERNETES = "KUBERNETES_SERVICE_HOST"  # every container has it
+
 
 class Given(NamedTuple):
     """A value as it was written, and where."""
@@ -32,6 +34,7 @@ class Draft:
     __slots__ = (
         "app_uri",
         "cwd",
+        "environ",
         "given",
         "hosted",
         "notes",
@@ -45,12 +48,14 @@ class Draft:
         self,
         values: dict[str, object],
         given: Mapping[str, Given],
+        environ: Mapping[str, str],
         cwd: str,
         app_uri: str | None,
         hosted: bool,
     ) -> None:
         self.values = values
         self.given = given
+        self.environ = environ
         self.cwd = cwd
         self.app_uri = app_uri
         self.hosted = hosted
@@ -82,6 +87,7 @@ def complete(draft: Draft) -> None:
     _count_workers(draft)
     _name_processes(draft)
     _set_logs(draft)
+    _look_around(draft)
     _look_at_odd_ones(draft)
 
 
@@ -146,6 +152,16 @@ def _set_logs(draft: Draft) -> None:
         draft.follow("access_log_format", "json", Config.log_format)
     if values["statsd_host"] is not None and values["logger_class"] in _PLAIN_LOGGERS:
         draft.follow("logger_class", "gunicorn.instrument.statsd.Statsd", Config.statsd_host)
+
+
+def _look_around(draft: Draft) -> None:
+    if _KUBERNETES in draft.environ and "shutdown_delay" not in draft.given:
+        draft.notes.append(
+            "Kubernetes goes on sending requests to a pod for some seconds after it has asked it "
+            "to stop. Unless a preStop hook waits for that, set shutdown_delay = 5; "
+            "terminationGracePeriodSeconds has to be more than that and graceful_timeout "
+            f"({draft.values['graceful_timeout']}) together"
+        )
 
 
 def _look_at_odd_ones(draft: Draft) -> None:

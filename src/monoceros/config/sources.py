@@ -57,7 +57,7 @@ def load(
     given.update(_from_arguments(command_line, COMMAND_LINE))
     compat = str(_parse(Config.compat, given, {}, prog))
     values = {one.name: _parse(one, given, environment, compat) for one in SETTINGS}
-    draft = derived.Draft(values, given, cwd, command_line.app_uri, framework is not None)
+    draft = derived.Draft(values, given, environ, cwd, command_line.app_uri, framework is not None)
     derived.complete(draft)
     if variables is not None:
         draft.warnings[:0] = _review(variables)

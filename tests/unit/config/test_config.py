@@ -144,6 +144,16 @@ def test_the_application_is_looked_for(configure: Configure, tmp_path: Path) -> 
     assert (hosted.app_uri, hosted.notes) == (None, ())
 
 
+def test_hint_for_kubernetes(configure: Configure) -> None:
+    environ = {"KUBERNETES_SERVICE_HOST": "10.0.0.1", "WEB_CONCURRENCY": "1"}
+    for argv in (["a:b"], ["a:b", "--compat", "gunicorn"]):
+        (note,) = configure(argv=[*argv, "--graceful-timeout", "20"], environ=environ).notes
+        assert "set shutdown_delay = 5; " in note
+        assert "graceful_timeout (20)" in note
+    for delay in ("0", "10"):
+        assert configure(argv=["a:b", "--shutdown-delay", delay], environ=environ).notes == ()
+
+
 def test_notes(configure: Configure) -> None:
     argv = ["a:b", "--compat", "gunicorn", "--worker-tmp-dir", "/dev/shm"]
     room, heartbeat = configure(argv=argv).notes
