@@ -177,7 +177,7 @@ def test_process_1_reaps_what_others_left() -> None:
     from monoceros.arbiter import supervision
     from monoceros.arbiter.children import Child, Children
 
-    server = SimpleNamespace(children=Children())
+    server = SimpleNamespace(children=Children(), reexec_pid=0)
     supervision.reap_adopted(server)  # no child at all
     strangers = [os.fork() or os._exit(0) for _ in range(3)]
     for pid in strangers:
@@ -195,5 +195,10 @@ def test_process_1_reaps_what_others_left() -> None:
     os.waitid(os.P_PID, own, os.WEXITED | os.WNOWAIT)
     supervision.reap_adopted(server)
     assert os.waitstatus_to_exitcode(os.waitpid(own, 0)[1]) == 5
+
+server.reexec_pid = os.fork() or os._exit(6)  # a new master
+os.waitid(os.P_PID, server.reexec_pid, os.WEXITED | os.WNOWAIT)
+supervision.reap_adopted(server)
+assert os.waitstatus_to_exitcode(os.waitpid(server.reexec_pid, 0)[1]) == 6
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=True, timeout=60)

@@ -197,8 +197,10 @@ def test_a_link_to_the_release(server: Callable[..., Server], tmp_path: Path) ->
     try:
         srv.wait_workers(1)
         current.unlink()
+        srv.signal(signal.SIGUSR2)
+        srv.wait_for(rf"Cannot start a new master, .*No such file or directory: '{current}'")
         current.symlink_to("two")
-        new = upgrade(srv)
+        new = upgrade(srv, count=2)
         # The path leads to another directory now, in which there was no socket.
         assert ask(current / "socket") == b"two"
         srv.signal(signal.SIGTERM)
