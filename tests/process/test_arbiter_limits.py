@@ -196,9 +196,9 @@ def test_process_1_reaps_what_others_left() -> None:
     supervision.reap_adopted(server)
     assert os.waitstatus_to_exitcode(os.waitpid(own, 0)[1]) == 5
 
-server.reexec_pid = os.fork() or os._exit(6)  # a new master
-os.waitid(os.P_PID, server.reexec_pid, os.WEXITED | os.WNOWAIT)
-supervision.reap_adopted(server)
-assert os.waitstatus_to_exitcode(os.waitpid(server.reexec_pid, 0)[1]) == 6
+    server.reexec_pid = os.fork() or os._exit(6)  # a new master
+    os.waitid(os.P_PID, server.reexec_pid, os.WEXITED | os.WNOWAIT)
+    supervision.reap_adopted(server)
+    assert os.waitstatus_to_exitcode(os.waitpid(server.reexec_pid, 0)[1]) == 6
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(script)], check=True, timeout=60)
