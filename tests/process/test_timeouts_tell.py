@@ -299,6 +299,21 @@ def test_reload_to_an_import_that_hangs(server: Callable[..., Server], tmp_path:
     assert srv.get().status == 200
 
 
+def test_reload_that_is_given_up_tells_where_it_hangs(
+    server: Callable[..., Server], tmp_path: Path
+) -> None:
+    config = "from monoceros.arbiter import reload\nreload.SHORTEST_PATIENCE_S = 1\ntimeout = 0\n"
+    files = {"app.py": SLOW_IMPORT.format(seconds=0), "gunicorn.conf.py": config}
+    srv = server("app:app", files=files)
+    srv.wait_workers(1)
+    (tmp_path / "app.py").write_text(SLOW_IMPORT.format(seconds=600))
+    srv.signal(signal.SIGHUP)
+    srv.wait_for("Reload given up, .*: the new workers do not become ready")
+    srv.wait_for(r"\[WARNING\] Worker \(pid:\d+\) is still booting after 1s$")
+    srv.wait_for(HERE)
+    srv.wait_for("Worker exiting")
+
+
 def test_workers_leave_when_the_arbiter_is_killed(server: Callable[..., Server]) -> None:
     srv = server("--workers", "2", "app:app", files={"app.py": APP})
     pids, address = srv.wait_workers(2), srv.address

@@ -11,7 +11,7 @@ import contextlib
 import time
 from typing import TYPE_CHECKING
 
-from monoceros.arbiter import sizing, startup, supervision, surge, watching
+from monoceros.arbiter import sizing, startup, supervision, surge, timeouts, watching
 from monoceros.arbiter.generation import Generation
 from monoceros.config.surroundings import reenter
 from monoceros.errors import MonocerosError
@@ -109,6 +109,7 @@ class Reload:
         if ready >= server.num_workers:
             self.commit()
         elif now >= self.give_up_at:
+            timeouts.ask_booting(server, server.current.number, now)
             self.roll_back("the new workers do not become ready")
 
     def covers(self, child: Child) -> bool:

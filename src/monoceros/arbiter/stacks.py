@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
 LOOK_S = 0.05
 PATIENCE_S = 1.0
-HEADING = "Stacks of worker (pid:%s)\n%s"
 
 _AT_ONCE = 1 << 20
 _STANDING = {

@@ -18,7 +18,6 @@ from monoceros.arbiter.obituary import (
     write_obituary,
 )
 from monoceros.arbiter.spawn import close_child
-from monoceros.arbiter.stacks import HEADING
 from monoceros.scoreboard import SlotPhase
 from monoceros.workers import hooks
 from monoceros.workers.news import News, listen
@@ -122,8 +121,8 @@ def _bury(server: Arbiter, child: Child, status: int | None, now: float) -> None
     planned = child.phase is Phase.DRAINING or child.aborted
     server.children.remove(child)
     worker = server.WORKERS.pop(child.pid)
-    if last_stacks and child.aborted:
-        server.log.error(HEADING, child.pid, last_stacks)
+    if last_stacks:
+        log_stacks(server, child, last_stacks, now)
     if obituary.message:
         server.log.log(obituary.level, "%s", obituary.message)
     if not planned:
@@ -131,6 +130,15 @@ def _bury(server: Arbiter, child: Child, status: int | None, now: float) -> None
         _judge_death(server, child, obituary, has_worked, now)
     if not server.stopping.is_halting:
         hooks.try_call(server.cfg, server.log, "child_exit", server, worker)
+
+
+def log_stacks(server: Arbiter, child: Child, text: str, now: float) -> None:
+    """Log where a child was that was asked, unless it has become ready since."""
+    if child.aborted:
+        server.log.error("Stacks of worker (pid:%s)\n%s", child.pid, text)
+    elif not child.was_ready:
+        age = now - child.born
+        server.log.warning("Worker (pid:%s) is still booting after %.0fs\n%s", child.pid, age, text)
 
 
 def _judge_death(

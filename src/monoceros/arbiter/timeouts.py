@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from monoceros.arbiter import heartbeat, stacks, supervision
 from monoceros.arbiter.children import Child, Phase
+from monoceros.arbiter.obituary import describe_in_hand
 from monoceros.scoreboard import SlotPhase
 
 if TYPE_CHECKING:
@@ -35,12 +36,20 @@ def advance(server: Arbiter, now: float) -> None:
         _tell(server, report, now)
 
 
+def ask_booting(server: Arbiter, generation: int, now: float) -> None:
+    """Have the log tell where the workers are that do not become ready."""
+    for child in server.children.serving(generation):
+        if child.phase is Phase.BOOTING:
+            server.stacks.ask(child, now, all_threads=False)
+
+
 def _check_heartbeat(server: Arbiter, child: Child, now: float) -> None:
     record = server.scoreboard.read(child.slot)
     child.torn = 0 if record else child.torn + 1
     overdue, child.check_at = heartbeat.judge(child, record, server.cfg.timeout, now)
     if overdue:
-        _expire(server, child, heartbeat.describe(record, now), now)
+        doing = describe_in_hand([record], now) or heartbeat.describe(record, now)
+        _expire(server, child, doing, now)
 
 
 def _check_boot(server: Arbiter, child: Child, now: float) -> None:
@@ -64,12 +73,7 @@ def _expire(server: Arbiter, child: Child, doing: str, now: float) -> None:
 
 def _tell(server: Arbiter, report: stacks.Report, now: float) -> None:
     child = report.child
+    supervision.log_stacks(server, child, report.text, now)
     if child.aborted:
-        server.log.error(stacks.HEADING, child.pid, report.text)
         child.hurry(now + ABORT_GRACE_S)
         supervision.send(child, signal.SIGABRT)
-    elif child.phase is Phase.BOOTING:
-        age = now - child.born
-        server.log.warning(
-            "Worker (pid:%s) is still booting after %.0fs\n%s", child.pid, age, report.text
-        )

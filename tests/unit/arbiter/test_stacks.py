@@ -41,6 +41,7 @@ def hold_the_gil():
     print("here", flush=True)
     collections.deque(itertools.repeat(0), maxlen=0)
 """
+DEAF = "signal.pthread_sigmask(signal.SIG_BLOCK, stacks.SIGNALS)\nhang()"
 
 
 class Asked:
@@ -113,6 +114,28 @@ def test_all_threads(start: Start, place: str) -> None:
     assert asked.tell() == text  # once more, and not twice
 
 
+def test_descriptors_are_not_for_programs_that_the_application_starts(file: StackFile) -> None:
+    assert not os.get_inheritable(file.target)
+
+
+@pytest.mark.parametrize(
+    ("letter", "reason"),
+    [
+        ("D", "the process waits in the kernel, in uninterruptible sleep"),
+        ("t", "the process is stopped by a debugger"),
+        ("", "the process does not answer"),
+    ],
+)
+def test_why_there_is_no_stack(
+    start: Start, monkeypatch: pytest.MonkeyPatch, letter: str, reason: str
+) -> None:
+    asked = start(DEAF)
+    monkeypatch.setattr(stacks, "PATIENCE_S", 0.1)
+    monkeypatch.setattr(stacks, "_state", lambda pid: letter)
+
+    assert asked.tell() == f"no stack: {reason}"
+
+
 def test_main_thread(start: Start) -> None:
     text = start("start_threads(2)\nhang()").tell(all_threads=False)
 
@@ -138,9 +161,6 @@ def test_stopped_process_is_called_so_at_once(start: Start) -> None:
     assert time.monotonic() - began < stacks.PATIENCE_S / 2
     os.kill(asked.process.pid, signal.SIGCONT)
     assert " in hang\n" in asked.tell()
-
-
-DEAF = "signal.pthread_sigmask(signal.SIG_BLOCK, stacks.SIGNALS)\nhang()"
 
 
 def test_deaf_process_is_not_waited_for_longer_than_a_second(start: Start) -> None:
