@@ -141,13 +141,13 @@ def test_reloads_that_fail(server: Callable[..., Server], manager: Manager, tmp_
 
 
 def test_stop(server: Callable[..., Server], manager: Manager) -> None:
-    args = ("--graceful-timeout", "7", "app:app")
+    args = ("--graceful-timeout", "7", "--shutdown-delay", "1", "app:app")
     srv = server(*args, env={"NOTIFY_SOCKET": manager.name, "WATCHDOG_USEC": "200000"})
     manager.wait_for("READY")
     srv.signal(signal.SIGTERM)
     stopping = manager.wait_for("STOPPING")
     assert stopping["STATUS"] == "stopping, 1 worker left"
-    assert 7_000_000 <= int(stopping["EXTEND_TIMEOUT_USEC"]) < 30_000_000
+    assert 8_000_000 <= int(stopping["EXTEND_TIMEOUT_USEC"]) < 30_000_000
     assert srv.wait() == 0
     told = len(manager.heard)
     manager.drain()
