@@ -2,8 +2,9 @@
 
 Theory of operation. Each worker has a file in memory that the arbiter made before the fork; a
 signal (``workers.stacks``) makes its ``faulthandler`` write there. Nothing tells the end of a dump,
-so the file is looked at every ``LOOK_S`` until it has stopped growing. A process that is stopped
-or waits in the kernel writes nothing: after ``PATIENCE_S`` its state stands in for the stacks.
+so the file is looked at every ``LOOK_S`` until it has stopped growing and has the current thread,
+which comes last. A process that is stopped or waits in the kernel writes nothing: after
+``PATIENCE_S`` its state stands in for the stacks.
 """
 
 from __future__ import annotations
@@ -166,11 +167,13 @@ class Stacks:
             return True
         if grew or not dump.octets:
             return False
-        if dump.was_cut or names_current_thread(dump.text()):
+        if names_current_thread(dump.text()):
             return True
-        # Of more than a hundred threads the main one, the oldest, is left out.
-        dump.was_cut = True
-        if MAIN_THREAD is not None:
+        is_cut = dump.octets.endswith(b"...\n") or now >= dump.until - PATIENCE_S / 2
+        if is_cut and not dump.was_cut:
+            # Of more than a hundred threads the main one, the oldest, is left out, and a pipe
+            # may have had no room for it.
+            dump.was_cut = True
             _signal(dump.child.pid, MAIN_THREAD)
         return False
 
@@ -191,6 +194,8 @@ def _state(pid: int) -> str:
     return stat.rpartition(")")[2].split()[0]
 
 
-def _signal(pid: int, signum: int) -> None:
+def _signal(pid: int, signum: int | None) -> None:
+    if signum is None:
+        return
     with contextlib.suppress(ProcessLookupError):
         os.kill(pid, signum)
