@@ -9,7 +9,6 @@ does that inside ``os.fork``, so it holds for children of hooks and preloaded ap
 from __future__ import annotations
 
 import contextlib
-import os
 import signal
 from collections import deque
 from typing import TYPE_CHECKING
