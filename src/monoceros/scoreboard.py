@@ -235,7 +235,11 @@ class Scoreboard:
         return found
 
     def totals(self, attempts: int = 100) -> Counters:
-        """Return the sums over all owners there are and ever were."""
+        """Return the sums over all owners there are and ever were.
+
+        They never go down, unless the arbiter dies while it takes over what another process
+        has counted: then, after so many attempts, the result is that of the last one.
+        """
         while True:
             attempts -= 1
             copy, is_whole = _copy(self._retired, 1)
