@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.process
 
 KEEP = ("--keep-alive", "75")
+SLEEPS = r"\[DEBUG\] GET /sleep/"  # the worker has this request in hand
 
 
 def send(client: socket.socket, path: str = "/") -> None:
@@ -139,7 +140,7 @@ def test_second_term_changes_nothing(server: Callable[..., Server]) -> None:
     srv.wait_workers(1)
     with srv.connect() as client:
         send(client, "/sleep/1")
-        wait_for_request(srv)
+        srv.wait_for(SLEEPS)
         srv.signal(signal.SIGTERM)
         srv.wait_for("Handling signal: term")
         srv.signal(signal.SIGTERM)
@@ -147,23 +148,10 @@ def test_second_term_changes_nothing(server: Callable[..., Server]) -> None:
     assert srv.wait() == 0
 
 
-def wait_for_request(srv: Server) -> None:
-    """Wait until a worker has a request in hand; only it could answer this one."""
-
-    def is_busy() -> bool:
-        with srv.connect(timeout=0.2) as probe:
-            send(probe)
-            try:
-                return not probe.recv(1)
-            except TimeoutError:
-                return True
-
-    srv.wait_until(is_busy, "the request to start")
-
-
+@pytest.mark.parametrize("seconds", [0.3, pytest.param(2, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("transport", ["tcp", "tcp6", "unix"])
 def test_all_that_were_received_are_answered(
-    server: Callable[..., Server], tmp_path: Path, transport: str
+    server: Callable[..., Server], tmp_path: Path, transport: str, seconds: float
 ) -> None:
     path = tmp_path / "socket"
     binds = {"tcp": "127.0.0.1:0", "tcp6": "[::1]:0", "unix": f"unix:{path}"}
@@ -181,7 +169,7 @@ def test_all_that_were_received_are_answered(
         late = clients.pop()
         for client in clients:
             connect(client)
-            send(client, "/sleep/1")
+            send(client, f"/sleep/{seconds}")
         srv.signal(signal.SIGTERM)
         statuses = [read(client).status for client in clients]
         with pytest.raises((ConnectionRefusedError, FileNotFoundError)):
@@ -189,7 +177,7 @@ def test_all_that_were_received_are_answered(
     assert statuses == [200] * 8
     assert srv.wait() == 0
     # Both workers went on taking from the queue until it was empty.
-    assert time.monotonic() - began < 7
+    assert time.monotonic() - began < 6 * seconds + 1
 
 
 HOSTS = {"tcp": "127.0.0.1", "tcp6": "::1"}
@@ -209,3 +197,94 @@ def test_what_is_cut_off_is_counted(server: Callable[..., Server]) -> None:
         r"\[WARNING\] Cut off at the end of graceful_timeout: requests that had not come whole: 1, "
         "answers that had not been taken whole: 0$"
     )
+
+
+def test_killed_worker_is_cut_off_with_its_connections(server: Callable[..., Server]) -> None:
+    srv = server("--graceful-timeout", "1", *KEEP, "app:app")
+    (worker,) = srv.wait_workers(1)
+    with srv.connect() as client:
+        send(client, "/sleep/600")
+        srv.wait_for(SLEEPS)
+        srv.signal(signal.SIGTERM)
+        assert srv.wait() == 0
+    srv.wait_for(
+        rf"\[WARNING\] Cut off at the end of graceful_timeout: worker \(pid:{worker}\) with \d"
+    )
+    srv.wait_for("It was running GET /sleep/600")
+
+
+def test_request_that_crosses_with_the_end_of_an_idle_connection(
+    server: Callable[..., Server],
+) -> None:
+    srv = server("--graceful-timeout", "2", *KEEP, "app:app")
+    srv.wait_workers(1)
+    with srv.connect() as client:
+        assert not is_last(client)
+        srv.signal(signal.SIGTERM)
+        assert not client.recv(1)
+        # Sent before its client can have known; it meets no reset.
+        for _ in range(3):
+            send(client)
+        assert not client.recv(1)
+    assert srv.wait() == 0
+
+
+@pytest.mark.parametrize("transport", ["tcp", "unix"])
+def test_queue_of_a_socket_that_others_use_is_left_to_them(
+    server: Callable[..., Server], tmp_path: Path, transport: str
+) -> None:
+    path = tmp_path / "socket"
+    with socket.socket(FAMILIES[transport]) as listener:
+        listener.bind(str(path) if transport == "unix" else ("127.0.0.1", 0))
+        listener.listen()
+        fd = listener.fileno()
+        srv = server("--bind", f"fd://{fd}", "app:app", pass_fds=[fd])
+        srv.wait_workers(1)
+        with (
+            socket.socket(listener.family) as first,
+            socket.socket(listener.family) as second,
+            socket.socket(listener.family) as third,
+        ):
+            for client in (first, second, third):
+                client.settimeout(20)
+            first.connect(listener.getsockname())
+            send(first, "/sleep/0.4")
+            srv.wait_for(SLEEPS)
+            second.connect(listener.getsockname())
+            srv.signal(signal.SIGTERM)
+            srv.wait_for("Handling signal: term")
+            third.connect(listener.getsockname())
+            assert read(first).status == 200
+            first.close()  # else the worker waits for that
+            assert srv.wait() == 0
+            for client in (second, third):
+                send(client)
+                accepted, _ = listener.accept()
+                with accepted:
+                    assert accepted.recv(99).startswith(b"GET / ")
+
+
+def test_queue_of_an_address_that_a_reload_gives_up_is_emptied(
+    server: Callable[..., Server], tmp_path: Path
+) -> None:
+    config = tmp_path / "config.py"
+    old, new = (tmp_path / name for name in ("old", "new"))
+    config.write_text(f"bind = ['unix:{old}', 'unix:{new}']")
+    srv = server("--config", "config.py", "app:app", bind=None)
+    srv.wait_workers(1)
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(4)]
+        for client in clients:
+            client.settimeout(20)
+            client.connect(str(old))
+            send(client, "/sleep/0.4")
+            srv.wait_for(SLEEPS)
+        config.write_text(f"bind = ['unix:{new}']")
+        srv.signal(signal.SIGHUP)
+        assert [read(client).status for client in clients] == [200] * 4
+    srv.wait_for("Reloaded: 1 new worker is ready")
+    assert not old.exists()
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(str(new))
+        send(client)
+        assert read(client).status == 200

@@ -41,7 +41,7 @@ class Stopping:
         self._server = server
         self._stop: Stop | None = None
         self._delay_until: float | None = None  # while the server is a lame duck
-        self._is_quick = False
+        self.is_quick = False  # workers get a moment only
 
     @property
     def is_under_way(self) -> bool:
@@ -69,13 +69,13 @@ class Stopping:
                 self._become_lame_duck(delay)
             else:
                 self._dismiss(Stop(code, reason), quick)
-        elif quick and not self._is_quick:
-            self._is_quick = True
+        elif quick and not self.is_quick:
+            self.is_quick = True
             self._retire_all()
 
     def interrupt(self) -> None:
         """Stop quickly; once more, and workers are killed."""
-        if self._is_quick:
+        if self.is_quick:
             for child in self._server.children:
                 child.hurry(time.monotonic())
         else:
@@ -122,7 +122,7 @@ class Stopping:
     def _dismiss(self, stop: Stop, quick: bool) -> None:
         server = self._server
         self._stop = stop
-        self._is_quick = quick
+        self.is_quick = quick
         seconds = supervision.QUICK_S if quick else server.cfg.graceful_timeout
         server.notifier.stop_began(seconds, stop.reason)
         server.watching.stop()
@@ -132,7 +132,7 @@ class Stopping:
 
     def _retire_all(self) -> None:
         for child in self._server.children:
-            supervision.retire(self._server, child, quick=self._is_quick)
+            supervision.retire(self._server, child, quick=self.is_quick)
 
     def _exit(self, stop: Stop) -> NoReturn:
         server = self._server

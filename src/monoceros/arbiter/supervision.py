@@ -63,7 +63,20 @@ def kill_late(server: Arbiter, now: float) -> None:
         if child.kill_at is not None and now >= child.kill_at:
             child.kill_at = None
             child.killed = True
+            if not (child.aborted or server.stopping.is_quick):
+                _log_cut(server, child)
             send(child, signal.SIGKILL)
+
+
+def _log_cut(server: Arbiter, child: Child) -> None:
+    record = server.scoreboard.read(child.slot)
+    count = record.connections if record else 0
+    server.log.warning(
+        "Cut off at the end of graceful_timeout: worker (pid:%s) with %s connection%s",
+        child.pid,
+        count,
+        "" if count == 1 else "s",
+    )
 
 
 def retire(server: Arbiter, child: Child, *, quick: bool = False) -> None:

@@ -51,14 +51,14 @@ _DROP_SYN = (
 def refuse_newcomers(listener: socket.socket) -> str:
     """Let no more connections come to a listener; those that have come can be accepted.
 
-    Returns the means that was found: ``shutdown``, ``interface``, ``filter`` or ``backlog``.
+    Returns the means that was found: ``shutdown``, ``interface``, ``filter`` or ``backlog``, and
+    nothing where the socket does not listen. Never raises: it is called on the way out.
     """
-    for means, apply in _list_means(listener):
+    for means, apply in (*_list_means(listener), ("backlog", _shorten)):
         with contextlib.suppress(OSError):
             apply(listener)
             return means
-    listener.listen(0)
-    return "backlog"
+    return ""
 
 
 def _list_means(listener: socket.socket) -> list[tuple[str, Callable[[socket.socket], None]]]:
@@ -67,9 +67,14 @@ def _list_means(listener: socket.socket) -> list[tuple[str, Callable[[socket.soc
         return []
     if listener.family == socket.AF_UNIX:
         return [("shutdown", _shut_input)]
-    if listener.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT):
-        return [("filter", drop_syn)]
+    with contextlib.suppress(OSError):
+        if listener.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT):
+            return [("filter", drop_syn)]
     return [("interface", leave_interfaces), ("filter", drop_syn)]
+
+
+def _shorten(listener: socket.socket) -> None:
+    listener.listen(0)
 
 
 def _shut_input(listener: socket.socket) -> None:

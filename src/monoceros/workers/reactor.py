@@ -369,9 +369,8 @@ class Reactor:
             if (conn.state == IDLE or conn.state == HEAD) and not conn.pending
             if conn.since <= since and fd not in self._parting
         ]
-        busy = set(ready_among(idle))
         for fd, conn in idle:
-            if fd not in busy:
+            if not ready_among([(fd, conn)]):
                 shut_sending(fd)
                 self._handlers[fd] = conn.discard
                 self._parting[fd] = now

@@ -156,6 +156,7 @@ class SyncWorker(Worker):
         )
         while not drain.is_over():
             self.notify()
+            count_connections(self.slot, len(reactor))
             drain.turn()
         received, sent = reactor.unfinished()
         if received or sent:
