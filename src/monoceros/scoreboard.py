@@ -237,8 +237,8 @@ class Scoreboard:
     def totals(self, attempts: int = 100) -> Counters:
         """Return the sums over all owners there are and ever were.
 
-        They never go down, unless the arbiter dies while it takes over what another process
-        has counted: then, after so many attempts, the result is that of the last one.
+        They never go down while one of so many attempts meets no worker's burial. The result is
+        that of the last attempt where the arbiter died in one, or buries without a pause.
         """
         while True:
             attempts -= 1
