@@ -7,14 +7,15 @@ import http.client
 import os
 import signal
 import socket
+import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from tests.process.conftest import Server
 
@@ -71,6 +72,23 @@ def test_lame_duck(server: Callable[..., Server]) -> None:
 
     srv.signal(signal.SIGTERM)
     assert srv.wait() == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_lame_duck_is_idle(server: Callable[..., Server]) -> None:
+    srv = server("--shutdown-delay", "600", "--max-memory", "1000G", "app:app")
+    srv.wait_workers(1)
+    srv.signal(signal.SIGTERM)
+    srv.wait_for("Serving for another 600 seconds")
+    before, began = measure_time(srv.pid), time.monotonic()
+    srv.wait_until(lambda: time.monotonic() - began > 1.5, "what would be due by now")
+    assert measure_time(srv.pid) - before < 0.2
+
+
+def measure_time(pid: int) -> float:
+    """Return the processor time of a process in seconds."""
+    stat = Path(f"/proc/{pid}/stat").read_text(encoding="latin-1").rpartition(")")[2].split()
+    return (int(stat[11]) + int(stat[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def test_lame_duck_gives_up_a_reload(server: Callable[..., Server], tmp_path: Path) -> None:

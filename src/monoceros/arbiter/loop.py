@@ -338,14 +338,15 @@ class Arbiter:
             self.stopping.next_due(),
             self.children.next_due(),
             self.stacks.next_due(),
-            self.reload.give_up_at,
-            self.backoff.next_due(),
             self.metrics.next_due(self.cfg.enable_backlog_metric),
-            self.watching.next_due(),
             self.notifier.next_due(),
-            self.recycling.next_due(),
             self.upgrade.next_due(),
         ]
+        # What nobody attends to any more would be due for ever.
+        if not self.stopping.is_final:
+            due.append(self.backoff.next_due())
+        if not self.stopping.is_under_way:
+            due += [self.reload.give_up_at, self.watching.next_due(), self.recycling.next_due()]
         times = [moment for moment in due if moment is not None]
         if not times:
             return None
