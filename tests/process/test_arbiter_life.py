@@ -253,3 +253,5 @@ def test_workers_leave_when_the_arbiter_is_gone(server: Callable[..., Server]) -
     srv.process.wait(10)
 
     srv.wait_until(lambda: not any(srv.owns(pid) for pid in pids) or None, "the workers to leave")
+    for pid in pids:
+        srv.wait_for(f"Parent changed, shutting down: <Worker {pid}>")

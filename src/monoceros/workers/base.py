@@ -98,6 +98,10 @@ class Worker:
         self.wakeup: Wakeup | None = None
         self.modules: Modules | None = None  # what ``reload`` asks for
 
+    def __str__(self) -> str:
+        """Return what hooks and configuration files log for a worker."""
+        return f"<Worker {self.pid}>"
+
     @classmethod
     def setup(cls) -> None:
         """Prepare for the fork; runs in the arbiter, at its start and at every reload."""
