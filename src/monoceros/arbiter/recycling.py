@@ -73,7 +73,7 @@ class Recycling:
         if hard and size > hard:
             self._kill(child, size)
         elif soft and size > soft and not child.asks:
-            child.asks = f"it takes {size / MIB:.0f} MiB of memory"
+            child.asks = f"it takes {size / MIB:.0f} MiB of memory, more than max_memory"
 
     def _kill(self, child: Child, size: int) -> None:
         server = self._server

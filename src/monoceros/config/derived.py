@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 # Names that mean no more than the default, even where they are given.
 _PLAIN_LOGGERS = ("simple", Config.logger_class.default)
 
+_MEMORY_LIMITS: tuple[Setting[int], ...] = (Config.max_memory, Config.max_memory_hard)
+
 _KUBERNETES = "KUBERNETES_SERVICE_HOST"  # every container has it
 
 
@@ -87,6 +89,7 @@ def complete(draft: Draft) -> None:
     _count_workers(draft)
     _name_processes(draft)
     _set_logs(draft)
+    _judge_memory(draft)
     _look_around(draft)
     _look_at_odd_ones(draft)
 
@@ -152,6 +155,19 @@ def _set_logs(draft: Draft) -> None:
         draft.follow("access_log_format", "json", Config.log_format)
     if values["statsd_host"] is not None and values["logger_class"] in _PLAIN_LOGGERS:
         draft.follow("logger_class", "gunicorn.instrument.statsd.Statsd", Config.statsd_host)
+
+
+def _judge_memory(draft: Draft) -> None:
+    limits = {setting: int(str(draft.values[setting.name])) for setting in _MEMORY_LIMITS}
+    for setting, limit in limits.items():
+        if 0 < limit < machine.MIB:
+            raise draft.refuse(setting, "every worker takes more; 300M are 300 mebibytes")
+    soft, hard = limits.values()
+    if 0 < hard <= soft:
+        draft.warnings.append(
+            "max_memory_hard is not more than max_memory: workers are killed before they could be "
+            "replaced"
+        )
 
 
 def _look_around(draft: Draft) -> None:

@@ -163,6 +163,19 @@ def test_notes(configure: Configure) -> None:
     assert configure(argv=["a:b"], environ={"WEB_CONCURRENCY": "1"}).notes == ()
 
 
+@pytest.mark.parametrize("name", ["max_memory", "max_memory_hard"])
+def test_memory_that_no_worker_can_do_with(name: str, configure: Configure) -> None:
+    assert configure(f"{name} = '1M'\n").warnings == ()
+    with pytest.raises(ConfigError, match=rf"{name}: 300 \(every worker takes more; 300M are"):
+        configure(f"{name} = 300\n")
+
+
+@pytest.mark.parametrize(("hard", "warns"), [("299M", True), ("300M", True), ("301M", False)])
+def test_memory_limits_in_the_wrong_order(hard: str, warns: bool, configure: Configure) -> None:
+    warnings = configure(f"max_memory = '300M'\nmax_memory_hard = '{hard}'\n").warnings
+    assert [warning.partition(" ")[0] for warning in warnings] == ["max_memory_hard"] * warns
+
+
 def test_json_logs_have_json_lines(configure: Configure) -> None:
     assert configure(argv=["--log-format", "json"]).access_log_format == "json"
     both = configure(argv=["--log-format", "json", "--access-logformat", "%(h)s"])
