@@ -260,7 +260,9 @@ class Notifier:
         if not self._failed:
             self._failed = True
             where = self._server.cfg.environ.get("NOTIFY_SOCKET")
-            self._server.log.info("The service manager at %s hears nothing: %s", where, error)
+            self._server.log.info(
+                "The service manager at %s hears nothing: %s (NOTIFY_SOCKET)", where, error
+            )
 
 
 def _to_address(name: str) -> str | None:

@@ -29,6 +29,7 @@ _FIRST = 3  # SD_LISTEN_FDS_START
 _OF_SYSTEMD = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PIDFDID")
 
 _ASK_SYSTEMD = "The socket unit needs ListenStream=, and Accept=no."
+_NO_SYSTEMD = "Unset LISTEN_FDS and LISTEN_PID where no service manager has passed sockets."
 _UNSET = f"Unset {_FROM_MASTER} and {MASTER} where no other master has started this one."
 
 
@@ -53,7 +54,7 @@ def collect(environ: Mapping[str, str], pid: int, backlog: int) -> Inherited:
     if _number(environ.get("LISTEN_PID", "")) == pid and "LISTEN_FDS" in environ:
         count = _number(environ["LISTEN_FDS"])
         if count is None:
-            raise BindError(f"LISTEN_FDS is not a number: {environ['LISTEN_FDS']!r}.")
+            raise BindError(f"LISTEN_FDS is not a number: {environ['LISTEN_FDS']!r}. {_NO_SYSTEMD}")
         _forget(_OF_SYSTEMD)
         if count:
             fds = range(_FIRST, _FIRST + count)

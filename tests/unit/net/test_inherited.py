@@ -100,7 +100,7 @@ def test_from_systemd(monkeypatch: pytest.MonkeyPatch, three: int) -> None:
 @pytest.mark.parametrize(
     ("environ", "message"),
     [
-        ({"LISTEN_PID": str(ME), "LISTEN_FDS": "one"}, "LISTEN_FDS is not a number: 'one'"),
+        ({"LISTEN_PID": str(ME), "LISTEN_FDS": "one"}, "LISTEN_FDS is not a number: 'one'. Unset"),
         ({"GUNICORN_PID": "1", "GUNICORN_FD": "3;4"}, r"no list of numbers: '3;4'\. Unset GUNI"),
         ({"GUNICORN_PID": "1", "GUNICORN_FD": "7777"}, r"7777, of GUNICORN_FD, .* Unset GUNICORN"),
     ],
