@@ -131,7 +131,8 @@ def match(
 def _take(
     free: list[socket.socket], address: Address, any_port: bool = False
 ) -> socket.socket | None:
-    names = _resolve(address) if isinstance(address, tuple) else set()
+    # Names are resolved where there is something to compare them with: that may take long.
+    names = _resolve(address) if free and isinstance(address, tuple) else set()
     for sock in free:
         if isinstance(address, int):
             fits = sock.fileno() == address
