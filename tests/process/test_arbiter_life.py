@@ -127,6 +127,16 @@ def test_app_that_does_not_import_exits_with_3(server: Callable[..., Server]) ->
     assert "arbiter" not in srv.log
 
 
+def test_reason_is_not_buried_under_the_ends_of_many_workers(
+    server: Callable[..., Server],
+) -> None:
+    srv = server("app:app", "--workers", "8", files={"app.py": BROKEN}, listening=False)
+
+    assert srv.wait() == 3
+    srv.wait_for("Reason: Worker failed to boot.")
+    assert srv.count(r"exited with code 3") == 1
+
+
 def test_app_that_is_not_there_exits_with_4(server: Callable[..., Server]) -> None:
     srv = server("app:application", "--workers", "2", listening=False)
 

@@ -18,7 +18,7 @@ from monoceros.arbiter.obituary import (
     write_obituary,
 )
 from monoceros.arbiter.spawn import close_child
-from monoceros.scoreboard import SlotPhase
+from monoceros.scoreboard import SlotPhase, State
 from monoceros.workers import hooks
 from monoceros.workers.news import News, listen
 
@@ -70,7 +70,8 @@ def kill_late(server: Arbiter, now: float) -> None:
 
 def _log_cut(server: Arbiter, child: Child) -> None:
     record = server.scoreboard.read(child.slot)
-    count = record.connections if record else 0
+    # Workers count between two requests; the one in hand may have come since.
+    count = max(record.connections, int(record.state is State.RUNNING)) if record else 0
     server.log.warning(
         "Cut off at the end of graceful_timeout: worker (pid:%s) with %s connection%s",
         child.pid,
@@ -136,7 +137,9 @@ def _bury(server: Arbiter, child: Child, status: int | None, now: float) -> None
     worker = server.WORKERS.pop(child.pid)
     if last_stacks:
         log_stacks(server, child, last_stacks, now)
-    if obituary.message:
+    # That none can start has been said of the first: the application's own words stay in sight.
+    is_one_more = server.stopping.is_halting and obituary.code in REASONS
+    if obituary.message and not is_one_more:
         server.log.log(obituary.level, "%s", obituary.message)
     if not planned:
         server.notifier.count_death()
