@@ -18,7 +18,7 @@ from monoceros.http.body import Budget
 from monoceros.http.dates import format_date
 from monoceros.http.environ import listener_environ, scheme_keys
 from monoceros.http.input import EmptyInput
-from monoceros.scoreboard import BUCKETS_NS, RECORD_SIZE, State
+from monoceros.scoreboard import BUCKETS_NS, RECORD_SIZE
 
 cdef extern from "time.h" nogil:
     ctypedef long time_t
