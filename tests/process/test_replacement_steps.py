@@ -122,3 +122,18 @@ def test_free_numbers_are_found_in_every_movement(server: Callable[..., Server])
     numbers = {line for line in srv.lines if line.startswith("number ")}
     assert numbers == {"number 1", "number 2", "number 3"}
     assert srv.count("KeyError") == 0
+
+
+def test_successor_that_has_no_room_yet_is_not_given_up(server: Callable[..., Server]) -> None:
+    app = APP.replace("    start", "    os.write(2, b'called\\n'); time.sleep(2)\n    start", 1)
+    config = "from monoceros.arbiter import reload\nreload.SHORTEST_PATIENCE_S = 1\n"
+    files = {"app.py": app, "gunicorn.conf.py": config}
+    srv = server("--reload-surge", "0", "--timeout", "0", "app:app", files=files)
+    srv.wait_workers(1)
+    with srv.connect() as client:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        srv.wait_for("^called")
+        srv.signal(signal.SIGHUP)
+        srv.wait_for("Reloaded: 1 new worker is ready")
+
+    assert srv.count("Reload given up") == 0

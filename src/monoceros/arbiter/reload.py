@@ -103,7 +103,9 @@ class Reload:
             return
         successors = server.children.serving(server.current.number)
         ready = sum(child.is_ready for child in successors)
-        if ready > self._ready:
+        # Without room for a worker more, a successor is not forked before its place is free.
+        waits_for_room = not server.current.surge and server.children.draining()
+        if ready > self._ready or waits_for_room:
             self._wait_for(server.current)
             self._ready = ready
         if ready >= server.num_workers:
