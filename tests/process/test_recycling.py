@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import time
 from typing import TYPE_CHECKING
 
@@ -107,3 +108,17 @@ def test_much_too_large_worker_is_killed(server: Callable[..., Server]) -> None:
         assert time.monotonic() - killed < 5
 
     assert not re.search("out of memory", srv.log, re.IGNORECASE)
+
+
+def test_reload_to_code_that_takes_too_much_at_import(
+    server: Callable[..., Server], tmp_path: Path
+) -> None:
+    srv = server("--max-memory-hard", "150M", "app:app", files=FILES)
+    old = srv.wait_workers(1)
+    greedy = "kept = bytearray(200 << 20)\nfor n in range(0, len(kept), 4096):\n    kept[n] = 1\n"
+    tmp_path.joinpath("app.py").write_text(f"{greedy}import time\ntime.sleep(600)\n")
+    srv.signal(signal.SIGHUP)
+    srv.wait_for("more than max_memory_hard, and is killed")
+    srv.wait_for("Reload given up, the old workers keep serving: a new worker did not boot")
+
+    assert srv.workers() == old

@@ -10,7 +10,6 @@ memory nothing is waited for.
 from __future__ import annotations
 
 import signal
-import time
 from typing import TYPE_CHECKING
 
 from monoceros.arbiter import heartbeat, supervision, surge
@@ -43,7 +42,7 @@ class Recycling:
         elif self._measure_at is None or now >= self._measure_at:
             self._measure_at = now + PERIOD_S
             for child in self._server.children:
-                self._limit_memory(child, cfg.max_memory, cfg.max_memory_hard)
+                self._limit_memory(child, cfg.max_memory, cfg.max_memory_hard, now)
         if self._server.reload.previous is None:
             self._begin()
 
@@ -64,20 +63,20 @@ class Recycling:
             if now >= child.expires_at and not child.asks:
                 child.asks = f"it has lived for {now - child.ready_at:.0f}s"
 
-    def _limit_memory(self, child: Child, soft: int, hard: int) -> None:
+    def _limit_memory(self, child: Child, soft: int, hard: int, now: float) -> None:
         if child.killed or (child.asks and not hard):
             return
         size = measure_resident(child.pid)
         if size is None:
             return
         if hard and size > hard:
-            self._kill(child, size)
+            self._kill(child, size, now)
         elif soft and size > soft and not child.asks:
             child.asks = f"it takes {size / MIB:.0f} MiB of memory, more than max_memory"
 
-    def _kill(self, child: Child, size: int) -> None:
+    def _kill(self, child: Child, size: int, now: float) -> None:
         server = self._server
-        doing = heartbeat.describe(server.scoreboard.read(child.slot), time.monotonic())
+        doing = heartbeat.describe(server.scoreboard.read(child.slot), now)
         server.log.error(
             "Worker (pid:%s) takes %d MiB of memory, more than max_memory_hard, and is killed: %s",
             child.pid,
@@ -89,6 +88,8 @@ class Recycling:
         child.killed_for = "It took more memory than it may."
         child.kill_at = None
         supervision.send(child, signal.SIGKILL)
+        if not child.was_ready:
+            supervision.judge_failed_boot(server, child, now)
 
     def _begin(self) -> None:
         server = self._server
