@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 
+from monoceros.arbiter import timeouts
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -352,3 +354,37 @@ def usage(pid: int) -> tuple[float, int]:
     status = Path(f"/proc/{pid}/status").read_text()
     slept = status.partition("\nvoluntary_ctxt_switches:")[2].split()[0]
     return int(ran) / 1e9, int(slept)
+
+
+WAITING = """\
+import os, pathlib, time
+def app(environ, start_response):
+    os.write(2, b"called\\n")
+    while not pathlib.Path("go").exists():
+        time.sleep(0.01)
+    start_response("200 OK", [("Content-Length", "5")])
+    return [b"hello"]
+"""
+
+
+def test_time_in_which_the_whole_server_was_stopped_does_not_count(
+    server: Callable[..., Server], tmp_path: Path
+) -> None:
+    srv = server("--timeout", str(TIMEOUT_S), "app:app", files={"app.py": WAITING})
+    srv.wait_workers(1)
+    client = http.client.HTTPConnection(*srv.address, timeout=20)
+    with contextlib.closing(client):
+        client.request("GET", "/")
+        srv.wait_for("^called")
+        os.killpg(srv.pid, signal.SIGSTOP)
+        stopped = time.monotonic()
+        late = TIMEOUT_S + timeouts.LATE_S + 0.2
+        srv.wait_until(lambda: time.monotonic() - stopped > late, "all looks to be late")
+        os.killpg(srv.pid, signal.SIGCONT)
+        # It looks at timeouts in the same turn.
+        srv.signal(signal.SIGUSR1)
+        srv.wait_for("Handling signal: usr1")
+        tmp_path.joinpath("go").touch()
+        assert client.getresponse().status == 200
+
+    assert srv.count("WORKER TIMEOUT") == 0

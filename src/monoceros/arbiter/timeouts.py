@@ -5,6 +5,9 @@ requests, it is asked for its stacks, and it no longer counts, so that its succe
 meanwhile. When the stacks are there, or after a second: they are logged, and it gets SIGABRT,
 which calls the hook ``worker_abort`` and, where the main thread can still run Python, answers 500
 to a request that nothing was sent for. A second later: SIGKILL.
+
+An arbiter that finds itself late has not run for a while: a container was frozen, a terminal's job
+stopped. Its workers did not run either, and get a moment to show that they do again.
 """
 
 from __future__ import annotations
@@ -21,6 +24,7 @@ if TYPE_CHECKING:
     from monoceros.arbiter.loop import Arbiter
 
 ABORT_GRACE_S = 1.0  # from SIGABRT to SIGKILL
+LATE_S = 1.0  # so long after its time no look is taken for granted
 
 
 def advance(server: Arbiter, now: float) -> None:
@@ -28,7 +32,9 @@ def advance(server: Arbiter, now: float) -> None:
     for child in server.children:
         if child.check_at is None or now < child.check_at:
             continue
-        if child.phase is Phase.BOOTING:
+        if now - child.check_at > LATE_S:
+            child.check_at = now + heartbeat.SHORTEST_SILENCE_S
+        elif child.phase is Phase.BOOTING:
             _check_boot(server, child, now)
         else:
             _check_heartbeat(server, child, now)
