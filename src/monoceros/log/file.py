@@ -32,6 +32,7 @@ _MODE = 0o644
 # Whoever shares the descriptor may have made it non-blocking. A log that takes nothing for this
 # long loses the lines; blocking for ever would stop the server with it.
 _PATIENCE_S = 1.0
+_LOCK_PAUSE_S = 0.001  # no call waits for a lock and for a time
 
 
 class LogFile:
@@ -50,18 +51,20 @@ class LogFile:
         self.problem = ""  # why reopen() failed
         self._torn = False
         self._stalled = False
+        self._is_held = False  # the lock, and was not let go of in time
 
     def write_lines(self, lines: bytes) -> None:
         """Write whole lines, which those of other processes do not split."""
         if not self._is_pipe:
             self.write(lines)
             return
-        self._lock(fcntl.LOCK_EX)
+        self._lock()
         try:
             for piece in split_lines(lines, PIECE):
                 self.write(piece)
         finally:
-            self._lock(fcntl.LOCK_UN)
+            with contextlib.suppress(OSError):
+                fcntl.lockf(self.fd, fcntl.LOCK_UN)
 
     def write(self, data: bytes | memoryview) -> bool:
         """Write ``data``, which ends with a line; False where some of it was dropped."""
@@ -140,9 +143,22 @@ class LogFile:
         # A device is left alone: anybody at all could hold a lock on /dev/null.
         self._is_pipe = stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)
 
-    def _lock(self, operation: int) -> None:
-        with contextlib.suppress(OSError):
-            fcntl.lockf(self.fd, operation)
+    def _lock(self) -> None:
+        """Get the lock, or go on without it: its owner may be stopped, or meet a slow reader."""
+        deadline = time.monotonic() + (0.0 if self._is_held else _PATIENCE_S)
+        while True:
+            try:
+                fcntl.lockf(self.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except (BlockingIOError, PermissionError):
+                self._is_held = time.monotonic() >= deadline
+            except OSError:
+                return  # the system has no locks there
+            else:
+                self._is_held = False
+                return
+            if self._is_held:
+                return
+            time.sleep(_LOCK_PAUSE_S)
 
 
 def give_away(fd: int, path: str, uid: int, gid: int) -> None:

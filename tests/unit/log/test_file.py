@@ -6,7 +6,9 @@ import contextlib
 import fcntl
 import os
 import resource
+import signal
 import threading
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -253,3 +255,36 @@ def test_root_gives_a_file_away_that_root_linked_to(tmp_path: Path) -> None:
     log.give_to(65534, 65533)
     log.close()
     assert (tmp_path / "target").stat().st_uid == 65534
+
+
+def test_a_lock_that_is_never_released_costs_patience_once(
+    pipe: tuple[int, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read_end, write_end = pipe
+    locked, started = os.pipe()
+    pid = os.fork()
+    if not pid:
+        try:
+            # As a process that is stopped in the midst of a line.
+            fcntl.lockf(write_end, fcntl.LOCK_EX)
+            os.write(started, b"1")
+            signal.pause()
+        finally:
+            os._exit(1)
+    try:
+        assert os.read(locked, 1)
+        log = LogFile("-", write_end)
+        pauses: list[float] = []
+        monkeypatch.setattr(module, "_PATIENCE_S", 0.01)
+        monkeypatch.setattr(time, "sleep", pauses.append)
+        log.write_lines(b"one\n")
+        assert pauses
+        pauses.clear()
+        log.write_lines(b"two\n")
+        assert not pauses
+        assert os.read(read_end, 100) == b"one\ntwo\n"
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        os.close(locked)
+        os.close(started)
