@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
 import os
 import signal
 import socket
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.process
 
 APP = """\
+import contextlib
+import http.client
 import os
 ANSWER = {answer!r}
 def app(environ, start_response):
@@ -236,3 +240,30 @@ def ask(path: Path) -> bytes:
         while data := client.recv(4096):
             answer += data
     return answer.partition(b"\r\n\r\n")[2]
+
+
+PATIENT = """\
+import os, time
+def app(environ, start_response):
+    os.write(2, b"called\\n")
+    time.sleep(2)
+    start_response("200 OK", [])
+    return [b"done"]
+"""
+
+
+def test_old_worker_keeps_the_time_that_it_was_promised(
+    server: Callable[..., Server], tmp_path: Path
+) -> None:
+    config = "graceful_timeout = 30\n"
+    srv = server("app:app", files={"app.py": PATIENT, "gunicorn.conf.py": config})
+    srv.wait_workers(1)
+    client = http.client.HTTPConnection(*srv.address, timeout=20)
+    with contextlib.closing(client):
+        client.request("GET", "/")
+        srv.wait_for("^called")
+        (tmp_path / "gunicorn.conf.py").write_text("graceful_timeout = 1\n")
+        srv.signal(signal.SIGHUP)
+        assert client.getresponse().read() == b"done"
+
+    srv.wait_for("Reloaded: 1 new worker is ready")

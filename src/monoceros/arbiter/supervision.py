@@ -52,7 +52,8 @@ def _welcome(server: Arbiter, child: Child, now: float) -> None:
     server.scoreboard.set_phase(child.slot, SlotPhase[child.phase.name])
     server.was_ready = True
     server.log.debug("Worker (pid:%s) is ready", child.pid)
-    child.check_at = now + server.cfg.timeout if server.cfg.timeout else None
+    timeout = server.WORKERS[child.pid].cfg.timeout
+    child.check_at = now + timeout if timeout else None
     if child.owes_reopen:
         send(child, signal.SIGUSR1)
 
@@ -84,10 +85,11 @@ def retire(server: Arbiter, child: Child, *, quick: bool = False) -> None:
     """Ask a child to leave, within ``graceful_timeout`` or, when quick, ``QUICK_S``."""
     # A booting worker holds no request: it need not come to an end of anything.
     at_once = quick or child.phase is Phase.BOOTING
-    grace = QUICK_S if quick else server.cfg.graceful_timeout
+    worker = server.WORKERS[child.pid]
+    grace = QUICK_S if quick else worker.cfg.graceful_timeout
     server.children.mark_draining(child, time.monotonic() + grace)
     server.scoreboard.set_phase(child.slot, SlotPhase.DRAINING)
-    server.WORKERS[child.pid].alive = False
+    worker.alive = False
     send(child, signal.SIGQUIT if at_once else signal.SIGTERM)
 
 

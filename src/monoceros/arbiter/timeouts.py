@@ -52,7 +52,8 @@ def ask_booting(server: Arbiter, generation: int, now: float) -> None:
 def _check_heartbeat(server: Arbiter, child: Child, now: float) -> None:
     record = server.scoreboard.read(child.slot)
     child.torn = 0 if record else child.torn + 1
-    overdue, child.check_at = heartbeat.judge(child, record, server.cfg.timeout, now)
+    timeout = server.WORKERS[child.pid].cfg.timeout
+    overdue, child.check_at = heartbeat.judge(child, record, timeout, now)
     if overdue:
         doing = describe_in_hand([record], now) or heartbeat.describe(record, now)
         _expire(server, child, doing, now)
