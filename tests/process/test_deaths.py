@@ -244,3 +244,22 @@ def die_on_purpose(address: str) -> int:
 def count_descriptors(pid: int) -> int:
     """Return how many descriptors a process has."""
     return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
+
+
+def test_successor_of_a_worker_that_leaves_unasked_boots_meanwhile(
+    server: Callable[..., Server],
+) -> None:
+    srv = server("app:app", files={"app.py": APP})
+    (pid,) = srv.wait_workers(1)
+    with srv.connect() as idle:
+        # Kept open for a moment: its client may be about to send one more request.
+        idle.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert idle.recv(4096)
+        os.kill(pid, signal.SIGTERM)
+        srv.wait_for(rf"\[INFO\] Worker \(pid:{pid}\) leaves, unasked$")
+        assert srv.get().body == b"ok"
+        srv.wait_for("Worker exiting")
+
+    order = [line for line in srv.lines if "is ready" in line or "Worker exiting" in line]
+    assert ["is ready" in line for line in order] == [True, True, False]
+    assert srv.count("exited") == srv.count("next worker is started") == 0

@@ -12,7 +12,6 @@ from monoceros.arbiter.backoff import SETTLED_S
 from monoceros.arbiter.children import Child, Phase
 from monoceros.arbiter.obituary import (
     REASONS,
-    Obituary,
     describe_in_hand,
     is_foreign_kill,
     write_obituary,
@@ -45,6 +44,8 @@ def receive_news(server: Arbiter, now: float) -> None:
             _welcome(server, child, now)
         if News.WORN_OUT in news:
             child.asks = "it has served max_requests"
+        if News.LEAVING in news and child.is_ready:
+            _let_leave(server, child, now)
 
 
 def _welcome(server: Arbiter, child: Child, now: float) -> None:
@@ -56,6 +57,17 @@ def _welcome(server: Arbiter, child: Child, now: float) -> None:
     child.check_at = now + timeout if timeout else None
     if child.owes_reopen:
         send(child, signal.SIGUSR1)
+
+
+def _let_leave(server: Arbiter, child: Child, now: float) -> None:
+    """Replace a worker that leaves although the arbiter did not ask it to."""
+    server.log.info("Worker (pid:%s) leaves, unasked", child.pid)
+    _mark_draining(server, child, now + server.WORKERS[child.pid].cfg.graceful_timeout)
+    server.notifier.count_death()
+    # Now, because its successor is forked now: later would be too late to hold the place.
+    record = server.scoreboard.read(child.slot)
+    has_worked = record is not None and record.requests > 0
+    _judge_death(server, child, 0, has_worked, now)
 
 
 def kill_late(server: Arbiter, now: float) -> None:
@@ -85,12 +97,15 @@ def retire(server: Arbiter, child: Child, *, quick: bool = False) -> None:
     """Ask a child to leave, within ``graceful_timeout`` or, when quick, ``QUICK_S``."""
     # A booting worker holds no request: it need not come to an end of anything.
     at_once = quick or child.phase is Phase.BOOTING
-    worker = server.WORKERS[child.pid]
-    grace = QUICK_S if quick else worker.cfg.graceful_timeout
-    server.children.mark_draining(child, time.monotonic() + grace)
-    server.scoreboard.set_phase(child.slot, SlotPhase.DRAINING)
-    worker.alive = False
+    grace = QUICK_S if quick else server.WORKERS[child.pid].cfg.graceful_timeout
+    _mark_draining(server, child, time.monotonic() + grace)
     send(child, signal.SIGQUIT if at_once else signal.SIGTERM)
+
+
+def _mark_draining(server: Arbiter, child: Child, deadline: float) -> None:
+    server.children.mark_draining(child, deadline)
+    server.scoreboard.set_phase(child.slot, SlotPhase.DRAINING)
+    server.WORKERS[child.pid].alive = False
 
 
 def reopen_logs(server: Arbiter) -> None:
@@ -145,7 +160,7 @@ def _bury(server: Arbiter, child: Child, status: int | None, now: float) -> None
         server.log.log(obituary.level, "%s", obituary.message)
     if not planned:
         server.notifier.count_death()
-        _judge_death(server, child, obituary, has_worked, now)
+        _judge_death(server, child, obituary.code, has_worked, now)
     if not server.stopping.is_halting:
         hooks.try_call(server.cfg, server.log, "child_exit", server, worker)
 
@@ -160,17 +175,17 @@ def log_stacks(server: Arbiter, child: Child, text: str, now: float) -> None:
 
 
 def _judge_death(
-    server: Arbiter, child: Child, obituary: Obituary, has_worked: bool, now: float
+    server: Arbiter, child: Child, code: int | None, has_worked: bool, now: float
 ) -> None:
     if child.generation != server.current.number:
         return  # its successors are booting
     if child.ready_at is None:
         is_first = not server.was_ready and not server.reload.covers(child)
-        if is_first and obituary.code in REASONS:
-            server.stopping.halt(obituary.code)
+        if is_first and code in REASONS:
+            server.stopping.halt(code)
         else:
             judge_failed_boot(server, child, now)
-    elif now - child.ready_at < SETTLED_S and not (obituary.code == 0 and has_worked):
+    elif now - child.ready_at < SETTLED_S and not (code == 0 and has_worked):
         _hold_place(server, child, now)
 
 

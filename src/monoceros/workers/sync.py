@@ -145,6 +145,7 @@ class SyncWorker(Worker):
 
     def _drain(self, reactor: Reactor) -> None:
         """Answer what was received, giving idle connections a moment for one last request."""
+        self.tell(News.LEAVING)
         told = time.monotonic() if self._told_to_leave is None else self._told_to_leave
         drain = Drain(
             reactor,
