@@ -33,17 +33,20 @@ def watch(server, arbiter):
         if ready >= server.num_workers and lowest is None or lowest and ready < lowest:
             lowest = ready
             pathlib.Path("lowest.new").write_text(str(lowest))
-            os.rename("lowest.new", "lowest")
+            os.rename("lowest.new", f"lowest.{arbiter}")
         time.sleep(0.002)
 """
 
 
 def wait_for_sampler(srv: Server, count: int) -> None:
     """Wait until it has seen so many ready workers."""
-    path = srv.cwd / "lowest"
-    srv.wait_until(lambda: path.exists() and read_lowest(srv.cwd) == count, "the sampler")
+    srv.wait_until(lambda: _path(srv).exists() and read_lowest(srv) == count, "the sampler")
 
 
-def read_lowest(directory: Path) -> int:
+def read_lowest(srv: Server) -> int:
     """Return the lowest number of ready workers so far."""
-    return int((directory / "lowest").read_text())
+    return int(_path(srv).read_text())
+
+
+def _path(srv: Server) -> Path:
+    return srv.cwd / f"lowest.{srv.pid}"

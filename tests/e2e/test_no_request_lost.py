@@ -8,6 +8,7 @@ at the scoreboard all the time for how many workers are ready.
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import socket
 import time
@@ -40,21 +41,29 @@ def app(environ, start_response):
         environ["PATH_INFO"] = "/pid"
     return plain(environ, start_response)
 """
-FILES = {"app.py": APP, "gunicorn.conf.py": CONFIGURATION}
+SETTINGS = CONFIGURATION + "\nbind = ['127.0.0.1:0']\n"
+FILES = {"app.py": APP, "gunicorn.conf.py": SETTINGS}
+
+
+def start(serve: Serve, *args: str) -> Server:
+    """Start two workers."""
+    kept = ("--keep-alive", "75")
+    srv = serve("--workers", "2", *kept, *args, "app:app", files=FILES, bind=None)
+    srv.wait_workers(2)
+    return srv
 
 
 @contextlib.contextmanager
 def loaded(serve: Serve, *args: str, path: str = "/pid") -> Iterator[tuple[Server, Load]]:
     """Run two workers under load; at the end nothing may have been lost at any time."""
-    srv = serve("--workers", "2", "--keep-alive", "75", *args, "app:app", files=FILES)
-    srv.wait_workers(2)
+    srv = start(serve, *args)
     wait_for_sampler(srv, 2)
     with load(srv, path, CLIENTS) as clients:
         clients.wait_for_more(200)
         yield srv, clients
         clients.wait_for_more(200)
     assert not clients.losses
-    assert read_lowest(srv.cwd) >= 2
+    assert read_lowest(srv) >= 2
 
 
 def send(srv: Server, signum: signal.Signals, times: int) -> None:
@@ -97,8 +106,7 @@ def test_more_and_fewer_workers(serve: Serve) -> None:
 
 
 def test_down_to_one_worker_and_back(serve: Serve) -> None:
-    srv = serve("--workers", "2", "--keep-alive", "75", "app:app", files=FILES)
-    srv.wait_workers(2)
+    srv = start(serve)
     with load(srv, clients=CLIENTS) as clients:
         for _ in range(ROUNDS):
             send(srv, signal.SIGTTIN, 3)
@@ -124,6 +132,40 @@ def test_recycling(serve: Serve, seconds: float) -> None:
 def test_leaking_application(serve: Serve) -> None:
     with loaded(serve, "--max-memory", "200M", path="/leak") as (srv, _):
         srv.wait_for("Replacing worker .*MiB of memory", ROUNDS)
+
+
+def test_upgrade(serve: Serve) -> None:
+    srv = start(serve)
+    with load(srv, clients=CLIENTS) as clients:
+        master = srv.pid
+        for count in range(1, ROUNDS + 1):
+            heir = upgrade(srv, master, count)
+            clients.wait_for_more(50)
+            os.kill(master, signal.SIGTERM)
+            srv.wait_for("Master has been promoted", count)
+            clients.wait_for_more(50)
+            master = heir
+    assert not clients.losses
+
+
+def test_upgrade_and_back(serve: Serve) -> None:
+    with loaded(serve) as (srv, clients):
+        workers = srv.workers()
+        for count in range(1, ROUNDS + 1):
+            heir = upgrade(srv, srv.pid, count)
+            clients.wait_for_more(50)
+            os.kill(heir, signal.SIGTERM)
+            srv.wait_for(rf"The new master \(pid:{heir}\) has left, this one goes on")
+            clients.wait_for_more(50)
+        assert workers <= srv.workers()
+
+
+def upgrade(srv: Server, master: int, count: int) -> int:
+    """Start a new master, the ``count``-th one, and return its pid once its workers are ready."""
+    os.kill(master, signal.SIGUSR2)
+    heir = int(srv.wait_for(r"Starting a new master \(pid:(\d+)\)", count)[1])
+    srv.wait_for("is ready", 2 * (count + 1))
+    return heir
 
 
 @pytest.mark.parametrize("fault", ["application", "configuration", "hang", "port"])
@@ -153,5 +195,5 @@ def _break(fault: str, directory: Path, port: int) -> str:
     if fault == "configuration":
         configuration.write_text("workers = \n")
         return r"gunicorn\.conf\.py\", line 1"
-    configuration.write_text(f"{CONFIGURATION}\nbind = ['127.0.0.1:0', '127.0.0.1:{port}']\n")
+    configuration.write_text(f"{SETTINGS}bind.append('127.0.0.1:{port}')\n")
     return rf"Can't connect to \('127\.0\.0\.1', {port}\)"

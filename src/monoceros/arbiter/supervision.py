@@ -95,11 +95,9 @@ def _log_cut(server: Arbiter, child: Child) -> None:
 
 def retire(server: Arbiter, child: Child, *, quick: bool = False) -> None:
     """Ask a child to leave, within ``graceful_timeout`` or, when quick, ``QUICK_S``."""
-    # A booting worker holds no request: it need not come to an end of anything.
-    at_once = quick or child.phase is Phase.BOOTING
     grace = QUICK_S if quick else server.WORKERS[child.pid].cfg.graceful_timeout
     _mark_draining(server, child, time.monotonic() + grace)
-    send(child, signal.SIGQUIT if at_once else signal.SIGTERM)
+    send(child, signal.SIGQUIT if quick else signal.SIGTERM)
 
 
 def _mark_draining(server: Arbiter, child: Child, deadline: float) -> None:

@@ -6,10 +6,10 @@ through ``news_fd`` that it is ready, and calls ``run``, which a subclass writes
 serves while ``alive``, calls ``notify`` and looks at ``is_orphan`` about once a second, and
 returns when it has drained.
 
-Signals: TERM asks for a graceful end and only clears ``alive``; QUIT and INT end the worker
-where it stands, by ``StopWorker`` raised from the handler; ABRT is the arbiter's timeout; USR1
-reopens the logs. The handlers run between two bytecodes of the main thread; the wake-up
-descriptor only ends a poll.
+Signals: TERM asks for a graceful end, and only clears ``alive`` once the worker has booted. QUIT
+and INT end the worker where it stands, by ``StopWorker`` raised from the handler, as TERM does
+before; ABRT is the arbiter's timeout; USR1 reopens the logs. The handlers run between two
+bytecodes of the main thread; the wake-up descriptor only ends a poll.
 """
 
 from __future__ import annotations
@@ -179,8 +179,10 @@ class Worker:
         return os.getppid() != self.ppid
 
     def handle_exit(self, signum: int, frame: FrameType | None) -> None:
-        """TERM: finish what has been received, then leave."""
+        """TERM: finish what has been received, then leave; at once where nothing can have been."""
         self.alive = False
+        if not self.booted:
+            raise StopWorker(0)
 
     def handle_quit(self, signum: int, frame: FrameType | None) -> None:
         """QUIT and INT: leave now, also in the middle of a request."""
