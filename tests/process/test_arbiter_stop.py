@@ -248,6 +248,32 @@ def test_request_that_crosses_with_the_end_of_an_idle_connection(
     assert srv.wait() == 0
 
 
+def test_worker_that_is_told_before_the_arbiter(server: Callable[..., Server]) -> None:
+    srv = server(*KEEP, "app:app")
+    (worker,) = srv.wait_workers(1)
+    with srv.connect() as kept:
+        assert not is_last(kept)
+        srv.signal(signal.SIGSTOP)
+        os.waitid(os.P_PID, srv.pid, os.WSTOPPED)
+        os.kill(worker, signal.SIGTERM)
+        assert is_last(kept)
+    with srv.connect() as client:
+        srv.signal(signal.SIGTERM)
+        srv.signal(signal.SIGCONT)
+        send(client)
+        assert read(client).status == 200
+    assert srv.wait() == 0
+
+
+def test_worker_that_nobody_but_a_stranger_tells_to_leave(server: Callable[..., Server]) -> None:
+    srv = server("app:app")
+    (worker,) = srv.wait_workers(1)
+    os.kill(worker, signal.SIGTERM)
+    srv.wait_for(rf"Worker exiting \(pid: {worker}\)")
+    srv.wait_for("is ready", count=2)
+    assert srv.get().status == 200
+
+
 @pytest.mark.parametrize("transport", ["tcp", "unix"])
 def test_queue_of_a_socket_that_others_use_is_left_to_them(
     server: Callable[..., Server], tmp_path: Path, transport: str

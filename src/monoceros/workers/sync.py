@@ -12,7 +12,7 @@ import time
 from typing import TYPE_CHECKING
 
 from monoceros.net.trust import Trusted
-from monoceros.scoreboard import count_connections
+from monoceros.scoreboard import SlotPhase, count_connections
 from monoceros.workers.base import Worker
 from monoceros.workers.descriptors import raise_limit
 from monoceros.workers.draining import IDLE_GRACE_S, Drain
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _TICK_S = 1.0  # how often timeouts and the arbiter's presence are looked at
 _BURST = 16
+_HESITATION_S = 1.0  # how long a TERM waits for the arbiter to second it
 
 
 class SyncWorker(Worker):
@@ -113,7 +114,7 @@ class SyncWorker(Worker):
 
     def _serve(self, reactor: Reactor, core: Core) -> None:
         next_tick = 0.0
-        while self.alive:
+        while self.alive or self._hesitates():
             now = time.monotonic()
             if now >= next_tick:
                 next_tick = now + _TICK_S
@@ -122,6 +123,18 @@ class SyncWorker(Worker):
             reactor.run_once(next_tick - now)
             if core.requests >= self.max_requests:
                 self._wear_out()
+
+    def _hesitates(self) -> bool:
+        """Whether TERM came from somebody else and the arbiter may be about to send its own.
+
+        A service manager may tell all processes at once. Before the arbiter has heard it nobody
+        knows whether the queue is left to siblings or has to be emptied.
+        """
+        if self._is_abandoned or self._told_to_leave is None or self.slot_index < 0:
+            return False
+        if self.scoreboard.phase(self.slot_index) is SlotPhase.DRAINING:
+            return False
+        return self.scoreboard.lame_duck or time.monotonic() < self._told_to_leave + _HESITATION_S
 
     def _wear_out(self) -> None:
         """Ask for a successor, and serve until it is there: the arbiter says when to leave."""
