@@ -12,11 +12,12 @@ from tests.e2e.clients import head, read_answer
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from tests.process.conftest import Server
 
 _CLIENTS = 8
+_DEADLINE_S = 20.0
 
 
 class Loss(NamedTuple):
@@ -33,8 +34,8 @@ class Load:
     After ``stop_connecting`` a refused connection is the end of a client, not a loss.
     """
 
-    def __init__(self, srv: Server, path: str, clients: int) -> None:
-        self._srv = srv
+    def __init__(self, connect: Callable[[], socket.socket], path: str, clients: int) -> None:
+        self._connect = connect
         self._path = path
         self._stop = threading.Event()
         self._may_refuse = threading.Event()
@@ -57,7 +58,10 @@ class Load:
     def wait_for_more(self, count: int) -> None:
         """Wait until so many more requests have been answered."""
         enough = len(self.answers) + count
-        self._srv.wait_until(lambda: len(self.answers) >= enough, f"{count} more answers")
+        deadline = time.monotonic() + _DEADLINE_S
+        while len(self.answers) < enough:
+            assert time.monotonic() < deadline, f"no {count} more answers"
+            time.sleep(0.005)
 
     def stop(self) -> None:
         """Ask no more."""
@@ -74,7 +78,7 @@ class Load:
     def _ask_on(self, keeps: bool) -> None:
         while not self._stop.is_set():
             try:
-                client = self._srv.connect()
+                client = self._connect()
             except OSError as error:
                 if self._may_refuse.is_set() and isinstance(error, ConnectionRefusedError):
                     return
@@ -101,9 +105,12 @@ class Load:
 
 
 @contextlib.contextmanager
-def load(srv: Server, path: str = "/pid", clients: int = _CLIENTS) -> Iterator[Load]:
-    """Have a load while the block runs."""
-    found = Load(srv, path, clients)
+def load(
+    srv: Server | Callable[[], socket.socket], path: str = "/pid", clients: int = _CLIENTS
+) -> Iterator[Load]:
+    """Have a load on a server, or on what a function connects to, while the block runs."""
+    connect = srv if callable(srv) else srv.connect
+    found = Load(connect, path, clients)
     found.start()
     try:
         yield found

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.e2e.load import load
 from tests.process.conftest import COMPAT, DEADLINE_S, Server
-from tests.process.traffic import Traffic
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -79,7 +79,7 @@ def test_upgrade(server: Callable[..., Server], tmp_path: Path) -> None:
     names = [COMPAT + ": master [shop]", COMPAT + ": master [shop.2]"]
     has_titles = bool(importlib.util.find_spec("setproctitle"))
 
-    with Traffic(srv.connect) as traffic:
+    with load(srv, "/") as clients:
         new = upgrade(srv)
         srv.wait_workers(4)
         srv.wait_for("pre_exec, 0")
@@ -99,9 +99,9 @@ def test_upgrade(server: Callable[..., Server], tmp_path: Path) -> None:
         os.kill(new, signal.SIGHUP)
         srv.wait_for("Reloaded: 2")
 
-    assert traffic.failures == []
+    assert not clients.losses
     # The first master's workers, those of the second one, and those after its promotion.
-    assert set(traffic.answers) >= {b"None None", f"{srv.pid} None".encode()}
+    assert {body for _, body in clients.answers} >= {"None None", f"{srv.pid} None"}
     assert srv.get().body == b"None None"
     assert (tmp_path / "pid").read_text() == f"{new}\n"
     assert not (tmp_path / "pid.2").exists()
