@@ -179,6 +179,11 @@ def test_port_0_takes_what_is_left(stack: contextlib.ExitStack) -> None:
     assert bound.find(*wanted) == [2, 0, None, 1]
 
 
+def test_names_are_not_resolved_for_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(socket, "getaddrinfo", None)
+    assert match([("localhost", 80), ("localhost", 0)], []) == [None, None]
+
+
 def test_match_by_number(stack: contextlib.ExitStack, three: int) -> None:
     given = stack.enter_context(socket.socket(fileno=three))
     (sock,) = match([three], [given])
