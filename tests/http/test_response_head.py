@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING
 
@@ -36,6 +37,21 @@ def test_status_and_fields_of_a_plain_answer(twin: Twin) -> None:
     assert re.fullmatch(r"\w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT", date)
     assert parsedate_to_datetime(date).tzinfo is not None
     assert served.code == AGAIN
+
+
+def test_date_is_of_the_answer(twin: Twin) -> None:
+    """RFC 9110 5.6.7 and 6.6.1: when it was generated, not when the request came."""
+    begun = int(time.time())
+
+    def slow(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        # time(2) may be some milliseconds behind.
+        time.sleep(max(0.0, begun + 1.1 - time.time()))
+        start_response("200 OK", [])
+        return [b""]
+
+    date = serve(twin, slow, GET).response.get("Date")
+    assert date
+    assert parsedate_to_datetime(date).timestamp() > begun
 
 
 def test_no_server_field_where_there_is_no_name(twin: Twin) -> None:

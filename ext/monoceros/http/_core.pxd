@@ -93,6 +93,7 @@ cdef class Core:
     cdef Slot *slot
 
     cpdef tick(self, double now)
+    cdef int refresh_date(self) except -1
     cdef dict template(self, object local, object scheme)
     cdef int reserve(self, size_t more) except -1
     cdef int begin(self, bytes peer, const char *request, size_t size) except -1

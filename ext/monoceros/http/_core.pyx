@@ -142,15 +142,21 @@ cdef class Core:
 
     cpdef tick(self, double now):
         """Take over the time of a wake-up (``time.monotonic()``) and refresh Date."""
-        cdef int64_t seconds = c_time(NULL)
         self.now = self.ticked = self.flushed = now
-        if seconds != self.second:
-            self.second = seconds
-            date = format_date(seconds).encode("ascii")
-            self.server_fields = b"%bDate: %b\r\n" % (self.server_line, date)
-            self.status = None
-            if self.access is not None:
-                self.access.set_time(self.log.access.format_time(seconds))
+        self.refresh_date()
+
+    cdef int refresh_date(self) except -1:
+        """Have Date and the access log's time tell this second, also after a slow call."""
+        cdef int64_t seconds = c_time(NULL)
+        if seconds == self.second:
+            return 0
+        self.second = seconds
+        date = format_date(seconds).encode("ascii")
+        self.server_fields = b"%bDate: %b\r\n" % (self.server_line, date)
+        self.status = None
+        if self.access is not None:
+            self.access.set_time(self.log.access.format_time(seconds))
+        return 0
 
     def drain_log(self):
         """Return and forget the access log's whole lines so far."""

@@ -226,7 +226,9 @@ cdef class Request:
 
     cdef int answer_error(self, int status) except -1:
         cdef Core core = self.channel.core
-        cdef bytes response = error_response(status, core.server_fields, not self.head_request)
+        cdef bytes response
+        core.refresh_date()
+        response = error_response(status, core.server_fields, not self.head_request)
         if self.mark >= 0:
             core.out_size = self.mark
         put(core, PyBytes_AS_STRING(response), PyBytes_GET_SIZE(response))
@@ -329,6 +331,7 @@ cdef class Request:
         if self.status is None:
             raise AssertionError("the application did not call start_response")
         self.mark = core.out_size
+        core.refresh_date()
         try:
             if self.connect:
                 tunnel = self.write_odd_fields(core, &code, &close)

@@ -120,8 +120,12 @@ class Core:
         self.tick(time.monotonic())
 
     def tick(self, now: float, /) -> None:
-        """Take over the time of a wake-up; Date and the access log's time change once a second."""
+        """Take over the time of a wake-up."""
         self.now = self._ticked = self._flushed = now
+        self.refresh_date()
+
+    def refresh_date(self) -> None:
+        """Have Date and the access log's time tell this second, also after a slow call."""
         seconds = int(time.time())
         if seconds != self._second:
             self._second = seconds

@@ -160,6 +160,7 @@ class Request:
         core = conn.core
         if self._mark >= 0:
             del core.out[self._mark :]
+        core.refresh_date()
         core.out += error_response(status, core.server_fields, not self._head_request)
         self._status, self._headers, self._sent = str(status), [], 0
         self._code = status
@@ -270,6 +271,7 @@ class Request:
                 self.keep_alive = False
         self._decide_keep_alive(fields, code)
         self._mark = len(core.out)
+        core.refresh_date()
         core.out += b"".join(
             (
                 b"HTTP/1.1 ",
