@@ -274,6 +274,19 @@ def test_worker_that_nobody_but_a_stranger_tells_to_leave(server: Callable[..., 
     assert srv.get().status == 200
 
 
+def test_worker_without_an_arbiter_leaves_after_its_call(server: Callable[..., Server]) -> None:
+    srv = server(*KEEP, "app:app")
+    (worker,) = srv.wait_workers(1)
+    with srv.connect() as client:
+        send(client, "/sleep/1.5")
+        srv.wait_for(SLEEPS)
+        srv.signal(signal.SIGKILL)
+        assert read(client).status == 200
+        began = time.monotonic()
+        srv.wait_until(lambda: not srv.owns(worker), "its end")
+    assert time.monotonic() - began < 2
+
+
 @pytest.mark.parametrize("transport", ["tcp", "unix"])
 def test_queue_of_a_socket_that_others_use_is_left_to_them(
     server: Callable[..., Server], tmp_path: Path, transport: str

@@ -319,10 +319,13 @@ def test_reload_that_is_given_up_tells_where_it_hangs(
 def test_workers_leave_when_the_arbiter_is_killed(server: Callable[..., Server]) -> None:
     srv = server("--workers", "2", "app:app", files={"app.py": APP})
     pids, address = srv.wait_workers(2), srv.address
-    os.kill(srv.pid, signal.SIGKILL)
-    srv.process.wait()
-    began = time.monotonic()
-    srv.wait_until(lambda: not any(srv.owns(pid) for pid in pids), "their end")
+    with srv.connect() as idle:
+        idle.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert idle.recv(4096).startswith(b"HTTP/1.1 200 ")
+        os.kill(srv.pid, signal.SIGKILL)
+        srv.process.wait()
+        began = time.monotonic()
+        srv.wait_until(lambda: not any(srv.owns(pid) for pid in pids), "their end")
     assert time.monotonic() - began < 2 + SLACK_S
     assert is_free(*address)
 

@@ -9,6 +9,9 @@ left; the last one to close it ends it. Handshakes that were under way get ``SET
 Idle connections are kept for a moment, because their clients may be about to send one more
 request, which is answered and ends the connection. Those that stay idle are then shut down for
 sending and read for another moment, so that a request which crosses with our end meets no reset.
+
+Without an arbiter nobody turns newcomers away, and the next server may be waiting for the address:
+the queue is emptied for ``ORPHANS_S`` at most, and idle connections are kept no longer.
 """
 
 from __future__ import annotations
@@ -23,6 +26,7 @@ SETTLE_S = 0.02  # from the last newcomer's SYN to its place in the queue
 IDLE_GRACE_S = 2.0  # how long idle connections are kept for one more request
 PATIENCE = 0.9  # the part of graceful_timeout that clients get; the rest is for exit handlers
 SHARE = 0.5  # the part of graceful_timeout in which a queue is shared with busy siblings
+ORPHANS_S = 0.3  # what workers without an arbiter have for newcomers
 TICK_S = 0.1
 _ALL = 1 << 31
 
@@ -45,10 +49,12 @@ class Drain:
         """
         self._reactor = reactor
         self._began = self._look_at = time.monotonic()
-        self._idle_grace_s = min(idle_grace_s, graceful_timeout / 2)
+        longest = ORPHANS_S if abandoned else graceful_timeout / 2
+        self._idle_grace_s = min(idle_grace_s, longest)
         self._settled_at = told + SETTLE_S
         self._share_until = self._began if abandoned else told + SHARE * graceful_timeout
         self.end = told + PATIENCE * graceful_timeout
+        self._leave_by = self._began + ORPHANS_S if abandoned else self.end
         reactor.drain(abandoned=abandoned)
 
     def is_over(self) -> bool:
@@ -69,11 +75,12 @@ class Drain:
     def _empty_queues(self, now: float) -> float:
         """Return how long to wait for events before the next turn."""
         reactor = self._reactor
-        if reactor.take_from_queues(1 if now < self._share_until else _ALL):
-            return 0.0
-        if reactor.is_held_up:
-            return TICK_S
-        if now < self._settled_at:
-            return self._settled_at - now
+        if now < self._leave_by:
+            if reactor.take_from_queues(1 if now < self._share_until else _ALL):
+                return 0.0
+            if reactor.is_held_up:
+                return TICK_S
+            if now < self._settled_at:
+                return self._settled_at - now
         reactor.leave_listeners()
         return 0.0

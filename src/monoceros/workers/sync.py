@@ -120,7 +120,7 @@ class SyncWorker(Worker):
                 next_tick = now + _TICK_S
                 self.nr = core.requests
                 self._tick(reactor, now)
-            reactor.run_once(next_tick - now)
+            reactor.run_once(0.0 if self._is_abandoned else next_tick - now)
             if core.requests >= self.max_requests:
                 self._wear_out()
 
