@@ -2,7 +2,7 @@
 
 ``serve(*args, env=..., bind=...)`` is the fixture ``server`` of ``tests/process`` with the twin
 of the parameter ``impl``, and with the modules of ``tests.e2e.apps`` to import
-applications from.
+applications from. Under MONOCEROS_TEST_COMPAT one twin has to do: what that changes are defaults.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import pytest
 
-from tests.process.conftest import Server, server
+from tests.process.conftest import COMPAT, Server, server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Server", "server"]
 
 ROOT = Path(__file__).parents[2]
+IMPLS = ("c", "py") if COMPAT == "monoceros" else ("c",)
 
 
 class Serve(Protocol):
@@ -37,7 +38,7 @@ class Serve(Protocol):
     ) -> Server: ...
 
 
-@pytest.fixture(params=["c", "py"])
+@pytest.fixture(params=IMPLS)
 def impl(request: pytest.FixtureRequest) -> str:
     """Each HTTP twin in turn, as a value of MONOCEROS_IMPL."""
     name: str = request.param

@@ -29,16 +29,12 @@ class Loss(NamedTuple):
 
 
 class Load:
-    """Half of the clients keep their connections, the others make one for each request.
-
-    After ``stop_connecting`` a refused connection is the end of a client, not a loss.
-    """
+    """Half of the clients keep their connections, the others make one for each request."""
 
     def __init__(self, connect: Callable[[], socket.socket], path: str, clients: int) -> None:
         self._connect = connect
         self._path = path
         self._stop = threading.Event()
-        self._may_refuse = threading.Event()
         self._threads = [
             threading.Thread(target=self._ask_on, args=(bool(number % 2),))
             for number in range(clients)
@@ -50,10 +46,6 @@ class Load:
         """Begin to ask."""
         for thread in self._threads:
             thread.start()
-
-    def allow_refusal(self) -> None:
-        """Take refused connections as the end from now on."""
-        self._may_refuse.set()
 
     def wait_for_more(self, count: int) -> None:
         """Wait until so many more requests have been answered."""
@@ -69,19 +61,11 @@ class Load:
         for thread in self._threads:
             thread.join()
 
-    def wait_to_end(self) -> None:
-        """Wait until all clients have been refused."""
-        for thread in self._threads:
-            thread.join(20)
-            assert not thread.is_alive()
-
     def _ask_on(self, keeps: bool) -> None:
         while not self._stop.is_set():
             try:
                 client = self._connect()
             except OSError as error:
-                if self._may_refuse.is_set() and isinstance(error, ConnectionRefusedError):
-                    return
                 self.losses.append(Loss(time.monotonic(), error, ""))
                 continue
             with client:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 pytest.importorskip("django")
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.settled]
 
 _PORT = 8000
 _PORT_DEADLINE_S = 30.0

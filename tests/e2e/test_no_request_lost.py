@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.process
 
 ROUNDS = 3
-CLIENTS = 16
+CLIENTS = 8
 APP = """\
 import os
 from tests.e2e.apps.plain import app as plain
@@ -130,7 +130,7 @@ def test_recycling(serve: Serve, seconds: float) -> None:
 
 
 def test_leaking_application(serve: Serve) -> None:
-    with loaded(serve, "--max-memory", "200M", path="/leak") as (srv, _):
+    with loaded(serve, "--max-memory", "100M", path="/leak") as (srv, _):
         srv.wait_for("Replacing worker .*MiB of memory", ROUNDS)
 
 

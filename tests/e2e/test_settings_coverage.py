@@ -51,11 +51,11 @@ SHOWN = {
     "tests/e2e/test_settings_requests.py::test_nothing_is_buffered_or_sent_by_the_kernel": (
         "request_buffering sendfile"
     ),
-    "tests/e2e/test_timeouts.py::test_dripping_body_is_answered_408": "body_min_rate",
+    "tests/e2e/test_timeouts.py::test_body_below_the_minimum_rate_is_answered_408": "body_min_rate",
     "tests/e2e/test_timeouts.py::test_idle_connection_is_closed_after_keepalive": "keepalive",
     "tests/e2e/test_timeouts.py::test_reader_that_takes_nothing_is_cut": "write_timeout",
-    "tests/e2e/test_timeouts.py::test_slow_head_is_answered_408": "header_timeout",
-    "tests/e2e/test_timeouts.py::test_stalled_body_is_answered_408": "body_timeout",
+    "tests/e2e/test_timeouts.py::test_slow_heads_are_answered_408": "header_timeout",
+    "tests/e2e/test_timeouts.py::test_stalled_bodies_are_answered_408": "body_timeout",
     "tests/process/test_arbiter_hooks.py::test_a_whole_life": (
         "nworkers_changed on_starting when_ready pre_fork post_fork post_worker_init worker_exit "
         "child_exit on_exit"
@@ -79,9 +79,6 @@ SHOWN = {
         "max_requests"
     ),
     "tests/process/test_replacement_steps.py::test_one_more_at_a_time": "reload_surge",
-    "tests/process/test_arbiter_workers.py::test_silent_worker_is_ended_and_its_request_named": (
-        "timeout"
-    ),
     "tests/process/test_code_reload.py::test_edit_break_and_mend": "reload reload_engine",
     "tests/process/test_code_reload.py::test_what_is_a_change": "reload_extra_files",
     "tests/process/test_finding.py::test_paste": "paste",
@@ -93,6 +90,7 @@ SHOWN = {
     "tests/process/test_process_privileges.py::test_initgroups": "initgroups",
     "tests/process/test_process_privileges.py::test_workers_become_the_user": "user group",
     "tests/process/test_upgrade.py::test_upgrade": "pre_exec",
+    "tests/process/test_timeouts_tell.py::test_each_hang_is_told_and_the_others_serve": "timeout",
     "tests/process/test_timeouts_tell.py::test_import_that_hangs_is_ended": "boot_timeout",
     "tests/unit/config/test_kinds.py::test_without_control_socket_its_settings_are_not_looked_at": (
         "control_socket_disable"

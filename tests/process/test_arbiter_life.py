@@ -61,18 +61,6 @@ def test_stop_before_any_worker_is_ready(server: Callable[..., Server]) -> None:
     assert srv.wait() == 0
 
 
-def test_graceful_stop_lets_a_request_finish(server: Callable[..., Server]) -> None:
-    srv = server("app:app")
-    srv.wait_workers(1)
-    with srv.connect() as client:
-        client.sendall(b"GET /sleep/1 HTTP/1.1\r\nHost: x\r\n\r\n")
-        assert client.getpeername()
-        srv.wait_until(lambda: not is_waiting(srv), "the request to start")
-        srv.signal(signal.SIGTERM)
-        assert client.recv(4096).startswith(b"HTTP/1.1 200 OK")
-    assert srv.wait() == 0
-
-
 def test_quick_stop_does_not_wait_for_a_request(server: Callable[..., Server]) -> None:
     srv = server("app:app")
     srv.wait_workers(1)
@@ -105,20 +93,11 @@ def app(environ, start_response):
 """
 
 
-def is_waiting(srv: Server) -> bool:
-    """Whether a second connection is answered at once; the only worker is idle if so."""
-    with srv.connect(timeout=0.2) as probe:
-        probe.sendall(b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
-        try:
-            return bool(probe.recv(1))
-        except TimeoutError:
-            return False
-
-
 def test_app_that_does_not_import_exits_with_3(server: Callable[..., Server]) -> None:
-    srv = server("app:app", files={"app.py": BROKEN}, listening=False)
+    srv = server("--pid", "pid", "app:app", files={"app.py": BROKEN}, listening=False)
 
     assert srv.wait() == 3
+    assert not (srv.cwd / "pid").exists()
     srv.wait_for(r"\[ERROR\] Exception in worker process")
     srv.wait_for(r'File ".*/app.py", line 2')
     srv.wait_for("RuntimeError: the database is not there")
@@ -187,17 +166,6 @@ def test_exit_handlers_of_the_application_run(server: Callable[..., Server]) -> 
     assert srv.count("^flushed$") == 2
 
 
-def test_address_in_use(server: Callable[..., Server]) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as other:
-        host, port = other.getsockname()
-        srv = server("--bind", f"{host}:{port}", "--pid", "pid", "app:app", listening=False)
-
-        assert srv.wait() == 1
-    assert srv.count(rf"Connection in use: \('127.0.0.1', {port}\)") == 5
-    srv.wait_for(rf"Can't connect to \('127.0.0.1', {port}\)")
-    assert not (srv.cwd / "pid").exists()
-
-
 def test_address_that_becomes_free_in_time(server: Callable[..., Server]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         host, port = other.getsockname()
@@ -210,11 +178,12 @@ def test_address_that_becomes_free_in_time(server: Callable[..., Server]) -> Non
 def test_stop_while_waiting_for_the_address(server: Callable[..., Server]) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         host, port = other.getsockname()
-        srv = server("--bind", f"{host}:{port}", "app:app", listening=False)
+        srv = server("--bind", f"{host}:{port}", "--pid", "pid", "app:app", listening=False)
         srv.wait_for("Connection in use")
         srv.signal(signal.SIGTERM)
         assert srv.wait() == 0
     assert srv.count("Connection in use") < 5
+    assert not (srv.cwd / "pid").exists()
 
 
 def test_several_addresses(server: Callable[..., Server], tmp_path: Path) -> None:
@@ -254,14 +223,3 @@ def test_pid_file_of_a_living_process(server: Callable[..., Server], tmp_path: P
     assert srv.wait() == 1
     srv.wait_for(rf"Already running on PID {os.getpid()} \(or pid file '.*' is stale\)")
     assert path.read_text() == f"{os.getpid()}\n"
-
-
-def test_workers_leave_when_the_arbiter_is_gone(server: Callable[..., Server]) -> None:
-    srv = server("--workers", "2", "app:app")
-    pids = srv.wait_workers(2)
-    srv.signal(signal.SIGKILL)
-    srv.process.wait(10)
-
-    srv.wait_until(lambda: not any(srv.owns(pid) for pid in pids) or None, "the workers to leave")
-    for pid in pids:
-        srv.wait_for(f"Parent changed, shutting down: <Worker {pid}>")

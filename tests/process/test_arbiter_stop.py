@@ -162,7 +162,8 @@ def test_second_term_changes_nothing(server: Callable[..., Server]) -> None:
         srv.signal(signal.SIGTERM)
         srv.wait_for("Handling signal: term")
         srv.signal(signal.SIGTERM)
-        assert read(client).status == 200
+        answer = read(client)
+        assert (answer.status, answer.getheader("Connection")) == (200, "close")
     assert srv.wait() == 0
 
 
