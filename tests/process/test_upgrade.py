@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import signal
 import socket
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.e2e.clients import connect_unix, head, read_answer
 from tests.e2e.load import load
 from tests.process.conftest import COMPAT, DEADLINE_S, Server
 
@@ -183,6 +186,54 @@ def test_the_old_master_is_killed(server: Callable[..., Server], tmp_path: Path)
     os.kill(third, signal.SIGTERM)
     wait_gone(srv, third)
     assert not (tmp_path / "socket").exists()
+
+
+def listens(pid: int) -> bool:
+    """Whether a process has sockets open, which the masters here have to listen on only."""
+    links = [str(path.readlink()) for path in Path(f"/proc/{pid}/fd").iterdir()]
+    return any(link.startswith("socket:") for link in links)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("old_first", [True, False])
+def test_both_masters_are_stopped(server: Callable[..., Server], old_first: bool) -> None:
+    srv = server("app:app")
+    srv.wait_workers(1)
+    new = upgrade(srv)
+    first, second = (srv.pid, new) if old_first else (new, srv.pid)
+    with contextlib.ExitStack() as stack:
+        clients = []
+        for sleeping in (1, 2, 2):  # one in each worker, and one that waits in the queue
+            clients.append(stack.enter_context(srv.connect()))
+            clients[-1].sendall(head("GET", "/sleep/1"))
+            srv.wait_for(r"\[DEBUG\] GET /sleep/", sleeping)
+        os.kill(first, signal.SIGTERM)
+        srv.wait_until(lambda: not listens(first), "its listener to be closed")
+        os.kill(second, signal.SIGTERM)
+        assert [read_answer(client).status for client in clients] == [200] * 3
+    wait_gone(srv, new)
+    assert srv.wait() == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_upgrade_to_another_address(server: Callable[..., Server], tmp_path: Path) -> None:
+    config = tmp_path / "config.py"
+    config.write_text("bind = 'unix:one'")
+    srv = server("--config", "config.py", "app:app", bind=None)
+    srv.wait_workers(1)
+    config.write_text("bind = 'unix:two'")
+    new = upgrade(srv)
+    with connect_unix(tmp_path / "one") as client:
+        client.sendall(head("GET", "/sleep/0.5"))
+        srv.wait_for(r"\[DEBUG\] GET /sleep/")
+        with connect_unix(tmp_path / "one") as queued:
+            queued.sendall(head("GET", "/"))
+            srv.signal(signal.SIGTERM)
+            assert [read_answer(one).status for one in (client, queued)] == [200] * 2
+    srv.wait_for(r"Master has been promoted\.")
+    assert ask(tmp_path / "two") == b"hello"
+    os.kill(new, signal.SIGTERM)
+    wait_gone(srv, new)
 
 
 def test_a_link_to_the_release(server: Callable[..., Server], tmp_path: Path) -> None:

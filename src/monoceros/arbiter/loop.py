@@ -304,18 +304,19 @@ class Arbiter:
         return list(dict.fromkeys(self.LISTENERS + (previous.sockets if previous else [])))
 
     def owns(self, sock: socket.socket) -> bool:
-        """Whether nobody but this server uses a socket, so that it may be changed or unlinked."""
-        return not (self.upgrade.shares_sockets or isinstance(sock, Borrowed))
+        """Whether nobody but this server uses a socket, so that it may be changed."""
+        return not (isinstance(sock, Borrowed) or self.upgrade.shares(sock))
 
     def close_listeners(self, sockets: Iterable[socket.socket]) -> None:
-        """Close listeners, and remove the files of those that nobody else uses.
+        """Close listeners, and remove their files unless there is another master.
 
         Workers that still have these find out that they are to empty the queues, see ``closing``.
         """
         for sock in sockets:
             if self.owns(sock):
                 closing.refuse_newcomers(sock)
-            listeners.close([sock], unlink=self.owns(sock))
+            # Where a file had been removed the other master has made it anew.
+            listeners.close([sock], unlink=not self.upgrade.is_under_way)
 
     # -- waiting
 

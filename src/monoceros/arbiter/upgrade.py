@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, NoReturn
 from monoceros.arbiter.signals import HANDLED
 from monoceros.arbiter.spawn import open_pidfd
 from monoceros.errors import MonocerosError
-from monoceros.net import inherited, listeners
+from monoceros.net import closing, inherited, listeners
 from monoceros.workers import hooks
 from monoceros.workers.failure import format_application_error
 
@@ -45,9 +45,17 @@ class Upgrade:
         self._report = -1  # says why the new one could not be executed
 
     @property
-    def shares_sockets(self) -> bool:
-        """Whether another master listens on the same sockets."""
-        return bool(self._server.master_pid or self._server.reexec_pid)
+    def is_under_way(self) -> bool:
+        """Whether there is another master."""
+        return bool(self._other_pid)
+
+    def shares(self, sock: socket.socket) -> bool:
+        """Whether another master listens on a socket too."""
+        return self.is_under_way and closing.has_open(self._other_pid, sock)
+
+    @property
+    def _other_pid(self) -> int:
+        return self._server.master_pid or self._server.reexec_pid
 
     @property
     def suffix(self) -> str:

@@ -15,17 +15,20 @@ away before the queue is emptied, by the best means there is:
 - Elsewhere the queue is made as short as can be. One connection still finds room in it at a
   time; the last one may be reset.
 
-All of it changes the socket for every process that has it: only its last user may do this.
+All of it changes the socket for every process that has it: only its last user may do this, see
+``has_open``.
 """
 
 from __future__ import annotations
 
 import array
 import contextlib
+import os
 import select
 import socket
 import struct
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -92,6 +95,21 @@ def drop_syn(listener: socket.socket) -> None:
     address, _ = code.buffer_info()
     program = struct.pack("@HP", len(_DROP_SYN), address)  # struct sock_fprog
     listener.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
+
+
+def has_open(pid: int, listener: socket.socket) -> bool:
+    """Whether a process has a listener open; True as well where the system does not tell."""
+    wanted = f"socket:[{os.fstat(listener.fileno()).st_ino}]"
+    try:
+        return any(_read_link(path) == wanted for path in Path(f"/proc/{pid}/fd").iterdir())
+    except OSError:
+        return True
+
+
+def _read_link(path: Path) -> str:
+    with contextlib.suppress(OSError):
+        return str(path.readlink())
+    return ""  # it was closed meanwhile
 
 
 def is_ending(listener: socket.socket) -> bool:

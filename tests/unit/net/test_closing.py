@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import socket
+import subprocess
 import sys
 from typing import TYPE_CHECKING
 
@@ -116,3 +117,15 @@ def test_socket_that_does_not_listen_any_more(tmp_path: Path) -> None:
     with listen("tcp", tmp_path) as listener:
         listener.close()
         assert closing.refuse_newcomers(listener) == ""
+
+
+def test_who_has_a_listener_open(tmp_path: Path) -> None:
+    waiting = [sys.executable, "-c", "input()"]
+    with listen("tcp", tmp_path) as listener:
+        assert closing.has_open(os.getpid(), listener)
+        with subprocess.Popen(waiting, stdin=subprocess.PIPE) as other:
+            # Up to its exec it has what we have.
+            while closing.has_open(other.pid, listener):
+                assert other.poll() is None
+            other.communicate(b"\n")
+        assert closing.has_open(other.pid, listener)  # it cannot be known any more
