@@ -122,3 +122,19 @@ def test_reload_to_code_that_takes_too_much_at_import(
     srv.wait_for("Reload given up, the old workers keep serving: a new worker did not boot")
 
     assert srv.workers() == old
+
+
+def test_limits_hold_while_the_server_is_a_lame_duck(server: Callable[..., Server]) -> None:
+    limits = ("--max-memory", "100M", "--max-memory-hard", "150M")
+    srv = server(*limits, "--shutdown-delay", "600", "app:app", files=FILES)
+    srv.wait_workers(1)
+    srv.signal(signal.SIGTERM)
+    srv.wait_for("Serving for another 600 seconds")
+    assert srv.get("/take/200").status == 200
+    srv.wait_for("more than max_memory_hard, and is killed")
+    srv.wait_for("is ready", count=2)
+    assert srv.get("/take/110").status == 200
+    srv.wait_for(r"Replacing worker .*: it takes \d+ MiB of memory")
+    srv.wait_for("Worker exiting")
+    srv.signal(signal.SIGTERM)
+    assert srv.wait() == 0

@@ -234,8 +234,9 @@ class Arbiter:
             self.stopping.advance(now)
         else:
             self.watching.attend(now)
-            self.recycling.advance(now)
             self.reload.advance(now)
+        if not self.stopping.is_final:
+            self.recycling.advance(now)
             self.retire_leavers()
         self.notifier.advance(now)
 
@@ -345,9 +346,9 @@ class Arbiter:
         ]
         # What nobody attends to any more would be due for ever.
         if not self.stopping.is_final:
-            due.append(self.backoff.next_due())
+            due += [self.backoff.next_due(), self.recycling.next_due()]
         if not self.stopping.is_under_way:
-            due += [self.reload.give_up_at, self.watching.next_due(), self.recycling.next_due()]
+            due += [self.reload.give_up_at, self.watching.next_due()]
         times = [moment for moment in due if moment is not None]
         if not times:
             return None
