@@ -169,6 +169,17 @@ def test_what_keeps_a_new_master_from_starting(
     assert srv.get().status == 200
 
 
+def test_the_new_master_is_killed(server: Callable[..., Server], tmp_path: Path) -> None:
+    srv = server("--pid", "pid", "app:app")
+    srv.wait_workers(1)
+    new = upgrade(srv)
+    assert (tmp_path / "pid.2").read_text() == f"{new}\n"
+    os.kill(new, signal.SIGKILL)
+    srv.wait_for(rf"The new master \(pid:{new}\) was ended by SIGKILL, this one goes on")
+    assert not (tmp_path / "pid.2").exists()
+    assert srv.get().status == 200
+
+
 def test_the_old_master_is_killed(server: Callable[..., Server], tmp_path: Path) -> None:
     srv = server("--pid", "pid", "--bind", "unix:socket", "app:app")
     srv.wait_workers(1)

@@ -16,6 +16,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, NoReturn
 
+from monoceros.arbiter.pidfile import Pidfile
 from monoceros.arbiter.signals import HANDLED
 from monoceros.arbiter.spawn import open_pidfd
 from monoceros.errors import MonocerosError
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from monoceros.arbiter.loop import Arbiter
 
+SUFFIX = ".2"
 LOOK_S = 1.0  # how often the old master is looked for where no descriptor tells
 REPORT_SIZE = 4096  # what a pipe takes at once
 # The interpreter ignores them, and what is ignored stays so in the program that is executed.
@@ -60,7 +62,7 @@ class Upgrade:
     @property
     def suffix(self) -> str:
         """What tells the names of a new master from those of the old one."""
-        return ".2" if self._server.master_pid else ""
+        return SUFFIX if self._server.master_pid else ""
 
     # -- the new master
 
@@ -196,6 +198,9 @@ class Upgrade:
     def _bury(self, pid: int, code: int) -> None:
         server, log = self._server, self._server.log
         server.reexec_pid = 0
+        if server.cfg.pidfile:
+            # What was killed leaves its file, whose number may be another process's one day.
+            Pidfile(server.cfg.pidfile + SUFFIX).remove(pid)
         reason = b""
         # A process that the hook has left behind may hold the pipe open.
         with contextlib.suppress(BlockingIOError):
