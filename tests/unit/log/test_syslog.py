@@ -163,24 +163,31 @@ def test_nothing_waits_for_a_reader(open_log: OpenLog, tmp_path: Path) -> None:
 @pytest.mark.parametrize("scheme", ["udp", "tcp", "unix"])
 def test_a_syslog_that_comes_back(scheme: str, open_log: OpenLog, tmp_path: Path) -> None:
     kind = STREAM if scheme == "tcp" else DGRAM
-    if scheme == "unix":
-        address, where = f"unix://{tmp_path}/syslog#dgram", "syslog"
-    else:
-        with receiver(kind) as sock:
-            where = sock.getsockname()
-        address = f"{scheme}://127.0.0.1:{where[1]}"
-    log = open_log("--log-syslog", "--log-syslog-to", address)
-    began = time.monotonic()
-    for _ in range(100):
-        log.info("lost")
-    assert time.monotonic() - began < 0.9
-    with socket.socket(socket.AF_UNIX if scheme == "unix" else socket.AF_INET, kind) as sock:
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    family = socket.AF_UNIX if scheme == "unix" else socket.AF_INET
+    with socket.socket(family, kind) as keeper, socket.socket(family, kind) as sock:
+        for one in (keeper, sock):
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        where = "syslog" if scheme == "unix" else keep_port(keeper)
+        address = f"{tmp_path}/syslog#dgram" if scheme == "unix" else f"127.0.0.1:{where[1]}"
+        log = open_log("--log-syslog", "--log-syslog-to", f"{scheme}://{address}")
+        began = time.monotonic()
+        for _ in range(100):
+            log.info("lost")
+        assert time.monotonic() - began < 5
         sock.bind(where)
         sock.settimeout(0.05)
         if kind == STREAM:
             sock.listen()
         assert receive(log, sock, kind).rstrip(b"\0\n").endswith(b"] back")
+
+
+def keep_port(keeper: socket.socket) -> tuple[str, int]:
+    """Take a port, so that nobody else is given it, and let nobody in."""
+    keeper.bind(("127.0.0.1", 0))
+    host, port = keeper.getsockname()
+    if keeper.type == DGRAM:
+        keeper.connect((host, port))
+    return host, port
 
 
 def receive(log: Logger, sock: socket.socket, kind: int) -> bytes:
