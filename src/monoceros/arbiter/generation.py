@@ -30,6 +30,7 @@ class Generation:
         wanted: int,
         sockets: list[socket.socket],
         unmeasured: bool = False,
+        surge: int = 1,
     ) -> None:
         self.number = number
         self.cfg = cfg
@@ -38,7 +39,7 @@ class Generation:
         self.wanted = wanted
         self.sockets = sockets
         self.unmeasured = unmeasured
-        self.surge = 1
+        self.surge = surge
 
     def renew(self, number: int, app: Application) -> Generation:
         """Return a generation of the same configuration, with its code imported anew."""
@@ -50,6 +51,7 @@ class Generation:
             self.wanted,
             self.sockets,
             self.unmeasured,
+            self.surge,
         )
 
     @property

@@ -73,7 +73,8 @@ class SyncWorker(Worker):
     def handle_exit(self, signum: int, frame: FrameType | None) -> None:
         """TERM: finish what has been received, then leave."""
         super().handle_exit(signum, frame)
-        self._told_to_leave = time.monotonic()
+        if self._told_to_leave is None:
+            self._told_to_leave = time.monotonic()
         if self._core is not None:
             # Also the answer that the application is working on is the last on its connection.
             self._core.closing = True
