@@ -55,6 +55,15 @@ def test_one_request(twin: Twin, kind: str) -> None:
         assert link.receive_to_end().endswith(b"/b")
 
 
+def test_a_core_that_closes_answers_what_has_come(twin: Twin) -> None:
+    with Link(twin, echo_path) as link:
+        link.core.closing = True
+        link.ask(get("/a") + get("/b") + get("/c"))
+        answers = link.responses()
+        assert [one.body for one in answers] == [b"/a", b"/b", b"/c"]
+        assert [one.get("Connection") for one in answers] == [None, None, "close"]
+
+
 def test_a_batch_is_answered_in_one_send(twin: Twin) -> None:
     with Link(twin, echo_path, "packets") as link:
         assert link.ask(b"".join(get(f"/{number}") for number in range(16))) == AGAIN

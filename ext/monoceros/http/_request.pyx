@@ -354,8 +354,8 @@ cdef class Request:
             else:
                 self.keep_alive = False
         if (
-            core.closing or close or code == 101 or not core.keepalive
-            or not self.channel.body_is_read()
+            close or code == 101 or not core.keepalive or not self.channel.body_is_read()
+            or (core.closing and not self.channel.has_unused())
         ):
             self.keep_alive = False
         if code == 101:

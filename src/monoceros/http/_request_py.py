@@ -297,11 +297,11 @@ class Request:
     def _decide_keep_alive(self, fields: ResponseFields, code: int) -> None:
         core = self._conn.core
         if (
-            core.closing
-            or not core.policy.keepalive
-            or fields.close
+            fields.close
             or code == 101
+            or not core.policy.keepalive
             or not self._conn.body_is_read()
+            or (core.closing and not self._conn.pending)
         ):
             self.keep_alive = False
 

@@ -68,6 +68,7 @@ class Request(Protocol):
 class Core(Protocol):
     """What the connections of one thread share: buffers, the Date line, the access log's lines.
 
+    With ``closing`` an answer after which nothing else has come is the last on its connection.
     ``flush_log`` is called where lines would have to wait for further calls of the application
     after one that took a while.
     """
