@@ -74,7 +74,12 @@ def describe(record: Record | None, now: float) -> str:
         return "its scoreboard record cannot be read"
     others = f", with {record.connections} connections open" if record.connections > 1 else ""
     if record.state is not State.RUNNING:
-        return f"no request, no sign of life for {now - record.beat_ns / 1e9:.1f}s{others}"
-    age = now - record.started_ns / 1e9
+        return f"no request, no sign of life for {_age(record.beat_ns, now):.1f}s{others}"
+    age = _age(record.started_ns, now)
     peer = ascii(record.peer or "unix socket")[1:-1]
     return f"running {ascii(record.request)[1:-1]} from {peer} for {age:.1f}s{others}"
+
+
+def _age(since_ns: int, now: float) -> float:
+    # The owner may have written after the loop looked at the clock.
+    return max(0.0, now - since_ns / 1e9)

@@ -122,6 +122,7 @@ def test_record_that_cannot_be_read_gets_some_more_looks() -> None:
             record(State.RUNNING, started=1, request="GET /\xe9\n\x1b["),
             r"running GET /\xe9\n\x1b[ from ::1 for 1.0s",
         ),
+        (record(State.IDLE, beat=-0.04), "no request, no sign of life for 0.0s"),
         (record(State.IDLE, beat=31), "no request, no sign of life for 31.0s"),
         (
             record(State.RUNNING, started=1)._replace(connections=12),
