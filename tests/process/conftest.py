@@ -190,7 +190,10 @@ class Server:
 
     def wait(self, timeout: float = DEADLINE_S) -> int:
         """Return the exit code once the arbiter and the log have ended."""
-        code = self.process.wait(timeout)
+        try:
+            code = self.process.wait(timeout)
+        except subprocess.TimeoutExpired as error:
+            raise AssertionError(f"it does not end; the log:\n{self.log}") from error
         for thread in self._threads:
             thread.join(timeout)
         return code

@@ -84,11 +84,11 @@ def test_graceful_timeout_ends_what_does_not_finish(server: Callable[..., Server
 
 
 DEAF = """\
-import signal, sys, time
+import os, signal, time
 def app(environ, start_response):
     for signum in (signal.SIGTERM, signal.SIGQUIT, signal.SIGABRT):
         signal.signal(signum, signal.SIG_IGN)
-    print("deaf now", file=sys.stderr, flush=True)
+    os.write(2, b"deaf now\\n")
     time.sleep(600)
 """
 
@@ -140,7 +140,7 @@ def test_preloaded_app_that_does_not_import_exits_with_1(server: Callable[..., S
 
 
 def test_preloaded_app_is_imported_once_in_the_arbiter(server: Callable[..., Server]) -> None:
-    source = "import sys, os\nprint('imported by', os.getpid(), file=sys.stderr)\n" + APP
+    source = "import os\nos.write(2, b'imported by %d\\n' % os.getpid())\n" + APP
     srv = server("--preload", "--workers", "2", "app:app", files={"app.py": source})
     srv.wait_workers(2)
 

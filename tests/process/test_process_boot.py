@@ -16,11 +16,11 @@ pytestmark = pytest.mark.process
 
 # Before 3.12 whatever a __set_name__ raises becomes a RuntimeError, StopWorker too.
 SLOW = """\
-import sys, time
+import os, time
 
 class Slow:
     def __set_name__(self, owner, name):
-        print("importing", file=sys.stderr, flush=True)
+        os.write(2, b"importing\\n")
         time.sleep(60)
 
 class Owner:

@@ -17,11 +17,14 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.process
 
 APP = """\
-import sys
+import os, time
+def wait():
+    while not os.path.exists("gate"):
+        time.sleep(0.01)
 def app(environ, start_response):
     if environ["PATH_INFO"].startswith("/stuck"):
-        print("stuck in", environ["PATH_INFO"], file=sys.stderr, flush=True)
-        open("gate", "rb").read()
+        os.write(2, f"stuck in {environ['PATH_INFO']}\\n".encode())
+        wait()
     status = {"/no": "404 Not Found"}.get(environ["PATH_INFO"], "200 OK")
     start_response(status, [("Content-Length", "0")])
     return []
@@ -29,7 +32,7 @@ def app(environ, start_response):
 
 # Each line of the pipe is a question; the answers are lines of the log.
 READER = """\
-import os, signal, sys
+import os, signal
 def when_ready(server):
     if os.fork():
         return
@@ -44,12 +47,13 @@ def when_ready(server):
 def answer(question, board):
     for thread in board.threads():
         record, counters = thread.record, thread.counters
-        print(question, "pid", record.pid, thread.phase.name, record.state.name,
-              record.request or "-", "done", counters.finished, counters.responses,
-              file=sys.stderr, flush=True)
+        tell(question, "pid", record.pid, thread.phase.name, record.state.name,
+             record.request or "-", "done", counters.finished, counters.responses)
     totals = board.totals()
-    print(question, "totals", totals.requests, totals.finished, totals.responses,
-          "lame" if board.lame_duck else "sound", file=sys.stderr, flush=True)
+    tell(question, "totals", totals.requests, totals.finished, totals.responses,
+         "lame" if board.lame_duck else "sound")
+def tell(*words):
+    os.write(2, f"{' '.join(map(str, words))}\\n".encode())
 """
 
 
@@ -78,8 +82,7 @@ class Reader:
 @pytest.fixture
 def files(tmp_path: os.PathLike[str]) -> dict[str, str]:
     """What the servers of these tests consist of."""
-    for name in ("ask", "gate"):
-        os.mkfifo(os.path.join(tmp_path, name))  # noqa: PTH118
+    os.mkfifo(os.path.join(tmp_path, "ask"))  # noqa: PTH118
     return {"app.py": APP, "gunicorn.conf.py": READER}
 
 
@@ -101,7 +104,7 @@ def test_all_workers_are_read_while_all_are_stuck(
             f"READY RUNNING GET /stuck{number} done 0 (0, 0, 0, 0, 0)" for number in range(2)
         ]
         assert totals == "totals 2 0 (0, 0, 0, 0, 0) sound"
-        os.close(os.open(srv.cwd / "gate", os.O_WRONLY))
+        srv.cwd.joinpath("gate").touch()
         srv.wait_until(lambda: "totals 2 2 (0, 2, 0, 0, 0) sound" in reader.ask(), "the answers")
 
 
@@ -128,7 +131,7 @@ def test_counters_outlive_workers(server: Callable[..., Server], files: dict[str
 def test_booting_and_draining_workers_are_told_apart(
     server: Callable[..., Server], files: dict[str, str]
 ) -> None:
-    files["app.py"] = "import os\nif os.path.exists('slow'):\n  open('gate').read()\n" + APP
+    files["app.py"] = APP + "if os.path.exists('slow'):\n    wait()\n"
     srv = server("app:app", files=files)
     (old,) = srv.wait_workers(1)
     with (
@@ -150,6 +153,6 @@ def test_booting_and_draining_workers_are_told_apart(
             lambda: any(f"pid {old} DRAINING RUNNING" in line for line in reader.ask()),
             "the draining worker",
         )
-        os.close(os.open(srv.cwd / "gate", os.O_WRONLY))
+        srv.cwd.joinpath("gate").touch()
         assert client.recv(100).startswith(b"HTTP/1.1 200 ")
     assert srv.wait() == 0
