@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.e2e.conftest import IMPLS
 from tests.e2e.load import load
 from tests.e2e.sampler import CONFIGURATION, read_lowest, wait_for_sampler
 
@@ -120,7 +121,9 @@ def test_down_to_one_worker_and_back(serve: Serve) -> None:
 
 
 @pytest.mark.parametrize(
-    "seconds", [3, pytest.param(30, marks=pytest.mark.slow)], ids=["short", "long"]
+    ("impl", "seconds"),
+    [*((impl, 3) for impl in IMPLS), pytest.param(IMPLS[0], 30, marks=pytest.mark.slow)],
+    indirect=["impl"],
 )
 def test_recycling(serve: Serve, seconds: float) -> None:
     with loaded(serve, "--max-requests", "50") as (srv, _):

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.e2e.conftest import IMPLS
 from tests.e2e.keepers import Keepers
 from tests.e2e.storm import Storm
 
@@ -23,7 +24,7 @@ pytestmark = pytest.mark.process
 
 _PLAIN = "tests.e2e.apps.plain:app"
 _WORKERS = ("--workers", "2")
-_TIMES = [1, pytest.param(5, marks=pytest.mark.slow)]
+_TIMES = [1, pytest.param(3, marks=pytest.mark.slow)]
 
 # Knows fewer means to turn newcomers away, as on other systems.
 ONLY = """\
@@ -89,7 +90,12 @@ def test_other_means(server: Callable[..., Server], tmp_path: Path, means: str, 
 
 
 @pytest.mark.parametrize(
-    ("reloads", "pause_s"), [(3, 0.5), pytest.param(29, 1.0, marks=pytest.mark.slow)]
+    ("impl", "reloads", "pause_s"),
+    [
+        *((impl, 3, 0.5) for impl in IMPLS),
+        pytest.param(IMPLS[0], 29, 1.0, marks=pytest.mark.slow),
+    ],
+    indirect=["impl"],
 )
 def test_kept_connections_never_fail(serve: Serve, reloads: int, pause_s: float) -> None:
     srv = serve(*_WORKERS, "--keep-alive=75", _PLAIN)

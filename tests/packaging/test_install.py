@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.slow
 
-VERSIONS = ("3.10", "3.11", "3.12", "3.13")
+VERSIONS = sorted({"3.10", "{}.{}".format(*sys.version_info), "3.13"})  # oldest, own, newest
 SHOW = "import monoceros.http as http; print(http.IMPL, http.IMPL_REASON)"
 
 

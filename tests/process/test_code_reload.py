@@ -127,9 +127,8 @@ def cycle(srv: Server, file: Path, number: int) -> None:
 @pytest.mark.parametrize(
     ("engine", "cycles"),
     [
-        pytest.param("poll", 100, marks=pytest.mark.slow),
+        pytest.param("poll", 30, marks=pytest.mark.slow),
         pytest.param("inotify", 3, marks=needs_package),
-        pytest.param("inotify", 10, marks=[needs_package, pytest.mark.slow]),
     ],
 )
 def test_edit_break_and_mend(
