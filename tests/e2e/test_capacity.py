@@ -62,7 +62,7 @@ def test_connections_beyond_busy_ones_wait_for_their_turn(serve: Serve) -> None:
         assert read_answer(busy[3]).status == 200
         busy[3].close()
         assert read_answer(late).status == 200
-        assert time.monotonic() - began < 0.5
+        assert time.monotonic() - began < 0.9
 
 
 @needs_proc
@@ -95,7 +95,7 @@ def test_idle_connections_make_room_where_descriptors_are_few(serve: Serve, hoar
             newest = stack.enter_context(srv.connect())
             began = time.monotonic()
             assert ask(newest).status == 200
-            assert time.monotonic() - began < 1
+            assert time.monotonic() - began < 3
         if not hoard:
             assert int(ask(newest, "/descriptor").body) < 64  # there is one
     srv.wait_for("The system's limit of descriptors allows for 48 connections only")

@@ -49,7 +49,7 @@ def test_idle_arbiter_sleeps(server: Callable[..., Server]) -> None:
 
     before = count_sleeps()
     time.sleep(1.0)  # the span that is measured
-    assert count_sleeps() - before <= 1
+    assert count_sleeps() - before <= 3
 
 
 @on_linux

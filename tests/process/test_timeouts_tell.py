@@ -148,7 +148,7 @@ def test_each_hang_is_told_and_the_others_serve(server: Callable[..., Server]) -
     assert outcomes == HANGS
     assert replaced - hung[-1].began < TIMEOUT_S + 2 + SLACK_S
     assert ended - hung[-1].began < TIMEOUT_S + 2 + SLACK_S
-    assert slowest[0] < 1
+    assert slowest[0] < SLACK_S
 
     srv.wait_until(lambda: not any(srv.owns(one.pid) for one in hung), "their deaths")
     for one in hung:
