@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import itertools
 import os
 import socket
 import stat
@@ -94,14 +95,15 @@ def test_ipv6() -> None:
 
 
 def test_all_interfaces_of_both_families() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        port = free.getsockname()[1]
-    try:
-        sockets = create(("0.0.0.0", port), ("::", port))
-    except BindError as error:
-        if "in use" not in str(error.__cause__):
-            pytest.skip("no IPv6 here")
-        raise
+    sockets = []
+    # Outside of the range that the kernel chooses from, so that no other test comes between.
+    for port in itertools.count(20_000 + os.getpid() % 10_000):
+        try:
+            sockets = create(("0.0.0.0", port), ("::", port))
+            break
+        except BindError as error:
+            if "in use" not in str(error.__cause__):
+                pytest.skip("no IPv6 here")
     assert [sock.family for sock in sockets] == [socket.AF_INET, socket.AF_INET6]
     listeners.close(sockets)
 
