@@ -127,7 +127,7 @@ def cycle(srv: Server, file: Path, number: int) -> None:
 @pytest.mark.parametrize(
     ("engine", "cycles"),
     [
-        pytest.param("poll", 30, marks=pytest.mark.slow),
+        pytest.param("poll", 100, marks=pytest.mark.slow),
         pytest.param("inotify", 3, marks=needs_package),
     ],
 )
