@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.process.descriptors import descriptors
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -44,17 +46,6 @@ def cpu_s(pid: int) -> float:
     """Return the seconds of processor time that the process has used."""
     fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def descriptors(pid: int) -> dict[int, str]:
-    """Return the open descriptors of a process and what they are."""
-    found = {}
-    for entry in Path(f"/proc/{pid}/fd").iterdir():
-        try:
-            found[int(entry.name)] = str(entry.readlink())
-        except FileNotFoundError:
-            continue  # closed meanwhile
-    return found
 
 
 def spooled(pid: int) -> int:

@@ -10,7 +10,8 @@ import pytest
 
 from tests.e2e.clients import ask, at_end, head, read_answer
 from tests.e2e.crowd import crowd
-from tests.e2e.processes import cpu_s, descriptors, needs_proc
+from tests.e2e.processes import cpu_s, needs_proc
+from tests.process.descriptors import descriptors
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Serve

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.e2e.clients import head, read_answer
-from tests.e2e.processes import descriptors, needs_proc
+from tests.e2e.processes import needs_proc
+from tests.process.descriptors import descriptors
 
 if TYPE_CHECKING:
     from pathlib import Path

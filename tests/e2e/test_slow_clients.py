@@ -9,7 +9,8 @@ import pytest
 
 from tests.e2e.crowd import crowd, leave
 from tests.e2e.latency import assert_nobody_waits
-from tests.e2e.processes import MIB, descriptors, needs_proc, peak, private, reset_peak
+from tests.e2e.processes import MIB, needs_proc, peak, private, reset_peak
+from tests.process.descriptors import descriptors
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Serve

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.process.descriptors import descriptors
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -88,17 +90,6 @@ def processes(srv: Server) -> set[int]:
         if int(stat[3]) == srv.pid:
             found.add(int(folder.name))
     return found
-
-
-def descriptors(pid: int) -> list[str]:
-    """Return what the descriptors of a process are."""
-    links = []
-    for link in Path(f"/proc/{pid}/fd").iterdir():
-        try:
-            links.append(str(link.readlink()))
-        except FileNotFoundError:
-            continue
-    return links
 
 
 def wait_no_others(srv: Server) -> None:
@@ -268,7 +259,7 @@ def test_life_of_the_watcher(server: Callable[..., Server], tmp_path: Path) -> N
     title = f"/proc/{first}/cmdline"
     srv.wait_until(lambda: b"watcher [shop]" in Path(title).read_bytes(), "the title")
     held = descriptors(first)
-    assert not [link for link in held if link.startswith("socket:")]
+    assert not [link for link in held.values() if link.startswith("socket:")]
     for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         os.kill(first, signum)
     (tmp_path / "app.py").write_text(app("two"))
