@@ -215,6 +215,16 @@ def test_pid_file(server: Callable[..., Server], tmp_path: Path) -> None:
     assert not path.exists()
 
 
+def test_address_that_cannot_be_had_leaves_no_pid_file(
+    server: Callable[..., Server], tmp_path: Path
+) -> None:
+    srv = server("--pid", "pid", "--bind", "192.0.2.1:8000", "app:app", listening=False)
+
+    assert srv.wait() == 1
+    srv.wait_for(r"Can't connect to \('192\.0\.2\.1', 8000\)")
+    assert not (tmp_path / "pid").exists()
+
+
 def test_pid_file_of_a_living_process(server: Callable[..., Server], tmp_path: Path) -> None:
     path = tmp_path / "server.pid"
     path.write_text(f"{os.getpid()}\n")
