@@ -139,9 +139,9 @@ class Children:
         """Return those that are on their way out, oldest first."""
         return [c for c in self._by_pid.values() if c.phase is Phase.DRAINING]
 
-    def is_complete(self, generation: int, wanted: int) -> bool:
-        """Whether as many children of a generation as wanted are ready."""
-        return sum(child.is_ready for child in self.serving(generation)) >= wanted
+    def count_ready(self, generation: int) -> int:
+        """Return how many children of a generation are ready to serve."""
+        return sum(child.is_ready for child in self.serving(generation))
 
     def free_slot(self, slots: int) -> int | None:
         """Return the lowest scoreboard record without an owner."""

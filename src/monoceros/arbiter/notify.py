@@ -171,7 +171,7 @@ class Notifier:
         server = self._server
         if server.current.unmeasured or self._stop_by is not None:
             return False
-        return server.children.is_complete(server.current.number, server.num_workers)
+        return server.children.count_ready(server.current.number) >= server.num_workers
 
     def _announce(self, now: float) -> None:
         self._is_ready = True

@@ -101,8 +101,7 @@ class Reload:
         server = self._server
         if self.previous is None or self.give_up_at is None:
             return
-        successors = server.children.serving(server.current.number)
-        ready = sum(child.is_ready for child in successors)
+        ready = server.children.count_ready(server.current.number)
         # Without room for a worker more, a successor is not forked before its place is free.
         waits_for_room = not server.current.surge and server.children.draining()
         if ready > self._ready or waits_for_room:

@@ -48,7 +48,7 @@ def choose_leavers(children: Children, demand: Demand) -> list[Child]:
     spare = sorted(serving, key=lambda child: (child.is_ready, child.age))
     leavers = spare[: max(0, len(serving) - demand.wanted)]
     outdated = children.outdated(demand.generation)
-    ready = sum(child.is_ready for child in serving)
+    ready = children.count_ready(demand.generation)
     if ready >= demand.wanted:
         return leavers + outdated
     leavers += [child for child in outdated if not child.is_ready]

@@ -70,16 +70,18 @@ def test_generations(children: Children) -> None:
     assert children.outdated(2) == old[1:]
 
 
-def test_generation_is_complete_when_all_are_ready(children: Children) -> None:
+def test_ready_ones_are_counted_by_generation(children: Children) -> None:
     first, second, third = children
     children.mark_ready(first, 1.0)
     children.mark_ready(second, 1.0)
 
-    assert children.is_complete(1, 2)
-    assert not children.is_complete(1, 3)
+    assert children.count_ready(1) == 2
     children.mark_ready(third, 1.0)
-    assert children.is_complete(1, 3)
-    assert children.is_complete(2, 0)
+    assert children.count_ready(1) == 3
+    assert children.count_ready(2) == 0
+    first.is_replaced = True
+    second.aborted = True
+    assert children.count_ready(1) == 1
 
 
 def test_deadlines_are_never_put_off(children: Children) -> None:
