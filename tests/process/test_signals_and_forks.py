@@ -89,6 +89,51 @@ def test_term_while_workers_are_forked(server: Callable[..., Server], delay: flo
         assert srv.count(unwanted) == 0, srv.log
 
 
+# Waits for a signal where exceptions are ignored, and then where they are not.
+HANGING = """\
+import sys, time
+
+class Held:
+    def __del__(self):
+        print("in a destructor", file=sys.stderr, flush=True)
+        time.sleep(60)
+
+def hang():
+    held = Held()
+    del held
+    time.sleep(60)
+
+def app(environ, start_response):
+    hang()
+"""
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGQUIT])
+def test_a_signal_in_a_destructor_at_boot(server: Callable[..., Server], signum: int) -> None:
+    srv = server("app:app", files={"app.py": HANGING + "\nhang()\n"})
+    srv.wait_for("in a destructor")
+    _end_promptly(srv, signum)
+
+
+def test_a_signal_in_a_destructor_at_work(server: Callable[..., Server]) -> None:
+    srv = server("app:app", files={"app.py": HANGING})
+    srv.wait_workers(1)
+    with srv.connect() as client:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        srv.wait_for("in a destructor")
+        _end_promptly(srv, signal.SIGQUIT)
+
+
+def _end_promptly(srv: Server, signum: int) -> None:
+    began = time.monotonic()
+    srv.signal(signum)
+
+    assert srv.wait() == 0
+    assert time.monotonic() - began < 5  # less than until somebody kills it
+    for unwanted in ("SIGKILL", "Exception ignored", "Traceback"):
+        assert srv.count(unwanted) == 0, srv.log
+
+
 def test_other_signals_while_workers_are_forked(server: Callable[..., Server]) -> None:
     srv = server("--workers", "3", "app:app", files=FILES)
     srv.wait_workers(3)

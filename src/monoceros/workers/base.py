@@ -18,7 +18,7 @@ import os
 import signal
 import sys
 import time
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from monoceros.errors import AppImportError, StopWorker
 from monoceros.net import owner
@@ -27,6 +27,7 @@ from monoceros.net.wakeup import Wakeup
 from monoceros.scoreboard import Scoreboard, beat
 from monoceros.workers import hooks
 from monoceros.workers.failure import format_application_error
+from monoceros.workers.insistence import insist_on_stopping
 from monoceros.workers.news import News, tell
 
 if TYPE_CHECKING:
@@ -97,6 +98,7 @@ class Worker:
         self.news_fd = -1
         self.wakeup: Wakeup | None = None
         self.modules: Modules | None = None  # what ``reload`` asks for
+        self._stop: StopWorker | None = None  # raised, and to be raised again where it gets lost
 
     def __str__(self) -> str:
         """Return what hooks and configuration files log for a worker."""
@@ -163,6 +165,7 @@ class Worker:
         signal.siginterrupt(signal.SIGTERM, False)
         signal.siginterrupt(signal.SIGUSR1, False)
         hold_signals(self.SIGNALS, self._let_go)
+        insist_on_stopping(signal.SIGTERM)
 
     def run(self) -> None:
         """Serve until not ``alive``."""
@@ -181,8 +184,10 @@ class Worker:
     def handle_exit(self, signum: int, frame: FrameType | None) -> None:
         """TERM: finish what has been received, then leave; at once where nothing can have been."""
         self.alive = False
+        if self._stop is not None:
+            raise self._stop
         if not self.booted:
-            raise StopWorker(0)
+            self._end(0)
 
     def handle_quit(self, signum: int, frame: FrameType | None) -> None:
         """QUIT and INT: leave now, also in the middle of a request."""
@@ -190,7 +195,7 @@ class Worker:
         try:
             hooks.try_call(self.cfg, self.log, "worker_int", self)
         finally:
-            raise StopWorker(0)
+            self._end(0)
 
     def handle_abort(self, signum: int, frame: FrameType | None) -> None:
         """ABRT: the arbiter lost patience, and has logged where this process is."""
@@ -199,7 +204,12 @@ class Worker:
         try:
             hooks.try_call(self.cfg, self.log, "worker_abort", self)
         finally:
-            raise StopWorker(1)
+            self._end(1)
+
+    def _end(self, code: int) -> NoReturn:
+        """Leave the main thread where it stands."""
+        self._stop = StopWorker(code)
+        raise self._stop
 
     def handle_usr1(self, signum: int, frame: FrameType | None) -> None:
         """USR1: open the log files again."""
