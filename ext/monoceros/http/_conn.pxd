@@ -7,10 +7,10 @@ from monoceros.http._request cimport Request
 
 cdef class Conn(Channel):
     cdef readonly object received
-    cdef object remote
-    cdef object local
-    cdef object scheme
-    cdef bint trusted
+    cdef readonly object remote
+    cdef readonly object local
+    cdef readonly object scheme
+    cdef readonly bint trusted
     cdef dict template
     # Octets that were received and not used: in the Core's buffer while ``ready`` or ``feed``
     # is at work, in ``buffer`` in between.
@@ -20,6 +20,7 @@ cdef class Conn(Channel):
     cdef HeadScan scan
     cdef bint scanning
     cdef Request request
+    cdef readonly bint has_request
     cdef Request answering
     cdef object body
     cdef bint streamed
@@ -36,7 +37,8 @@ cdef class Conn(Channel):
     cdef int _begin_body(self) except -1
     cdef int _check_body(self) except -1
     cdef dict _connection_environ(self)
-    cdef int _run(self, Request request) except -1
+    cdef int _run(self, Request request, bint is_fresh) except -1
+    cdef Core _rebind(self, Core core)
     cdef int _refuse(self, object error) except -1
     cdef int _answer_error(self, int status) except -1
     cdef int _settle(self, int code) except -1

@@ -16,6 +16,7 @@ from monoceros.http._socket cimport (
     EINTR,
     EWOULDBLOCK,
     MSG_DONTWAIT,
+    MSG_PEEK,
     SHUT_RDWR,
     SHUT_WR,
     SO_LINGER,
@@ -83,23 +84,36 @@ cdef class Conn(Channel):
             return self.end - self.position
         return 0 if self.buffer is None else len(self.buffer)
 
+    cdef Core _rebind(self, Core core):
+        """Work with the Core of the thread that calls, from now on."""
+        if core is not None:
+            self.core = core
+        check_idle(self.core)
+        return self.core
+
     # -- input -------------------------------------------------------------------------------
 
-    def ready(self):
+    def ready(self, Core core=None, /):
         """Receive, parse, call the application and send, for all requests that have come."""
-        cdef Core core = self.core
         cdef Request request
         cdef int code
         cdef int batch = 0
-        check_idle(core)
+        cdef bint is_fresh = True
+        core = self._rebind(core)
         try:
-            code = self._receive()
+            if self.has_request:
+                is_fresh = self.has_request = False
+                self._open_buffer()
+                code = HANDOFF
+            else:
+                code = self._receive()
             while code == HANDOFF:
                 if core.out_size and monotonic_ns() - core.started_ns > SLOW_CALL_NS:
                     self.flush_quietly()
                 request = self.request
                 self.request = None
-                code = self._run(request)
+                code = self._run(request, is_fresh)
+                is_fresh = True
                 batch += 1
                 if code != AGAIN or self.position == self.end:
                     break
@@ -113,25 +127,47 @@ cdef class Conn(Channel):
             self._save()
         return self._settle(code)
 
-    cdef int _run(self, Request request) except -1:
+    cdef int _run(self, Request request, bint is_fresh) except -1:
         cdef HeadSpans *head = &self.core.parser.head
         self.answering = request
         # Method and target stand side by side in the input, unless it has been overwritten
-        # while the request waited for its content.
-        if self.body is None and not self.core.parser.casefold:
+        # while the request waited for its content, or for its turn.
+        if is_fresh and self.body is None and not self.core.parser.casefold:
             self.core.begin(
                 self.peer, head.data + head.method, head.method_size + 1 + head.target_size
             )
             return request.call(self.core)
         return request.run(self.core)
 
-    def read(self):
+    def read(self, Core core=None, /):
         """Receive and parse only; HANDOFF when a request is complete."""
-        check_idle(self.core)
+        self._rebind(core)
+        if self.has_request:
+            return HANDOFF
         try:
-            return self._receive()
+            code = self._receive()
         finally:
             self._save()
+        self.has_request = code == HANDOFF
+        return code
+
+    def peek(self, Core core=None, /):
+        """Return what has come and was not used, and leave it where it is; None at the end."""
+        cdef ssize_t size
+        cdef bytes kept
+        self._rebind(core)
+        kept = b"" if self.buffer is None else bytes(self.buffer)
+        size = recv(self.fd, self.core.input, IN_SIZE, MSG_DONTWAIT | MSG_PEEK)
+        if size > 0:
+            return kept + PyBytes_FromStringAndSize(self.core.input, size)
+        if size < 0 and (errno == EAGAIN or errno == EWOULDBLOCK or errno == EINTR):
+            return kept
+        return None
+
+    def unread(self, bytes data not None, /):
+        """Put octets in front that another process received and did not use."""
+        if data:
+            self.buffer = bytearray(data)
 
     def feed(self, bytes data not None, /):
         """Parse what the caller received; an empty ``data`` is the end of the input."""
@@ -147,6 +183,7 @@ cdef class Conn(Channel):
         """Return the next complete request."""
         request = self.request
         self.request = None
+        self.has_request = False
         self.answering = request
         return request
 
@@ -332,9 +369,9 @@ cdef class Conn(Channel):
 
     # -- errors ------------------------------------------------------------------------------
 
-    def reject(self, int status, /):
+    def reject(self, int status, Core core=None, /):
         """Answer with an error and close; used for timeouts and overload."""
-        check_idle(self.core)
+        self._rebind(core)
         return self._settle(self._answer_error(status))
 
     cdef int _refuse(self, object error) except -1:
@@ -356,6 +393,7 @@ cdef class Conn(Channel):
         put(self.core, PyBytes_AS_STRING(response), PyBytes_GET_SIZE(response))
         self.core.count_refusal(status)
         self.request = None
+        self.has_request = False
         self.position = self.end = NULL
         self.buffer = None
         self.scanning = False
@@ -364,8 +402,9 @@ cdef class Conn(Channel):
 
     # -- output ------------------------------------------------------------------------------
 
-    def writable(self):
+    def writable(self, Core core=None, /):
         """Send what is waiting."""
+        self._rebind(core)
         outbox = self.outbox
         before = 0 if outbox is None else outbox.size
         try:
@@ -470,10 +509,10 @@ cdef class Conn(Channel):
         self.fd = -1
         return fd, unread
 
-    def discard(self):
+    def discard(self, Core core=None, /):
         """Throw away input of a lingering connection; CLOSE at its end."""
         cdef ssize_t size
-        check_idle(self.core)
+        self._rebind(core)
         if self.fd < 0:
             return CLOSE
         for _ in range(DISCARDS):
@@ -494,6 +533,7 @@ cdef class Conn(Channel):
         if self.outbox is not None:
             self.outbox.close()
         self.request = None
+        self.has_request = False
         self.template = None
         self.position = self.end = NULL
         self.buffer = None

@@ -21,6 +21,7 @@ cdef extern from "sys/socket.h" nogil:
         int l_onoff
         int l_linger
     const int MSG_DONTWAIT
+    int MSG_PEEK
     const int SHUT_WR
     const int SHUT_RDWR
     const int SOL_SOCKET

@@ -62,20 +62,21 @@ class Conn(Channel):
         "_body",
         "_buffer",
         "_expect",
-        "_local",
-        "_remote",
         "_request",
         "_running",
         "_scan",
-        "_scheme",
         "_streamed",
         "_template",
-        "_trusted",
+        "has_request",
+        "local",
         "peer",
         "received",
+        "remote",
+        "scheme",
         "since",
         "state",
         "taken",
+        "trusted",
     )
 
     def __init__(
@@ -87,13 +88,14 @@ class Conn(Channel):
         self.received = 0
         self.taken: socket.socket | None = None
         self.peer = remote[0].encode("latin-1") if isinstance(remote, tuple) else b"unix"
-        self._remote = remote
-        self._local = local
-        self._scheme = scheme
-        self._trusted = trusted
+        self.remote = remote
+        self.local = local
+        self.scheme = scheme
+        self.trusted = trusted
         self._buffer: bytes | bytearray = b""
         self._scan: HeadScan | None = None
         self._request: Request | None = None
+        self.has_request = False
         self._running: Request | None = None
         self._body: Body | None = None
         self._streamed = False
@@ -108,10 +110,17 @@ class Conn(Channel):
 
     # -- input -------------------------------------------------------------------------------
 
-    def ready(self) -> int:
+    def _rebind(self, core: Core | None) -> Core:
+        """Work with the Core of the thread that calls, from now on."""
+        if core is not None:
+            self.core = core
+        self.core.check_idle()
+        return self.core
+
+    def ready(self, core: Core | None = None, /) -> int:
         """Receive, parse, call the application and send, for all requests that have come."""
-        core = self.core
-        code = self.read()  # which makes sure that no request is in flight
+        core = self._rebind(core)
+        code = self.read()
         batch = 0
         while code == HANDOFF:
             if core.out and time.monotonic_ns() - core.started_ns > _SLOW_CALL_NS:
@@ -132,9 +141,14 @@ class Conn(Channel):
             return AGAIN
         return request.run(self.core)
 
-    def read(self) -> int:
+    def read(self, core: Core | None = None, /) -> int:
         """Receive and parse only; HANDOFF when a request is complete."""
-        self.core.check_idle()
+        self._rebind(core)
+        code = HANDOFF if self.has_request else self._receive()
+        self.has_request = code == HANDOFF
+        return code
+
+    def _receive(self) -> int:
         if self._buffer and self._scan is None:
             # What a batch of requests, or a body, left behind comes first.
             return self._advance()
@@ -147,6 +161,22 @@ class Conn(Channel):
         except OSError:
             return CLOSE
         return self.feed(data)
+
+    def peek(self, core: Core | None = None, /) -> bytes | None:
+        """Return what has come and was not used, and leave it where it is; None at the end."""
+        self._rebind(core)
+        kept = bytes(self._buffer)
+        try:
+            data = self._socket.recv(RECEIVE_SIZE, socket.MSG_PEEK) if self._socket else b""
+        except (BlockingIOError, InterruptedError):
+            return kept
+        except OSError:
+            return None
+        return kept + data if data else None
+
+    def unread(self, data: bytes, /) -> None:
+        """Put octets in front that another process received and did not use."""
+        self._buffer = data
 
     def feed(self, data: bytes, /) -> int:
         """Parse what the caller received; an empty ``data`` is the end of the input."""
@@ -186,8 +216,8 @@ class Conn(Channel):
         if head is None:
             return self._wait_for_head()
         self._scan = None
-        unix = not isinstance(self._local, tuple)
-        environ = build_environ(core, self._connection_environ(), head, self._trusted, unix)
+        unix = not isinstance(self.local, tuple)
+        environ = build_environ(core, self._connection_environ(), head, self.trusted, unix)
         self._request = Request(self, environ, head)
         self._buffer = bytes(data[head.length :])
         if head.content_length == 0:
@@ -255,14 +285,15 @@ class Conn(Channel):
     def take(self) -> Request | None:
         """Return the next complete request."""
         request, self._request = self._request, None
+        self.has_request = False
         self._running = request
         return request
 
     def _connection_environ(self) -> Environ:
         if self._template is None:
             self._template = {
-                **self.core.template(self._local, self._scheme),
-                **peer_environ(self._remote),
+                **self.core.template(self.local, self.scheme),
+                **peer_environ(self.remote),
                 "gunicorn.socket": ClientSocket(self._take_socket),
                 "wsgi.early_hints": self._send_early_hints,
             }
@@ -270,9 +301,9 @@ class Conn(Channel):
 
     # -- errors ------------------------------------------------------------------------------
 
-    def reject(self, status: int, /) -> int:
+    def reject(self, status: int, core: Core | None = None, /) -> int:
         """Answer with an error and close; used for timeouts and overload."""
-        self.core.check_idle()
+        self._rebind(core)
         return self._settle(self._answer_error(status))
 
     def _refuse(self, error: BadRequest) -> int:
@@ -290,6 +321,7 @@ class Conn(Channel):
         self.core.out += error_response(status, self.core.server_fields, not is_head)
         self.core.count_refusal(status)
         self._request = None
+        self.has_request = False
         self._buffer = b""
         self._scan = None
         self._drop_body()
@@ -297,8 +329,9 @@ class Conn(Channel):
 
     # -- output ------------------------------------------------------------------------------
 
-    def writable(self) -> int:
+    def writable(self, core: Core | None = None, /) -> int:
         """Send what is waiting."""
+        self._rebind(core)
         outbox = self._outbox
         before = outbox.size if outbox else 0
         try:
@@ -390,9 +423,9 @@ class Conn(Channel):
         self.fd = -1
         return fd, unread
 
-    def discard(self) -> int:
+    def discard(self, core: Core | None = None, /) -> int:
         """Throw away input of a lingering connection; CLOSE at its end."""
-        self.core.check_idle()
+        self._rebind(core)
         if self._socket is None:
             return CLOSE
         try:
@@ -416,6 +449,7 @@ class Conn(Channel):
         if self._outbox is not None:
             self._outbox.close()
         self._request = None
+        self.has_request = False
         self._template = None
         self._buffer = b""
         if self._socket is not None:

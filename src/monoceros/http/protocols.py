@@ -96,22 +96,37 @@ class Conn(Protocol):
     ``fd`` of -1 means that the caller owns the transport and uses ``feed`` and ``data_to_send``.
     ``since`` is the ``tick`` time at which the present state began or, in ``WRITE``, at which
     the client last took something. ``received`` counts the octets of the present body.
+
+    The steps that work with buffers take the Core of the thread that calls, of the same twin,
+    which stays the connection's from then on; without one they go on with the last. A request
+    that ``read`` has found complete (``has_request``) is answered by the next ``ready``.
     """
 
     fd: int
     state: int
     since: float
     received: int
+    has_request: bool
+    remote: Any
+    local: Any
+    scheme: str
+    trusted: bool
 
     @property
     def pending(self) -> int:
         """Octets that were received and not used."""
 
-    def ready(self) -> int:
+    def ready(self, core: Any = None, /) -> int:
         """Receive, parse, call the application and send, for all requests that have come."""
 
-    def read(self) -> int:
+    def read(self, core: Any = None, /) -> int:
         """Receive and parse only; HANDOFF when a request is complete."""
+
+    def peek(self, core: Any = None, /) -> bytes | None:
+        """Return what has come and was not used, and leave it where it is; None at the end."""
+
+    def unread(self, data: bytes, /) -> None:
+        """Put octets in front that another process received and did not use."""
 
     def feed(self, data: bytes, /) -> int:
         """Parse what the caller received; an empty ``data`` is the end of the input."""
@@ -119,16 +134,16 @@ class Conn(Protocol):
     def take(self) -> Request | None:
         """Return the next complete request."""
 
-    def writable(self) -> int:
+    def writable(self, core: Any = None, /) -> int:
         """Send what is waiting."""
 
     def data_to_send(self) -> bytes:
         """Return and forget what is waiting, where the caller owns the transport."""
 
-    def reject(self, status: int, /) -> int:
+    def reject(self, status: int, core: Any = None, /) -> int:
         """Answer with an error and close; used for timeouts and overload."""
 
-    def discard(self) -> int:
+    def discard(self, core: Any = None, /) -> int:
         """Throw away input of a lingering connection; CLOSE at its end."""
 
     def detach(self) -> tuple[int, bytes]:
