@@ -29,7 +29,8 @@ def when_ready(server):
 def watch(server, arbiter):
     lowest = None
     while os.getppid() == arbiter:
-        ready = sum(thread.phase is SlotPhase.READY for thread in server.scoreboard.threads())
+        threads = server.scoreboard.threads()
+        ready = len({thread.worker for thread in threads if thread.phase is SlotPhase.READY})
         if ready >= server.num_workers and lowest is None or lowest and ready < lowest:
             lowest = ready
             pathlib.Path("lowest.new").write_text(str(lowest))

@@ -13,7 +13,15 @@ import pytest
 
 from monoceros.errors import StopWorker
 from monoceros.http.types import LINGER, UPGRADE
-from monoceros.scoreboard import BUCKETS_NS, Counters, Scoreboard, SlotPhase, State
+from monoceros.scoreboard import (
+    BUCKETS_NS,
+    Counters,
+    Scoreboard,
+    SlotPhase,
+    State,
+    count_connections,
+    count_moves,
+)
 from tests.http.apps import answer
 from tests.http.link import Link
 from tests.http.support import GET, Recorder, make_conn, make_core, serve, serve_on
@@ -227,6 +235,17 @@ def test_refusals_count_without_a_call(twin: Twin, board: Scoreboard) -> None:
 
     assert counters(board) == Counters(0, 0, (0, 0, 0, 1, 1), (0,) * 17)
     assert state(board) is State.IDLE
+
+
+def test_a_call_leaves_alone_what_is_not_its_own(twin: Twin, board: Scoreboard) -> None:
+    count_moves(board.slot(0), 3, 4)
+    count_connections(board.slot(0), 5)
+    serve(twin, answer(b"hello"), GET, slot=board.slot(0))
+    record, now = board.read(0), counters(board)
+
+    assert (now.finished, now.given, now.taken) == (1, 3, 4)
+    assert record is not None
+    assert record.connections == 5
 
 
 @pytest.mark.parametrize("sequence", [5, 0xFFFF_FFFF])

@@ -46,6 +46,8 @@ def when_ready(server):
         os._exit(0)
 def answer(question, board):
     for thread in board.threads():
+        if thread.slot != thread.worker:
+            continue  # what helps the main thread
         record, counters = thread.record, thread.counters
         tell(question, "pid", record.pid, thread.phase.name, record.state.name,
              record.request or "-", "done", counters.finished, counters.responses)

@@ -18,6 +18,7 @@ from monoceros.scoreboard import (
     Thread,
     beat,
     count_connections,
+    count_moves,
     rest,
 )
 
@@ -25,7 +26,7 @@ OWNER = struct.Struct("=QIIqq")
 COUNTERS = struct.Struct("=24Q")
 SIZES = struct.Struct("=QHH")
 NUMBERS = (7, *range(101, 124))
-NOTHING = Counters(0, 0, (0,) * 5, (0,) * 17)
+NOTHING = Counters(0, 0, (0,) * 5, (0,) * 17, 0, 0)
 REQUEST = b"GET /caf\xe9 HTTP/1.1"
 PEER = b"127.0.0.1"
 
@@ -35,6 +36,7 @@ def fill(slot: memoryview, sequence: int = 0, state: int = 2) -> None:
     OWNER.pack_into(slot, 0, sequence, 42, state, 1_000, 2_000)
     COUNTERS.pack_into(slot, 32, *NUMBERS)
     SIZES.pack_into(slot, 224, 3, len(REQUEST), len(PEER))
+    struct.pack_into("=QQ", slot, 240, 8, 9)
     slot[256 : 256 + len(PEER)] = PEER
     slot[320 : 320 + len(REQUEST)] = REQUEST
 
@@ -119,6 +121,22 @@ def test_counting_connections_changes_nothing_else() -> None:
     assert board.read(0) == before._replace(connections=77)
 
 
+def test_moves_add_up_and_outlive_their_owner() -> None:
+    board = Scoreboard(1)
+    fill(board.slot(0), sequence=4)
+    board.set_phase(0, SlotPhase.READY)
+    before, (thread,) = board.read(0), board.threads()
+    count_moves(board.slot(0), 2, 0)
+    count_moves(board.slot(0), 1, 5)
+
+    assert board.read(0) == before
+    expected = thread.counters._replace(given=11, taken=14)
+    assert board.totals() == board.threads()[0].counters == expected
+    board.release(0)
+    assert board.totals() == expected
+    assert board.slot(0)[240:256] == bytes(16)
+
+
 @pytest.mark.parametrize("sequence", [5, (1 << 64) - 1])
 def test_beat_heals_a_write_that_was_cut_short(sequence: int) -> None:
     board = Scoreboard(1)
@@ -171,9 +189,9 @@ def test_counters_come_back() -> None:
     board = Scoreboard(3)
     fill(board.slot(1))
     board.set_phase(1, SlotPhase.READY)
-    counters = Counters(7, 101, (102, 103, 104, 105, 106), tuple(range(107, 124)))
+    counters = Counters(7, 101, (102, 103, 104, 105, 106), tuple(range(107, 124)), 8, 9)
 
-    assert board.threads() == [Thread(1, SlotPhase.READY, board.read(1), counters)]
+    assert board.threads() == [Thread(1, SlotPhase.READY, board.read(1), counters, 1)]
     assert board.totals() == counters
     assert counters.finished == sum(range(107, 124))
     assert counters.cumulative()[:3] == (107, 215, 324)
@@ -302,6 +320,7 @@ def test_what_was_scribbled_over_a_record_does_no_harm() -> None:
     for _ in range(2):
         board.set_phase(0, SlotPhase.READY)
         board.slot(0)[:] = b"\xff" * scoreboard.RECORD_SIZE
+        count_moves(board.slot(0), 0, 0)
         assert board.threads()[0].record is None
         board.release(0)
 
@@ -336,3 +355,66 @@ def test_unfinished_take_over_does_not_keep_readers() -> None:
     struct.pack_into("=Q", board._view, 8, 7)
 
     assert board.totals(attempts=3).requests == 7
+
+
+# -- workers with several records
+
+
+def test_a_run_has_one_phase_and_the_records_that_were_claimed() -> None:
+    board = Scoreboard(8)
+    board.set_phase(2, SlotPhase.BOOTING, 3)
+    board.set_phase(5, SlotPhase.READY, 2)
+    assert [board.phase(index) for index in range(8)] == [0, 0, 1, 1, 1, 2, 2, 0]
+    assert [(one.slot, one.worker) for one in board.threads()] == [(2, 2), (5, 5)]
+    board.claim(2, 42, 7, state=State.TENDING)
+    board.claim(4, 42, 8)
+
+    assert [(one.slot, one.worker, one.record) for one in board.threads()] == [
+        (2, 2, Record(42, State.TENDING, 7, 0, 0, 0, "", "")),
+        (4, 2, Record(42, State.IDLE, 8, 0, 0, 0, "", "")),
+        (5, 5, Record(0, State.FREE, 0, 0, 0, 0, "", "")),
+    ]
+    assert board.read_run(2, 3) == [board.read(index) for index in (2, 3, 4)]
+
+
+def test_releasing_a_run_keeps_what_all_of_it_has_counted() -> None:
+    board = Scoreboard(6)
+    board.set_phase(1, SlotPhase.READY, 4)
+    for index in (1, 3, 4):
+        fill(board.slot(index), state=State.IDLE)
+    before = board.totals()
+    board.release(1, 4)
+
+    assert before.requests == 3 * 7
+    assert board.totals() == before
+    assert board.threads() == []
+    assert {board.phase(index) for index in range(6)} == {SlotPhase.FREE}
+    assert {record.state for record in board.read_run(0, 6) if record} == {State.FREE}
+
+
+def test_idle_are_those_of_other_workers_that_are_ready() -> None:
+    board = Scoreboard(20)
+    phases = (SlotPhase.READY, SlotPhase.READY, SlotPhase.BOOTING, SlotPhase.DRAINING)
+    for number, phase in enumerate(phases):
+        board.set_phase(4 * number, phase, 4)
+        for index, state in enumerate((State.TENDING, State.IDLE, State.RUNNING)):
+            board.claim(4 * number + index, 42, 0, state)
+
+    assert board.count_idle(range(0)) == board.count_idle(range(8, 12)) == 2
+    assert board.count_idle(range(4)) == board.count_idle(range(4, 8)) == 1
+    board.claim(7, 42, 0)
+    assert [board.count_idle(range(n, n + 4)) for n in (0, 4, 16)] == [2, 1, 3]
+    board.release(0, 4)
+    assert board.count_idle(range(16, 20)) == 2
+
+
+def test_looks_stop_at_the_last_record_that_ever_had_an_owner() -> None:
+    board = Scoreboard(1 << 14)
+    board.set_phase(30, SlotPhase.READY, 2)
+    board.claim(30, 42, 0)
+    # Nobody does this but the test: it shows what is looked at.
+    board._phases[40] = SlotPhase.READY
+    board.claim(40, 43, 0)
+
+    assert [thread.slot for thread in board.threads()] == [30]
+    assert board.count_idle(range(0)) == 1

@@ -32,7 +32,9 @@ cdef struct Slot:
     uint64_t connections
     uint16_t request_size
     uint16_t peer_size
-    char unused[20]
+    uint32_t unused
+    uint64_t given  # both written by the worker
+    uint64_t taken
     char peer[PEER_SIZE]
     char request[REQUEST_SIZE]
 

@@ -29,10 +29,10 @@ class Phase(enum.Enum):
 class Child:
     """The arbiter's view of one worker; times are ``time.monotonic()`` seconds.
 
-    ``age`` is the order of forks, from 1, and ``slot`` its scoreboard record. ``news_fd`` is the
-    read end of the pipe of its ``News``. ``pidfd`` is readable once the child is
-    dead, and -1 where the system has none. ``stack_file`` takes its stacks, and
-    ``timeout_is_per_call`` is what its worker class says.
+    ``age`` is the order of forks, from 1. ``slot`` is the first of its scoreboard records, its main
+    thread's, and ``records`` how many it has. ``news_fd`` is the read end of the pipe of its
+    ``News``. ``pidfd`` is readable once the child is dead, and -1 where the system has none.
+    ``stack_file`` takes its stacks, and ``timeout_is_per_call`` is what its worker class says.
     """
 
     def __init__(
@@ -43,6 +43,7 @@ class Child:
         slot: int,
         born: float,
         *,
+        records: int = 1,
         news_fd: int = -1,
         pidfd: int = -1,
         stack_file: StackFile | None = None,
@@ -52,6 +53,7 @@ class Child:
         self.age = age
         self.generation = generation
         self.slot = slot
+        self.records = records
         self.born = born
         self.phase = Phase.BOOTING
         self.ready_at: float | None = None
@@ -143,10 +145,14 @@ class Children:
         """Return how many children of a generation are ready to serve."""
         return sum(child.is_ready for child in self.serving(generation))
 
-    def free_slot(self, slots: int) -> int | None:
-        """Return the lowest scoreboard record without an owner."""
-        taken = {child.slot for child in self._by_pid.values()}
-        return next((slot for slot in range(slots) if slot not in taken), None)
+    def free_run(self, records: int, slots: int) -> int | None:
+        """Return the first of so many consecutive scoreboard records without an owner."""
+        first = 0
+        for slot, end in sorted((c.slot, c.slot + c.records) for c in self._by_pid.values()):
+            if slot - first >= records:
+                break
+            first = end
+        return first if first + records <= slots else None
 
     def next_due(self) -> float | None:
         """Return when the first child has to be looked at or killed, None for never."""

@@ -1,21 +1,26 @@
-"""Reading a worker's scoreboard record for signs of life: what ``timeout`` means.
+"""Reading a worker's scoreboard records for signs of life: what ``timeout`` means.
 
 Where a worker class says that ``timeout`` is per call, a running request counts from its start,
 so that a call which lasts too long is found even where something else in the worker goes on
-giving signs of life. With other classes only the silence of the whole process counts.
+giving signs of life. With other classes only the silence of the whole process counts, which is
+that of the main thread, whose record is the first.
 """
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from monoceros.arbiter.children import Child, Phase
 from monoceros.scoreboard import Record, State
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 # Idle workers give a sign of life about once a second: some of them have to be missing.
 SHORTEST_SILENCE_S = 3.0
 TORN_READS = 20
 TORN_S = 0.1  # between two looks at a record that could not be read
+MOST_NAMED = 10  # requests in one line
 
 
 class Verdict(NamedTuple):
@@ -25,7 +30,7 @@ class Verdict(NamedTuple):
     check_at: float | None
 
 
-def judge(child: Child, record: Record | None, timeout: float, now: float) -> Verdict:
+def judge(child: Child, records: Sequence[Record | None], timeout: float, now: float) -> Verdict:
     """Compare a worker's last sign of life with ``timeout`` seconds; 0 switches it off.
 
     Booting workers are never overdue here, and draining ones only by a running request: their
@@ -33,11 +38,14 @@ def judge(child: Child, record: Record | None, timeout: float, now: float) -> Ve
     """
     if not timeout or child.ready_at is None or child.aborted:
         return Verdict(False, None)
+    record = records[0]
     if record is None:
         # Its owner was interrupted while writing: for a moment, or for good.
         return Verdict(True, None) if child.torn >= TORN_READS else Verdict(False, now + TORN_S)
-    if record.state is State.RUNNING and child.timeout_is_per_call:
-        return _compare(record.started_ns / 1e9, timeout, now)
+    if child.timeout_is_per_call:
+        started = [one.started_ns for one in records if one and one.state is State.RUNNING]
+        if started:
+            return _compare(min(started) / 1e9, timeout, now)
     if child.phase is Phase.DRAINING:
         return Verdict(False, now + timeout)
     silence = max(timeout, SHORTEST_SILENCE_S)
@@ -65,19 +73,40 @@ def _compare(since: float, timeout: float, now: float) -> Verdict:
     return Verdict(True, None) if now >= due else Verdict(False, due)
 
 
-def describe(record: Record | None, now: float) -> str:
-    """Say what a worker is doing: the request in flight with its peer and age in seconds.
-
-    Further connections are those that are lost with it.
-    """
-    if record is None:
+def describe(records: Sequence[Record | None], now: float) -> str:
+    """Say what a worker is doing: its requests in flight, or how long it has been silent."""
+    in_hand = describe_in_hand(records, now)
+    if in_hand:
+        return in_hand
+    main = records[0]
+    if main is None:
         return "its scoreboard record cannot be read"
-    others = f", with {record.connections} connections open" if record.connections > 1 else ""
-    if record.state is not State.RUNNING:
-        return f"no request, no sign of life for {_age(record.beat_ns, now):.1f}s{others}"
+    age = _age(main.beat_ns, now)
+    return f"no request, no sign of life for {age:.1f}s{_count_open(records)}"
+
+
+def describe_in_hand(records: Sequence[Record | None], now: float) -> str:
+    """Name the requests in flight with peer and age in seconds; empty where there is none.
+
+    Further connections are those that are lost with the worker.
+    """
+    running = [_name(one, now) for one in records if one and one.state is State.RUNNING]
+    if not running:
+        return ""
+    more = len(running) - MOST_NAMED
+    rest = f", and {more} more" if more > 0 else ""
+    return ", ".join(running[:MOST_NAMED]) + rest + _count_open(records)
+
+
+def _name(record: Record, now: float) -> str:
     age = _age(record.started_ns, now)
     peer = ascii(record.peer or "unix socket")[1:-1]
-    return f"running {ascii(record.request)[1:-1]} from {peer} for {age:.1f}s{others}"
+    return f"running {ascii(record.request)[1:-1]} from {peer} for {age:.1f}s"
+
+
+def _count_open(records: Sequence[Record | None]) -> str:
+    count = sum(record.connections for record in records if record)
+    return f", with {count} connections open" if count > 1 else ""
 
 
 def _age(since_ns: int, now: float) -> float:

@@ -54,7 +54,7 @@ if TYPE_CHECKING:
     from monoceros.log.logger import Logger
     from monoceros.workers.base import Worker
 
-SLOTS = 1024  # at least so many scoreboard records; untouched ones take no memory
+SLOTS = 16384  # at least so many scoreboard records; untouched ones take no memory
 T = TypeVar("T")
 
 CROWDED_S = 60.0  # how long no more workers are tried once all records are taken
@@ -82,7 +82,8 @@ class Arbiter:
         self.stacks = Stacks()
         self.stopping = Stopping(self)
         self.upgrade = Upgrade(self)
-        self.scoreboard = Scoreboard(max(SLOTS, 4 * cfg.workers))
+        most = 4 * cfg.workers * cfg.worker_class.count_records(cfg)
+        self.scoreboard = Scoreboard(max(SLOTS, most))
         self.current = Generation(1, cfg, app or Application(cfg), cfg.worker_class, 0, [])
         self.worker_age = 0
         self.WORKERS: dict[int, Worker] = {}
@@ -265,13 +266,16 @@ class Arbiter:
         """Return a worker to be forked, None where there are enough for now."""
         if not self._is_short():
             return None
-        slot = self.children.free_slot(self.scoreboard.slots)
+        worker_class = self.current.worker_class
+        records = worker_class.count_records(self.cfg)
+        slot = self.children.free_run(records, self.scoreboard.slots)
         if slot is None:
-            self.log.error("No more than %d workers can run at once", self.scoreboard.slots)
+            most = self.scoreboard.slots // records
+            self.log.error("No more than %d workers can run at once", most)
             self.backoff.hold(time.monotonic() + CROWDED_S)
             return None
         self.worker_age += 1
-        worker = self.current.worker_class(
+        worker = worker_class(
             self.worker_age,
             self.pid,
             self.LISTENERS,
@@ -280,9 +284,7 @@ class Arbiter:
             self.cfg,
             self.log,
         )
-        worker.slot_index = slot
-        worker.scoreboard = self.scoreboard
-        worker.slot = self.scoreboard.slot(slot)
+        worker.take_records(self.scoreboard, slot, records)
         worker.modules = self.watching.equip(self.current.number)
         self._mark_alive()
         self.call_hook("pre_fork", self, worker)

@@ -5,19 +5,12 @@ from __future__ import annotations
 import logging
 import os
 import signal
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 from monoceros.arbiter.children import Child, Phase
-from monoceros.arbiter.heartbeat import describe
-from monoceros.scoreboard import Record, State
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 WORKER_BOOT_ERROR = 3
 APP_LOAD_ERROR = 4
-
-MOST_NAMED = 10  # requests in one line
 
 REASONS = {WORKER_BOOT_ERROR: "Worker failed to boot.", APP_LOAD_ERROR: "App failed to load."}
 
@@ -56,14 +49,6 @@ def write_obituary(
     # the application that left, and a client has no answer.
     level = logging.ERROR if doing else logging.INFO
     return Obituary(code, f"{who} exited with code 0, unasked.{in_hand}", level)
-
-
-def describe_in_hand(records: Iterable[Record | None], now: float) -> str:
-    """Name the requests in flight, as the scoreboard has them; empty where there is none."""
-    running = [describe(one, now) for one in records if one and one.state is State.RUNNING]
-    text = ", ".join(running[:MOST_NAMED])
-    more = len(running) - MOST_NAMED
-    return f"{text}, and {more} more" if more > 0 else text
 
 
 def is_foreign_kill(child: Child, status: int | None) -> bool:

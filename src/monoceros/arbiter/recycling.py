@@ -76,7 +76,7 @@ class Recycling:
 
     def _kill(self, child: Child, size: int, now: float) -> None:
         server = self._server
-        doing = heartbeat.describe(server.scoreboard.read(child.slot), now)
+        doing = heartbeat.describe(supervision.read_records(server, child), now)
         server.log.error(
             "Worker (pid:%s) takes %d MiB of memory, more than max_memory_hard, and is killed: %s",
             child.pid,

@@ -78,6 +78,7 @@ def _fork(server: Arbiter, worker: Worker) -> bool:
         server.current.number,
         worker.slot_index,
         time.monotonic(),
+        records=worker.records,
         news_fd=read_end,
         pidfd=open_pidfd(pid),
         stack_file=stack_file,
@@ -86,7 +87,7 @@ def _fork(server: Arbiter, worker: Worker) -> bool:
     cfg = worker.cfg
     _, child.check_at = judge_boot(child, cfg.boot_timeout, cfg.timeout, child.born)
     server.children.add(child)
-    server.scoreboard.set_phase(child.slot, SlotPhase.BOOTING)
+    server.scoreboard.set_phase(child.slot, SlotPhase.BOOTING, child.records)
     return False
 
 

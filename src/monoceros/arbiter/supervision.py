@@ -10,12 +10,8 @@ from typing import TYPE_CHECKING
 
 from monoceros.arbiter.backoff import SETTLED_S
 from monoceros.arbiter.children import Child, Phase
-from monoceros.arbiter.obituary import (
-    REASONS,
-    describe_in_hand,
-    is_foreign_kill,
-    write_obituary,
-)
+from monoceros.arbiter.heartbeat import describe_in_hand
+from monoceros.arbiter.obituary import REASONS, is_foreign_kill, write_obituary
 from monoceros.arbiter.spawn import close_child
 from monoceros.scoreboard import SlotPhase, State
 from monoceros.workers import hooks
@@ -25,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from monoceros.arbiter.loop import Arbiter
+    from monoceros.scoreboard import Record
 
 QUICK_S = 2.0  # what a quick stop allows
 
@@ -50,7 +47,7 @@ def receive_news(server: Arbiter, now: float) -> None:
 
 def _welcome(server: Arbiter, child: Child, now: float) -> None:
     server.children.mark_ready(child, now)
-    server.scoreboard.set_phase(child.slot, SlotPhase[child.phase.name])
+    set_phase(server, child, SlotPhase[child.phase.name])
     server.was_ready = True
     server.log.debug("Worker (pid:%s) is ready", child.pid)
     timeout = server.WORKERS[child.pid].cfg.timeout
@@ -65,9 +62,7 @@ def _let_leave(server: Arbiter, child: Child, now: float) -> None:
     _mark_draining(server, child, now + server.WORKERS[child.pid].cfg.graceful_timeout)
     server.notifier.count_death()
     # Now, because its successor is forked now: later would be too late to hold the place.
-    record = server.scoreboard.read(child.slot)
-    has_worked = record is not None and record.requests > 0
-    _judge_death(server, child, 0, has_worked, now)
+    _judge_death(server, child, 0, _has_worked(read_records(server, child)), now)
 
 
 def kill_late(server: Arbiter, now: float) -> None:
@@ -82,9 +77,10 @@ def kill_late(server: Arbiter, now: float) -> None:
 
 
 def _log_cut(server: Arbiter, child: Child) -> None:
-    record = server.scoreboard.read(child.slot)
-    # Workers count between two requests; the one in hand may have come since.
-    count = max(record.connections, int(record.state is State.RUNNING)) if record else 0
+    records = [record for record in read_records(server, child) if record]
+    # Workers count now and then; the requests in hand may have come since.
+    running = sum(record.state is State.RUNNING for record in records)
+    count = max(running, sum(record.connections for record in records))
     server.log.warning(
         "Cut off at the end of graceful_timeout: worker (pid:%s) with %s connection%s",
         child.pid,
@@ -102,7 +98,7 @@ def retire(server: Arbiter, child: Child, *, quick: bool = False) -> None:
 
 def _mark_draining(server: Arbiter, child: Child, deadline: float) -> None:
     server.children.mark_draining(child, deadline)
-    server.scoreboard.set_phase(child.slot, SlotPhase.DRAINING)
+    set_phase(server, child, SlotPhase.DRAINING)
     server.WORKERS[child.pid].alive = False
 
 
@@ -138,13 +134,12 @@ def reap_adopted(server: Arbiter) -> None:
 
 
 def _bury(server: Arbiter, child: Child, status: int | None, now: float) -> None:
-    record = server.scoreboard.read(child.slot)
+    records = read_records(server, child)
     # What ends a worker early logs what it was doing then.
-    doing = "" if child.aborted else describe_in_hand([record], now)
+    doing = "" if child.aborted else describe_in_hand(records, now)
     killing = server.oom.explain(now) if is_foreign_kill(child, status) else ""
     obituary = write_obituary(child, status, killing, doing)
-    has_worked = record is not None and record.requests > 0
-    server.scoreboard.release(child.slot)
+    server.scoreboard.release(child.slot, child.records)
     last_stacks = server.stacks.forget(child)
     close_child(child)
     planned = child.phase is Phase.DRAINING or child.aborted
@@ -158,9 +153,23 @@ def _bury(server: Arbiter, child: Child, status: int | None, now: float) -> None
         server.log.log(obituary.level, "%s", obituary.message)
     if not planned:
         server.notifier.count_death()
-        _judge_death(server, child, obituary.code, has_worked, now)
+        _judge_death(server, child, obituary.code, _has_worked(records), now)
     if not server.stopping.is_halting:
         hooks.try_call(server.cfg, server.log, "child_exit", server, worker)
+
+
+def read_records(server: Arbiter, child: Child) -> list[Record | None]:
+    """Return what the scoreboard has of a child, its main thread first."""
+    return server.scoreboard.read_run(child.slot, child.records)
+
+
+def set_phase(server: Arbiter, child: Child, phase: SlotPhase) -> None:
+    """Tell everybody who looks at the scoreboard how a child is."""
+    server.scoreboard.set_phase(child.slot, phase, child.records)
+
+
+def _has_worked(records: Iterable[Record | None]) -> bool:
+    return any(record.requests for record in records if record)
 
 
 def log_stacks(server: Arbiter, child: Child, text: str, now: float) -> None:

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 
 from monoceros.arbiter import heartbeat, stacks, supervision
 from monoceros.arbiter.children import Child, Phase
-from monoceros.arbiter.obituary import describe_in_hand
 from monoceros.scoreboard import SlotPhase
 
 if TYPE_CHECKING:
@@ -50,13 +49,12 @@ def ask_booting(server: Arbiter, generation: int, now: float) -> None:
 
 
 def _check_heartbeat(server: Arbiter, child: Child, now: float) -> None:
-    record = server.scoreboard.read(child.slot)
-    child.torn = 0 if record else child.torn + 1
+    records = supervision.read_records(server, child)
+    child.torn = 0 if records[0] else child.torn + 1
     timeout = server.WORKERS[child.pid].cfg.timeout
-    overdue, child.check_at = heartbeat.judge(child, record, timeout, now)
+    overdue, child.check_at = heartbeat.judge(child, records, timeout, now)
     if overdue:
-        doing = describe_in_hand([record], now) or heartbeat.describe(record, now)
-        _expire(server, child, doing, now)
+        _expire(server, child, heartbeat.describe(records, now), now)
 
 
 def _check_boot(server: Arbiter, child: Child, now: float) -> None:
@@ -73,7 +71,7 @@ def _check_boot(server: Arbiter, child: Child, now: float) -> None:
 def _expire(server: Arbiter, child: Child, doing: str, now: float) -> None:
     server.log.critical("WORKER TIMEOUT (pid:%s) %s", child.pid, doing)
     child.aborted = True
-    server.scoreboard.set_phase(child.slot, SlotPhase.DRAINING)
+    supervision.set_phase(server, child, SlotPhase.DRAINING)
     child.hurry(now + stacks.PATIENCE_S + ABORT_GRACE_S)
     server.stacks.ask(child, now, all_threads=True)
 

@@ -34,7 +34,8 @@ _STATE = struct.Struct("=IqqQ")  # state, heartbeat, start of the request, reque
 _STATE_OFFSET = 12
 _IDLE, _RUNNING = int(State.IDLE), int(State.RUNNING)
 # Lengths, peer and request.
-_REQUEST = struct.Struct(f"=HH{PEER_OFFSET - SIZES_OFFSET - 4}x{PEER_SIZE}s{REQUEST_SIZE}s")
+_SIZES = struct.Struct("=HH")
+_TEXTS = struct.Struct(f"={PEER_SIZE}s{REQUEST_SIZE}s")
 _DURATION = DURATION_OFFSET // 8
 _RESPONSES = RESPONSES_OFFSET // 8 - 1
 _HISTOGRAM = HISTOGRAM_OFFSET // 8
@@ -193,7 +194,8 @@ class Core:
         words[0] = odd = words[0] | 1
         _STATE.pack_into(slot, _STATE_OFFSET, _RUNNING, started, started, self.requests)
         sizes = (min(len(request), REQUEST_SIZE), min(len(peer), PEER_SIZE))
-        _REQUEST.pack_into(slot, SIZES_OFFSET, *sizes, peer, request)
+        _SIZES.pack_into(slot, SIZES_OFFSET, *sizes)
+        _TEXTS.pack_into(slot, PEER_OFFSET, peer, request)
         words[0] = odd + 1
 
     def end(self, code: int) -> None:

@@ -91,10 +91,9 @@ class Worker:
         self.nr = 0
         self.max_requests = _draw_max_requests(cfg)
         self.wsgi: Callable[..., Any] | None = None
-        # One of its own, until the arbiter gives it a record of everybody's.
-        self.scoreboard = Scoreboard(1)
-        self.slot = self.scoreboard.slot(0)
-        self.slot_index = -1
+        # One of its own, until the arbiter gives it records of everybody's.
+        records = self.count_records(cfg)
+        self.take_records(Scoreboard(records), 0, records)
         self.news_fd = -1
         self.wakeup: Wakeup | None = None
         self.modules: Modules | None = None  # what ``reload`` asks for
@@ -111,6 +110,18 @@ class Worker:
     @classmethod
     def check_config(cls, cfg: Config, log: Logger) -> None:
         """Look at settings that concern this class; runs in the arbiter before the first fork."""
+
+    @classmethod
+    def count_records(cls, cfg: Config) -> int:
+        """Return how many scoreboard records a worker has: the main thread's, and what it adds."""
+        return 1
+
+    def take_records(self, scoreboard: Scoreboard, first: int, count: int) -> None:
+        """Have a run of records: the first one is the main thread's, others claim theirs."""
+        self.scoreboard = scoreboard
+        self.slot_index = first
+        self.records = count
+        self.slot = scoreboard.slot(first)
 
     @classmethod
     def describe(cls, cfg: Config) -> str:

@@ -51,6 +51,11 @@ class SyncWorker(Worker):
         import monoceros.wsgi.core  # noqa: F401
 
     @classmethod
+    def count_records(cls, cfg: Config) -> int:
+        """The main thread has one, and its monitor."""
+        return 2
+
+    @classmethod
     def describe(cls, cfg: Config) -> str:
         """Name the HTTP twin and why it is the one."""
         from monoceros.http import IMPL, IMPL_REASON
@@ -131,7 +136,7 @@ class SyncWorker(Worker):
         A service manager may tell all processes at once. Before the arbiter has heard it nobody
         knows whether the queue is left to siblings or has to be emptied.
         """
-        if self._is_abandoned or self._told_to_leave is None or self.slot_index < 0:
+        if self._is_abandoned or self._told_to_leave is None or self.news_fd < 0:
             return False
         if self.scoreboard.phase(self.slot_index) is SlotPhase.DRAINING:
             return False

@@ -7,9 +7,10 @@ import pytest
 from monoceros.arbiter.children import Child, Children, Phase
 
 
-def make(pid: int, generation: int = 1, slot: int | None = None) -> Child:
+def make(pid: int, generation: int = 1, slot: int | None = None, records: int = 1) -> Child:
     """Return a child that was just forked."""
-    return Child(pid, age=pid, generation=generation, slot=pid if slot is None else slot, born=0.0)
+    slot = pid if slot is None else slot
+    return Child(pid, pid, generation, slot, born=0.0, records=records)
 
 
 @pytest.fixture
@@ -96,11 +97,16 @@ def test_deadlines_are_never_put_off(children: Children) -> None:
     assert child.kill_at is None
 
 
-def test_lowest_free_slot(children: Children) -> None:
-    assert children.free_slot(10) == 0
+def test_lowest_free_run(children: Children) -> None:
+    assert children.free_run(1, 10) == 0
+    assert children.free_run(2, 10) == 4
     children.add(make(4, slot=0))
-    assert children.free_slot(10) == 4
-    assert children.free_slot(4) is None
+    assert children.free_run(1, 10) == 4
+    assert children.free_run(1, 4) is None
+    children.add(make(5, slot=6, records=3))
+    assert [children.free_run(records, 12) for records in (1, 2, 3, 4)] == [4, 4, 9, None]
+    assert Children().free_run(4, 4) == 0
+    assert Children().free_run(5, 4) is None
 
 
 def test_next_due(children: Children) -> None:

@@ -8,16 +8,8 @@ import signal
 import pytest
 
 from monoceros.arbiter.children import Child, Phase
-from monoceros.arbiter.obituary import (
-    MOST_NAMED,
-    Obituary,
-    describe_in_hand,
-    is_foreign_kill,
-    write_obituary,
-)
-from monoceros.scoreboard import Record, State
+from monoceros.arbiter.obituary import Obituary, is_foreign_kill, write_obituary
 
-NOW = 100.0
 DOING = "running GET / from ::1 for 2.0s"
 
 
@@ -82,22 +74,3 @@ def test_worker_that_leaves_by_itself(doing: str, level: int) -> None:
 )
 def test_kills_that_are_not_ours(child: Child, status: int | None, expected: bool) -> None:
     assert is_foreign_kill(child, status) is expected
-
-
-def record(state: State, request: str) -> Record:
-    """Return a reading of two seconds ago."""
-    return Record(7, state, 0, int((NOW - 2) * 1e9), 3, 1, "::1", request)
-
-
-def test_in_hand_are_the_running_ones() -> None:
-    idle, running = record(State.IDLE, "GET /old"), record(State.RUNNING, "GET /\n\xe9")
-
-    assert describe_in_hand([idle, None], NOW) == ""
-    assert describe_in_hand([idle, running], NOW) == r"running GET /\n\xe9 from ::1 for 2.0s"
-
-
-def test_many_requests_are_counted() -> None:
-    text = describe_in_hand([record(State.RUNNING, "GET /")] * (MOST_NAMED + 2), NOW)
-
-    assert text.count("GET /") == MOST_NAMED
-    assert text.endswith(", and 2 more")
