@@ -32,7 +32,8 @@ class Child:
     ``age`` is the order of forks, from 1. ``slot`` is the first of its scoreboard records, its main
     thread's, and ``records`` how many it has. ``news_fd`` is the read end of the pipe of its
     ``News``. ``pidfd`` is readable once the child is dead, and -1 where the system has none.
-    ``stack_file`` takes its stacks, and ``timeout_is_per_call`` is what its worker class says.
+    ``stack_file`` takes its stacks, ``place`` says which sockets it has, and
+    ``timeout_is_per_call`` is what its worker class says.
     """
 
     def __init__(
@@ -47,6 +48,7 @@ class Child:
         news_fd: int = -1,
         pidfd: int = -1,
         stack_file: StackFile | None = None,
+        place: int = 0,
         timeout_is_per_call: bool = True,
     ) -> None:
         self.pid = pid
@@ -60,6 +62,7 @@ class Child:
         self.news_fd = news_fd
         self.pidfd = pidfd
         self.stack_file = stack_file
+        self.place = place
         self.timeout_is_per_call = timeout_is_per_call
         self.check_at: float | None = None  # when its progress has to be looked at
         self.kill_at: float | None = None  # when it gets SIGKILL unless it has left

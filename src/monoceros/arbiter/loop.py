@@ -26,6 +26,7 @@ from monoceros.arbiter.metrics import Metrics
 from monoceros.arbiter.notify import Notifier
 from monoceros.arbiter.oom import Oom
 from monoceros.arbiter.pidfile import Pidfile
+from monoceros.arbiter.places import Places
 from monoceros.arbiter.recycling import Recycling
 from monoceros.arbiter.reload import Reload
 from monoceros.arbiter.signals import Signals
@@ -79,6 +80,7 @@ class Arbiter:
         self.reload = Reload(self)
         self.watching = Watching(self)
         self.recycling = Recycling(self)
+        self.places = Places(self)
         self.stacks = Stacks()
         self.stopping = Stopping(self)
         self.upgrade = Upgrade(self)
@@ -245,7 +247,7 @@ class Arbiter:
         sizing.advance(self)
         self.metrics.report_workers(self.log, len(self.children))
         if self.cfg.enable_backlog_metric:
-            self.metrics.report_backlog(self.log, self.LISTENERS, now)
+            self.metrics.report_backlog(self.log, self.all_sockets(), now)
 
     # -- children
 
@@ -275,16 +277,18 @@ class Arbiter:
             self.backoff.hold(time.monotonic() + CROWDED_S)
             return None
         self.worker_age += 1
+        place = self.places.choose()
         worker = worker_class(
             self.worker_age,
             self.pid,
-            self.LISTENERS,
+            self.places.equip(place),
             self.app,
             self.timeout / 2,
             self.cfg,
             self.log,
         )
         worker.take_records(self.scoreboard, slot, records)
+        worker.place = place
         worker.modules = self.watching.equip(self.current.number)
         self._mark_alive()
         self.call_hook("pre_fork", self, worker)
@@ -298,13 +302,17 @@ class Arbiter:
 
     def retire_leavers(self) -> None:
         """Let those go who have successors, and those who are too many."""
-        for child in choose_leavers(self.children, self.demand):
+        leavers = choose_leavers(self.children, self.demand)
+        # Workers look at the listeners when they are told to leave.
+        self.places.tidy(leavers)
+        for child in leavers:
             supervision.retire(self, child)
 
     def all_sockets(self) -> list[socket.socket]:
         """Return the listeners of the current generation and of the one it replaces."""
         previous = self.reload.previous
-        return list(dict.fromkeys(self.LISTENERS + (previous.sockets if previous else [])))
+        replaced = previous.sockets if previous else []
+        return list(dict.fromkeys([*self.LISTENERS, *replaced, *self.places.sockets]))
 
     def owns(self, sock: socket.socket) -> bool:
         """Whether nobody but this server uses a socket, so that it may be changed."""
@@ -314,8 +322,10 @@ class Arbiter:
         """Close listeners, and remove their files unless there is another master.
 
         Workers that still have these find out that they are to empty the queues, see ``closing``.
+        With a socket go those that other workers have in its place.
         """
-        for sock in sockets:
+        all_places = (one for sock in sockets for one in (sock, *self.places.release(sock)))
+        for sock in dict.fromkeys(all_places):
             if self.owns(sock):
                 closing.refuse_newcomers(sock)
             # Where a file had been removed the other master has made it anew.

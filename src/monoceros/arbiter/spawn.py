@@ -82,6 +82,7 @@ def _fork(server: Arbiter, worker: Worker) -> bool:
         news_fd=read_end,
         pidfd=open_pidfd(pid),
         stack_file=stack_file,
+        place=worker.place,
         timeout_is_per_call=worker.timeout_is_per_call,
     )
     cfg = worker.cfg

@@ -49,7 +49,7 @@ def start(server: Arbiter) -> None:
     server.adopt_names()
     hooks.call(cfg, "on_starting", server)
     server.signals.install()
-    server.current.sockets = server.upgrade.open_listeners(partial(_pause, server.signals))
+    server.upgrade.open_listeners(partial(_pause, server.signals))
     log_listeners(server)
     server.log.info("Using worker: %s", cfg.worker_class_str)
     worker_class.check_config(cfg, server.log)

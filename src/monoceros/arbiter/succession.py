@@ -45,14 +45,14 @@ def choose_leavers(children: Children, demand: Demand) -> list[Child]:
     """Return those that are to retire now."""
     serving = children.serving(demand.generation)
     # Whoever still boots holds no request, and the ready ones are wanted until others are.
-    spare = sorted(serving, key=lambda child: (child.is_ready, child.age))
+    spare = sorted(serving, key=lambda child: (child.is_ready, -child.place, child.age))
     leavers = spare[: max(0, len(serving) - demand.wanted)]
     outdated = children.outdated(demand.generation)
     ready = children.count_ready(demand.generation)
     if ready >= demand.wanted:
         return leavers + outdated
     leavers += [child for child in outdated if not child.is_ready]
-    old = [child for child in outdated if child.is_ready]
+    old = _sort_by_place([child for child in outdated if child.is_ready], serving)
     if demand.is_atomic or not old:
         return leavers
     if demand.surge:
@@ -60,3 +60,9 @@ def choose_leavers(children: Children, demand: Demand) -> list[Child]:
     # One goes ahead of its successor, once the last has gone and was replaced.
     is_settled = not leavers and not children.draining() and ready == len(serving)
     return old[:1] if is_settled and ready + len(old) >= demand.wanted else leavers
+
+
+def _sort_by_place(old: list[Child], serving: list[Child]) -> list[Child]:
+    """Put those first whose sockets a successor serves, and then those whose turn is next."""
+    served = {child.place for child in serving if child.is_ready}
+    return sorted(old, key=lambda child: (child.place not in served, child.place))

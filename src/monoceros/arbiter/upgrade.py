@@ -75,15 +75,17 @@ class Upgrade:
         if found.master_pid:
             self._follow(found.master_pid)
 
-    def open_listeners(self, pause: Callable[[float], object]) -> list[socket.socket]:
-        """Return the sockets of the configuration, inherited or new; see ``listeners.create``."""
+    def open_listeners(self, pause: Callable[[float], object]) -> None:
+        """Have the sockets of the configuration, inherited or new; see ``listeners.create``."""
         server, given = self._server, self._given
         self._given = []
         if not server.systemd:
-            return listeners.create(server.cfg, server.log, pause, given)
+            server.current.sockets = listeners.create(server.cfg, server.log, pause, given)
+            server.places.adopt(sock for sock in given if sock not in server.LISTENERS)
+            return
         if server.cfg.is_given("bind"):
             server.log.info("The sockets come from systemd; bind is not looked at")
-        return given
+        server.current.sockets = given
 
     def _follow(self, pid: int) -> None:
         server = self._server

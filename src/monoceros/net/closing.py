@@ -57,11 +57,20 @@ def refuse_newcomers(listener: socket.socket) -> str:
     Returns the means that was found: ``shutdown``, ``interface``, ``filter`` or ``backlog``, and
     nothing where the socket does not listen. Never raises: it is called on the way out.
     """
+    if not listens(listener):
+        return ""
     for means, apply in (*_list_means(listener), ("backlog", _shorten)):
         with contextlib.suppress(OSError):
             apply(listener)
             return means
     return ""
+
+
+def listens(sock: socket.socket) -> bool:
+    """Whether connections can come to a socket."""
+    with contextlib.suppress(OSError):
+        return bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+    return False
 
 
 def _list_means(listener: socket.socket) -> list[tuple[str, Callable[[socket.socket], None]]]:

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from monoceros.errors import BindError
-from monoceros.net import inherited, owner
+from monoceros.net import closing, inherited, owner
 from monoceros.net.hints import explain
 
 if TYPE_CHECKING:
@@ -36,8 +36,8 @@ def create(
 
     An address in use is tried ``ATTEMPTS`` times; ``pause`` waits in between and may raise to
     give up. Raises BindError, with what it opened closed again. Of the sockets ``given``, which
-    another server listens on too, those that are bound to an address serve for it, and the others
-    are closed.
+    another server listens on too, one that is bound to an address serves for it; the others are
+    left to the caller.
     """
     sockets: list[socket.socket] = []
     with contextlib.ExitStack() as undo:
@@ -47,8 +47,41 @@ def create(
                 sock = create_one(address, cfg, log, ATTEMPTS, pause)
             sockets.append(sock)
         undo.pop_all()
-    close((sock for sock in given if sock not in sockets), unlink=False)
     return sockets
+
+
+def join(other: socket.socket) -> socket.socket:
+    """Bind to where another socket with SO_REUSEPORT is bound; raises OSError.
+
+    The new socket does not listen yet, so that nothing comes to it.
+    """
+    with contextlib.ExitStack() as undo:
+        sock = undo.enter_context(socket.socket(other.family, socket.SOCK_STREAM))
+        for level, option in _options(other):
+            sock.setsockopt(level, option, other.getsockopt(level, option))
+        sock.bind(other.getsockname())
+        sock.setblocking(False)
+        undo.pop_all()
+    return sock
+
+
+def _options(sock: socket.socket) -> list[tuple[int, int]]:
+    """Return what ``_bind_tcp`` sets."""
+    options = [
+        (socket.SOL_SOCKET, socket.SO_REUSEADDR),
+        (socket.SOL_SOCKET, socket.SO_REUSEPORT),
+        (socket.IPPROTO_TCP, socket.TCP_NODELAY),
+    ]
+    if sock.family == socket.AF_INET6:
+        options.append((socket.IPPROTO_IPV6, socket.IPV6_V6ONLY))
+    return options
+
+
+def begin(sockets: Iterable[socket.socket], backlog: int) -> None:
+    """Listen where that has not begun yet."""
+    for sock in sockets:
+        if not closing.listens(sock):
+            sock.listen(backlog)
 
 
 def create_one(

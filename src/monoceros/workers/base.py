@@ -21,7 +21,7 @@ import time
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from monoceros.errors import AppImportError, StopWorker
-from monoceros.net import owner
+from monoceros.net import listeners, owner
 from monoceros.net.forks import hold_signals
 from monoceros.net.wakeup import Wakeup
 from monoceros.scoreboard import Scoreboard, beat
@@ -94,6 +94,7 @@ class Worker:
         # One of its own, until the arbiter gives it records of everybody's.
         records = self.count_records(cfg)
         self.take_records(Scoreboard(records), 0, records)
+        self.place = 0  # whose sockets it has, see ``arbiter.places``
         self.news_fd = -1
         self.wakeup: Wakeup | None = None
         self.modules: Modules | None = None  # what ``reload`` asks for
@@ -142,6 +143,7 @@ class Worker:
         else:
             self._load_or_stand_in(self.modules)
         hooks.call(self.cfg, "post_worker_init", self)
+        listeners.begin(self.sockets, self.cfg.backlog)
         self.booted = True
         self.notify()
         self.tell(News.READY)

@@ -33,8 +33,11 @@ class ServerSocket(Section):
     reuse_port = Setting(
         SWITCH,
         False,
-        "Let other servers of the same user listen on the same port (SO_REUSEPORT), among which "
-        "the kernel spreads connections. The workers share these sockets as they share others: "
-        "who is free accepts.",
+        "Give each worker a socket of its own on each TCP address (SO_REUSEPORT): the kernel "
+        "spreads connections over them, without a look at who is busy. Other servers of the same "
+        "user may listen on the same port. The sockets are kept for the workers that follow, so "
+        "that no connection in a queue is lost by a reload or a death; it waits for the successor "
+        "then. Shared as without this are unix sockets, those that systemd or `fd://` passes, "
+        "those that were opened before it was switched on, and all outside of Linux.",
         cli=("--reuse-port",),
     )
