@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from monoceros.workers.timeouts import GRACE_S
 from tests.e2e.clients import TIMEOUT_S, ask, at_end, begin_answer, head, read_answer
 from tests.e2e.processes import needs_proc, spooled
 
@@ -50,7 +51,7 @@ def _arrivals(*clients: socket.socket, drips: Mapping[socket.socket, bytes] = _N
 
 
 def test_slow_heads_are_answered_408(serve: Serve) -> None:
-    srv = serve("--header-timeout", "1", _PLAIN)
+    srv = serve("--header-timeout", "1", "--forwarded-allow-ips", "", _PLAIN)
     with srv.connect() as silent, srv.connect() as stalling, srv.connect() as dripping:
         began = time.monotonic()
         for client in (stalling, dripping):
@@ -98,7 +99,29 @@ def test_idle_connection_is_closed_after_keepalive(serve: Serve) -> None:
             assert ask(client).status == 200
             time.sleep(0.6)
         assert ask(client).status == 200
-        assert 1 <= _took(lambda: at_end(client)) < 1 + _SLACK_S
+        assert 1 + GRACE_S <= _took(lambda: at_end(client)) < 1 + GRACE_S + _SLACK_S
+
+
+def test_clients_may_use_the_time_they_are_told_to_the_last(serve: Serve) -> None:
+    srv = serve("--keep-alive", "1", _PLAIN)
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(srv.connect()) for _ in range(20)]
+        for client in clients:
+            fields = ask(client).fields
+            assert (fields["Connection"], fields["Keep-Alive"]) == ("keep-alive", "timeout=1")
+        told = time.monotonic() + 1
+        for number, client in enumerate(clients):
+            time.sleep(max(0.0, told + (number - 10) / 200 - time.monotonic()))
+            assert ask(client).status == 200
+
+
+def test_trusted_proxies_are_told_no_time(serve: Serve) -> None:
+    srv = serve("--compat", "monoceros", _PLAIN)
+    with srv.connect() as client:
+        assert not ask(client).fields.keys() & {"Connection", "Keep-Alive"}
+    srv = serve("--compat", "monoceros", "--forwarded-allow-ips", "", _PLAIN)
+    with srv.connect() as client:
+        assert ask(client).fields["Keep-Alive"] == "timeout=75"
 
 
 def test_keepalive_0_closes_after_each_answer(serve: Serve) -> None:

@@ -274,6 +274,7 @@ def make_scenario(rng: random.Random) -> Scenario:
     )
     options = {
         "keepalive": rng.random() < 0.95,
+        "keepalive_timeout": rng.choice([0, 0, 75]),
         "request_buffering": rng.random() < 0.8,
         "sendfile": rng.random() < 0.8,
         "body_timeout": 0.001,

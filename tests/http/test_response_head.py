@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from monoceros.http.errors import InvalidResponse
-from monoceros.http.types import AGAIN, CLOSE, LINGER, Policy
+from monoceros.http.types import AGAIN, CLOSE, HANDOFF, LINGER, Policy
 from tests.http.apps import GET_1_0, answer, assert_500, stream
-from tests.http.support import GET, read_response, serve
+from tests.http.support import GET, make_conn, make_core, read_response, serve
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -203,6 +203,70 @@ def test_no_keep_alive_by_policy(twin: Twin) -> None:
     served = serve(twin, answer(b"hi"), GET + GET, policy=Policy(keepalive=False))
     assert served.response.get("Connection") == "close"
     assert served.code == LINGER
+
+
+KEPT_1_0 = b"GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n"
+
+
+@pytest.mark.parametrize("head", [GET, KEPT_1_0])
+def test_clients_are_told_how_long_connections_are_kept(twin: Twin, head: bytes) -> None:
+    fields = [("Keep-Alive", "timeout=9999")]
+    policy = Policy(keepalive_timeout=75)
+    served = serve(twin, answer(b"hi", fields=fields), head * 2, policy=policy)
+    for response in served.responses:
+        assert response.get("Keep-Alive") == "timeout=75"
+        # RFC 9110 7.6.1: or proxies might hand it on.
+        assert response.get("Connection") == "keep-alive"
+    assert len(served.responses) == 2
+    assert served.code == AGAIN
+
+
+@pytest.mark.parametrize("fields", [[], [("Connection", "close")]])
+def test_clients_are_told_nothing_of_a_connection_that_ends(
+    twin: Twin, fields: list[Field]
+) -> None:
+    policy = Policy(keepalive=bool(fields), keepalive_timeout=75)
+    response = serve(twin, answer(b"hi", fields=fields), GET, policy=policy).response
+    assert response.get("Connection") == "close"
+    assert response.get("Keep-Alive") is None
+
+
+def test_upgrades_and_hints_have_no_keep_alive(twin: Twin) -> None:
+    policy = Policy(keepalive_timeout=75)
+
+    def hinting(environ: Environ, start_response: StartResponse) -> list[bytes]:
+        environ["wsgi.early_hints"]([("Link", "</a.css>; rel=preload")])
+        start_response("200 OK", [])
+        return [b"hi"]
+
+    hints, _, rest = serve(twin, hinting, GET, policy=policy).output.partition(b"\r\n\r\n")
+    assert hints.startswith(b"HTTP/1.1 103 ")
+    assert b"keep-alive" not in hints.lower()
+    assert rest.count(b"Keep-Alive: timeout=75\r\n") == 1
+    head = b"GET / HTTP/1.1\r\nHost: a\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n"
+    fields = [("Upgrade", "x")]
+    upgrade = serve(
+        twin, answer(status="101 Switching Protocols", fields=fields), head, policy=policy
+    )
+    assert upgrade.response.get("Keep-Alive") is None
+
+
+@pytest.mark.parametrize("trusted", [False, True])
+@pytest.mark.parametrize("spared", [False, True])
+def test_peers_that_may_stay_are_told_no_time(twin: Twin, trusted: bool, spared: bool) -> None:
+    policy = Policy(keepalive_timeout=75, spares_trusted=spared)
+    core = make_core(twin, answer(b"hi"), policy=policy)
+    conn = make_conn(twin, core, trusted=trusted)
+    for head, connection in ((GET, None), (KEPT_1_0, "keep-alive")):
+        assert conn.feed(head) == HANDOFF
+        request = conn.take()
+        assert request is not None
+        assert request.run(core) == AGAIN
+        response, _ = read_response(conn.data_to_send())
+        stays = trusted and spared
+        assert conn.expires is not stays
+        assert response.get("Keep-Alive") == (None if stays else "timeout=75")
+        assert response.get("Connection") == (connection if stays else "keep-alive")
 
 
 def test_a_core_that_closes_ends_connections(twin: Twin) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from monoceros.http.types import BODY, HEAD, IDLE, LINGERING, WRITE
 from monoceros.workers.lateness import Lateness, ready_among, undelivered
-from monoceros.workers.timeouts import Timeouts
+from monoceros.workers.timeouts import Timeouts, is_idle
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -29,6 +29,8 @@ class State:
     state: int
     since: float = 0.0
     received: int = 0
+    pending: int = 0
+    expires: bool = True
 
 
 def find(lateness: Lateness, state: State, now: float, fd: int = FD) -> bool:
@@ -49,10 +51,22 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
         yield server, client
 
 
-@pytest.mark.parametrize(("state", "limit"), [(IDLE, 75), (HEAD, 30), (LINGERING, 2)])
+@pytest.mark.parametrize(("state", "limit"), [(IDLE, 77), (HEAD, 30), (LINGERING, 2)])
 def test_states_have_their_time(lateness: Lateness, state: int, limit: float) -> None:
     assert not find(lateness, State(state), limit)
     assert find(lateness, State(state), limit + 1)
+
+
+def test_a_peer_that_may_stay_is_never_late_between_requests(lateness: Lateness) -> None:
+    new, begun = State(HEAD, expires=False), State(HEAD, pending=1, expires=False)
+    idle = State(IDLE, expires=False)
+    assert not find(lateness, idle, 1e9)
+    assert not find(lateness, new, 1e9)
+    assert find(lateness, begun, 31)
+    assert is_idle(cast("Conn", idle))
+    assert is_idle(cast("Conn", new))
+    assert not is_idle(cast("Conn", begun))
+    assert not is_idle(cast("Conn", State(HEAD)))
 
 
 def test_body_that_stalls_is_late_however_much_has_come(lateness: Lateness) -> None:

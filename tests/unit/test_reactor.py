@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import sys
+import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -53,7 +54,7 @@ def hello(environ: Environ, start_response: StartResponse) -> list[bytes]:
 class Rig:
     """A reactor with its listener, and what it reported."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, *, policy: Policy | None = None, trusted: str = "", **options: Any) -> None:
         self.reports: list[str] = []
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.listener.setblocking(False)
@@ -63,7 +64,7 @@ class Rig:
             Limits(),
             Rules(),
             "monoceros",
-            Policy(),
+            policy or Policy(),
             FailingLog(),
             None,
         )
@@ -73,7 +74,7 @@ class Rig:
             core,
             [self.listener],
             lateness=Lateness(TIMEOUTS),
-            trusted=Trusted(""),
+            trusted=Trusted(trusted),
             access=None,
             wakeup=self.wakeup,
             warn=self.reports.append,
@@ -155,6 +156,59 @@ def test_idle_connections_make_room(rig: Rig) -> None:
     for client in (*clients, late):
         client.close()
     small.close()
+
+
+@pytest.fixture
+def kept(rig: Rig) -> Iterator[socket.socket]:
+    """A client whose connection waits for its next request."""
+    with rig.connect() as client:
+        client.sendall(REQUEST)
+        rig.turn(lambda: is_readable(client))
+        client.recv(65536)
+        yield client
+
+
+def test_a_request_that_came_in_time_is_answered(rig: Rig, kept: socket.socket) -> None:
+    kept.sendall(REQUEST)
+    rig.reactor.sweep(time.monotonic() + 1000)
+    rig.turn(lambda: is_readable(kept))
+    assert kept.recv(65536).startswith(b"HTTP/1.1 200 OK")
+
+
+def test_a_request_that_crosses_with_the_end_meets_no_reset(rig: Rig, kept: socket.socket) -> None:
+    late = time.monotonic() + 1000
+    rig.reactor.sweep(late)
+    for _ in range(3):
+        kept.sendall(REQUEST)
+        rig.reactor.run_once(0)
+        assert len(rig.reactor) == 1
+    assert is_readable(kept)
+    assert kept.recv(65536) == b""
+    rig.reactor.sweep(late + 1)
+    assert len(rig.reactor) == 0
+
+
+def test_trusted_peers_may_stay_until_there_is_no_room() -> None:
+    policy = Policy(spares_trusted=True)
+    rig = Rig(policy=policy, trusted="127.0.0.1", limit=3)
+    silent, used, begun = clients = [rig.connect() for _ in range(3)]
+    used.sendall(REQUEST)
+    begun.sendall(b"GET")
+    rig.turn(lambda: is_readable(used) and rig.reactor.unfinished() == (1, 0))
+    used.recv(65536)
+    rig.reactor.sweep(time.monotonic() + 1000)
+    rig.turn(lambda: is_readable(begun))
+    assert begun.recv(65536).startswith(b"HTTP/1.1 408 ")
+    assert len(rig.reactor) == 3
+    for _ in range(2):
+        clients.append(rig.connect())
+        clients[-1].sendall(REQUEST)
+        rig.turn(partial(is_readable, clients[-1]))
+    assert is_readable(silent)
+    assert is_readable(used)
+    for client in clients:
+        client.close()
+    rig.close()
 
 
 def test_a_connection_with_much_input_lets_others_in(rig: Rig) -> None:

@@ -11,6 +11,7 @@ cdef class Channel:
     cdef bytes peer
     cdef object outbox
     cdef bint reset
+    cdef readonly bint expires
 
     cdef int flush(self) except -1
     cdef int flush_with(self, object data, const char *start, size_t size) except -1

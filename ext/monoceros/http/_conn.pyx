@@ -70,6 +70,7 @@ cdef class Conn(Channel):
         self.state = HEAD
         self.since = core.now
         self.received = 0
+        self.expires = not (trusted and core.spares_trusted)
         self.remote = remote
         self.local = local
         self.scheme = scheme

@@ -60,6 +60,8 @@ cdef class Core:
     cdef HeadParser parser
     cdef NameTable names
     cdef bint keepalive
+    cdef bint spares_trusted
+    cdef bytes end_of_kept_head  # None where clients are told nothing
     cdef bint buffering
     cdef int64_t body_memory
     cdef bint has_script_name

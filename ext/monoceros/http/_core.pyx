@@ -14,6 +14,7 @@ from monoceros.http._names cimport NameTable
 
 import time
 
+from monoceros.http.answers import end_of_kept_head
 from monoceros.http.body import Budget
 from monoceros.http.dates import format_date
 from monoceros.http.environ import listener_environ, scheme_keys
@@ -105,6 +106,8 @@ cdef class Core:
         self.names = NameTable(self.scheme_keys)
         self.parser = HeadParser(limits, rules, self.names)
         self.keepalive = policy.keepalive
+        self.spares_trusted = policy.spares_trusted
+        self.end_of_kept_head = end_of_kept_head(policy.keepalive_timeout) or None
         self.buffering = policy.request_buffering
         self.body_memory = min(limits.body_memory, LARGEST_BODY)
         self.has_script_name = bool(base_environ.get("SCRIPT_NAME"))

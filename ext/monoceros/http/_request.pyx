@@ -362,6 +362,12 @@ cdef class Request:
             put(core, b"Connection: upgrade\r\n\r\n", 23)
         elif not self.keep_alive:
             put(core, b"Connection: close\r\n\r\n", 21)
+        elif self.channel.expires and core.end_of_kept_head is not None:
+            put(
+                core,
+                PyBytes_AS_STRING(core.end_of_kept_head),
+                PyBytes_GET_SIZE(core.end_of_kept_head),
+            )
         elif self.minor:
             put(core, b"\r\n", 2)
         else:

@@ -20,6 +20,8 @@ _PLAIN_LOGGERS = ("simple", Config.logger_class.default)
 
 _MEMORY_LIMITS: tuple[Setting[int], ...] = (Config.max_memory, Config.max_memory_hard)
 
+_PROXIES_PATIENCE_S = 60  # nginx's and AWS's load balancers' default
+
 _KUBERNETES = "KUBERNETES_SERVICE_HOST"  # every container has it
 
 
@@ -90,6 +92,7 @@ def complete(draft: Draft) -> None:
     _name_processes(draft)
     _set_logs(draft)
     _judge_memory(draft)
+    _judge_keepalive(draft)
     _look_around(draft)
     _look_at_odd_ones(draft)
 
@@ -167,6 +170,18 @@ def _judge_memory(draft: Draft) -> None:
         draft.warnings.append(
             "max_memory_hard is not more than max_memory: workers are killed before they could be "
             "replaced"
+        )
+
+
+def _judge_keepalive(draft: Draft) -> None:
+    keepalive = int(str(draft.values["keepalive"]))
+    elsewhere = set(_as_list(draft.values["forwarded_allow_ips"])) - {"127.0.0.1", "::1"}
+    if elsewhere and "keepalive" in draft.given and 0 < keepalive < _PROXIES_PATIENCE_S:
+        draft.notes.append(
+            f"keepalive = {keepalive} closes connections that a proxy in forwarded_allow_ips may "
+            "be about to use again, which its client sees as a 502: most keep theirs for "
+            f"{_PROXIES_PATIENCE_S} seconds. Leave keepalive unset, and connections of these "
+            "proxies are closed by the proxies alone"
         )
 
 

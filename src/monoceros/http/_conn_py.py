@@ -83,6 +83,7 @@ class Conn(Channel):
         self, core: Core, fd: int, remote: Any, local: Any, scheme: str, trusted: bool = False, /
     ) -> None:
         super().__init__(core, fd, remote)
+        self.expires = not (trusted and core.policy.spares_trusted)
         self.state = HEAD
         self.since = core.now
         self.received = 0

@@ -8,6 +8,7 @@ from bisect import bisect_left
 from typing import TYPE_CHECKING, Any
 
 from monoceros.http.access import Entry
+from monoceros.http.answers import end_of_kept_head
 from monoceros.http.body import Budget
 from monoceros.http.dates import format_date
 from monoceros.http.environ import environ_key, listener_environ, scheme_keys
@@ -63,6 +64,7 @@ class Core:
         "base_environ",
         "budget",
         "closing",
+        "end_of_kept_head",
         "errors",
         "flush_log",
         "limits",
@@ -101,6 +103,7 @@ class Core:
         self.log = log
         self.budget = policy.budget or Budget()
         self.scheme_keys = scheme_keys(rules)
+        self.end_of_kept_head = end_of_kept_head(policy.keepalive_timeout)
         self.closing = False
         self.flush_log: Callable[[], object] | None = None
         self.running = False

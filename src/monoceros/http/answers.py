@@ -28,6 +28,18 @@ _PHRASES = {
 }
 
 
+def end_of_kept_head(timeout_s: int) -> bytes:
+    """Return the last fields of a response after which the connection is kept for some seconds.
+
+    RFC 9110 7.6.1: Keep-Alive is about this connection only, so Connection has to name it.
+    Otherwise a proxy that does not know the field passes it on to its own client. Nothing is
+    returned for 0.
+    """
+    if not timeout_s:
+        return b""
+    return b"Connection: keep-alive\r\nKeep-Alive: timeout=%d\r\n\r\n" % timeout_s
+
+
 def full_status(status: str) -> str:
     """Return a status with its phrase, also where it is one of the server's own errors."""
     phrase = _PHRASES.get(int(status)) if len(status) == 3 else None

@@ -100,6 +100,7 @@ class Conn(Protocol):
     The steps that work with buffers take the Core of the thread that calls, of the same twin,
     which stays the connection's from then on; without one they go on with the last. A request
     that ``read`` has found complete (``has_request``) is answered by the next ``ready``.
+    ``expires`` is False where the server leaves it to the peer to end the idle connection.
     """
 
     fd: int
@@ -111,6 +112,7 @@ class Conn(Protocol):
     local: Any
     scheme: str
     trusted: bool
+    expires: bool
 
     @property
     def pending(self) -> int:

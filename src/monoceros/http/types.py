@@ -79,6 +79,10 @@ def _ignore(fd: int) -> None:
 class Policy:
     """What the worker decides for the connections of a Core.
 
+    ``keepalive_timeout`` is how many seconds clients are told that their idle connection is kept,
+    0 where they are told nothing. With ``spares_trusted`` those of trusted peers are never closed
+    before they close them, and are told nothing.
+
     ``body_timeout`` is how many seconds a streamed body may stall, ``write_timeout`` how many a
     client may take nothing while the application waits. ``output_memory`` and ``output_spool``
     are how many octets of unsent output one connection may keep in memory and in a file; past
@@ -91,11 +95,13 @@ class Policy:
         "body_timeout",
         "budget",
         "keepalive",
+        "keepalive_timeout",
         "output_memory",
         "output_spool",
         "release",
         "request_buffering",
         "sendfile",
+        "spares_trusted",
         "tmp_upload_dir",
         "write_timeout",
     )
@@ -104,6 +110,8 @@ class Policy:
         self,
         *,
         keepalive: bool = True,
+        keepalive_timeout: int = 0,
+        spares_trusted: bool = False,
         request_buffering: bool = True,
         sendfile: bool = True,
         tmp_upload_dir: str | None = None,
@@ -115,6 +123,8 @@ class Policy:
         budget: Budget | None = None,
     ) -> None:
         self.keepalive = keepalive
+        self.keepalive_timeout = keepalive_timeout
+        self.spares_trusted = spares_trusted
         self.request_buffering = request_buffering
         self.sendfile = sendfile
         self.tmp_upload_dir = tmp_upload_dir

@@ -39,6 +39,7 @@ from monoceros.net.closing import is_ending, is_shut
 from monoceros.workers.descriptors import move_up, shut_sending
 from monoceros.workers.lateness import ready_among
 from monoceros.workers.poller import READ, make_poller, ready_now
+from monoceros.workers.timeouts import is_idle
 
 if TYPE_CHECKING:
     import socket
@@ -219,8 +220,7 @@ class Reactor:
     def _resume_accepting(self, now: float) -> None:
         """Watch the listeners again, as soon as a connection would find room."""
         if now >= self._accept_after and (
-            len(self._conns) < self._limit
-            or any(conn.state == IDLE for conn in self._conns.values())
+            len(self._conns) < self._limit or any(map(is_idle, self._conns.values()))
         ):
             self._is_held_up = False
             self.start_accepting()
@@ -272,7 +272,7 @@ class Reactor:
         """Close what has been idle for longest, if somebody waits; False where nothing closes."""
         if not _is_awaited(listener):
             return False
-        idle = [(conn.since, fd) for fd, conn in self._conns.items() if conn.state == IDLE]
+        idle = [(conn.since, fd) for fd, conn in self._conns.items() if is_idle(conn)]
         oldest = heapq.nsmallest(1 + self._limit // _CROWDED, idle)
         if self._close_quiet([fd for _, fd in oldest]):
             return True
@@ -301,6 +301,7 @@ class Reactor:
 
     def sweep(self, now: float) -> None:
         """Deal with connections that have been in their state for too long; about once a second."""
+        self._end_parting(now)
         late = self._lateness.find(self._conns, now)
         if late:
             for fd in ready_among(late):
@@ -313,8 +314,27 @@ class Reactor:
         unfinished = conn.state == BODY or (conn.state == HEAD and conn.pending > 0)
         if unfinished:
             self._follow(fd, conn.reject(408))
+        elif conn.state == IDLE or conn.state == HEAD:
+            self._part(fd, conn)
         else:
             self._close(fd, conn)
+
+    def _part(self, fd: int, conn: Conn) -> None:
+        """Take leave of an idle connection, unless something has come by now.
+
+        It is read on for a moment, so that a request which crosses with our end meets no reset.
+        """
+        if fd in self._parting or conn.pending:
+            return
+        if not ready_among([(fd, conn)]):
+            shut_sending(fd)
+            self._handlers[fd] = conn.discard
+            self._parting[fd] = time.monotonic()
+
+    def _end_parting(self, now: float) -> None:
+        for fd, parted in list(self._parting.items()):
+            if now - parted >= _PARTING_S:
+                self._close(fd, self._conns[fd])
 
     # -- the end -----------------------------------------------------------------------------
 
@@ -359,21 +379,10 @@ class Reactor:
 
     def close_idle(self, since: float) -> None:
         """Take leave of connections that no request has come on since then."""
-        now = time.monotonic()
-        for fd, parted in list(self._parting.items()):
-            if now - parted >= _PARTING_S:
-                self._close(fd, self._conns[fd])
-        idle = [
-            (fd, conn)
-            for fd, conn in self._conns.items()
-            if (conn.state == IDLE or conn.state == HEAD) and not conn.pending
-            if conn.since <= since and fd not in self._parting
-        ]
-        for fd, conn in idle:
-            if not ready_among([(fd, conn)]):
-                shut_sending(fd)
-                self._handlers[fd] = conn.discard
-                self._parting[fd] = now
+        self._end_parting(time.monotonic())
+        for fd, conn in self._conns.items():
+            if (conn.state == IDLE or conn.state == HEAD) and conn.since <= since:
+                self._part(fd, conn)
 
     def unfinished(self) -> tuple[int, int]:
         """Count the requests that have come in part, and the answers that were taken in part."""

@@ -10,6 +10,9 @@ if TYPE_CHECKING:
     from monoceros.config import Config
     from monoceros.http.types import Conn
 
+# How much longer an idle connection is kept than its client is told: the client's clock starts
+# when the answer has arrived, and a request that it sends at the last moment takes its time too.
+GRACE_S = 2.0
 LINGER_S = 2.0  # how long a client is given to read an answer and to close its side
 
 
@@ -36,14 +39,15 @@ class Timeouts(NamedTuple):
     def is_over(self, conn: Conn, now: float, moved: float) -> bool:
         """Tell whether a connection has been in its state for too long.
 
-        ``moved`` is when the client last did something for a body or took something.
+        ``moved`` is when the client last did something for a body or took something. A peer that
+        may keep its idle connection may as well open one before it has a request.
         """
         state = conn.state
         waited = now - conn.since
         if state == IDLE:
-            return waited > self.keepalive
+            return conn.expires and waited > self.keepalive + GRACE_S
         if state == HEAD:
-            return 0 < self.header < waited
+            return 0 < self.header < waited and (conn.expires or conn.pending > 0)
         if state == BODY:
             return 0 < self.body < max(now - moved, self._behind(waited, conn.received))
         if state == WRITE:
@@ -53,3 +57,12 @@ class Timeouts(NamedTuple):
     def _behind(self, waited: float, received: int) -> float:
         """Return by how many seconds a body is later than it would be at the minimum rate."""
         return waited - received / self.min_rate if self.min_rate else 0
+
+
+def is_idle(conn: Conn) -> bool:
+    """Tell whether a connection waits for a request, and may do so for as long as its peer likes.
+
+    A new connection does too, where it is a trusted peer's.
+    """
+    state = conn.state
+    return state == IDLE or (state == HEAD and not conn.expires and not conn.pending)

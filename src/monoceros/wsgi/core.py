@@ -83,6 +83,8 @@ def make_policy(cfg: Config) -> Policy:
     is_kept = cfg.is_given("keepalive") or cfg.compat != GUNICORN
     return Policy(
         keepalive=cfg.keepalive > 0 and is_kept,
+        keepalive_timeout=cfg.keepalive,
+        spares_trusted=not cfg.is_given("keepalive"),
         request_buffering=cfg.request_buffering,
         sendfile=cfg.sendfile,
         tmp_upload_dir=cfg.tmp_upload_dir,

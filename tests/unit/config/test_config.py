@@ -154,6 +154,16 @@ def test_hint_for_kubernetes(configure: Configure) -> None:
         assert configure(argv=["a:b", "--shutdown-delay", delay], environ=environ).notes == ()
 
 
+def test_hint_for_proxies(configure: Configure) -> None:
+    proxied = ["a:b", "--workers", "1", "--forwarded-allow-ips", "10.0.0.1"]
+    (note,) = configure("keepalive = 5\n", argv=proxied).notes
+    assert note.startswith("keepalive = 5 closes connections")
+    assert "Leave keepalive unset" in note
+    for text in ("workers = 1\n", "keepalive = 0\n", "keepalive = 60\n"):
+        assert configure(text, argv=proxied).notes == ()
+    assert configure("keepalive = 5\n", argv=["a:b", "--workers", "1"]).notes == ()
+
+
 def test_notes(configure: Configure) -> None:
     argv = ["a:b", "--compat", "gunicorn", "--worker-tmp-dir", "/dev/shm"]
     room, heartbeat = configure(argv=argv).notes

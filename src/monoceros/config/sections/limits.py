@@ -67,7 +67,8 @@ class SlowClients(Section):
         whole("seconds"),
         30,
         "How many seconds a client may take to send a whole request head; 408 is the answer to "
-        "a slower one. 0 means no limit.",
+        "a slower one. 0 means no limit. A connection on which nothing has come is closed without "
+        "an answer, unless it is a proxy's that `keepalive` makes an exception for.",
         cli=("--header-timeout",),
         meta="SECONDS",
         ours=True,

@@ -181,7 +181,10 @@ class WorkerProcesses(Section):
         whole("seconds"),
         75,
         "For how many seconds a connection is kept open for its next request; 0 closes every "
-        "connection after its first answer.",
+        "connection after its first answer. Clients are told this time in the field `Keep-Alive`, "
+        "and have two seconds more. Unless it is set, it is not for the peers in "
+        "`forwarded_allow_ips`: a proxy ends its idle connections itself, because a request that "
+        "it sends at the moment in which they are closed would be lost.",
         cli=("--keep-alive",),
         meta="SECONDS",
         gunicorn=2,
