@@ -72,6 +72,7 @@ SHOWN = {
         "preload_app"
     ),
     "tests/process/test_arbiter_life.py::test_several_addresses": "bind",
+    "tests/process/test_handoff.py::test_reload_switches_it_off_and_on": "connection_handoff",
     "tests/process/test_recycling.py::test_leaking_worker_is_replaced": "max_memory",
     "tests/process/test_recycling.py::test_lifetime": "max_worker_lifetime",
     "tests/process/test_recycling.py::test_much_too_large_worker_is_killed": "max_memory_hard",

@@ -22,6 +22,7 @@ from monoceros.arbiter import sizing, startup, supervision, timeouts
 from monoceros.arbiter.backoff import Backoff
 from monoceros.arbiter.children import Children
 from monoceros.arbiter.generation import Generation
+from monoceros.arbiter.handoff import Handoff
 from monoceros.arbiter.metrics import Metrics
 from monoceros.arbiter.notify import Notifier
 from monoceros.arbiter.oom import Oom
@@ -81,6 +82,7 @@ class Arbiter:
         self.watching = Watching(self)
         self.recycling = Recycling(self)
         self.places = Places(self)
+        self.handoff = Handoff(self)
         self.stacks = Stacks()
         self.stopping = Stopping(self)
         self.upgrade = Upgrade(self)
@@ -230,6 +232,7 @@ class Arbiter:
         self.upgrade.attend(readable)
         for signum in signums:
             self._handle(signum)
+        self.handoff.advance()
         self._measure(now)
         timeouts.advance(self, now)
         supervision.kill_late(self, now)
@@ -290,6 +293,7 @@ class Arbiter:
         worker.take_records(self.scoreboard, slot, records)
         worker.place = place
         worker.modules = self.watching.equip(self.current.number)
+        worker.overflow = self.handoff.equip()
         self._mark_alive()
         self.call_hook("pre_fork", self, worker)
         return worker

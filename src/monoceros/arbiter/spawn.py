@@ -147,6 +147,7 @@ def _close_arbiter_descriptors(server: Arbiter, worker: Worker) -> None:
         close_child(child)
     server.watching.release()
     server.upgrade.release()
+    server.handoff.release(worker)
     for sock in server.all_sockets():
         if sock not in worker.sockets:
             sock.close()

@@ -142,6 +142,7 @@ class Stopping:
                 server.log.error("Reason: %s", stop.reason)
         else:
             server.log.info("Shutting down: %s", server.master_name)
+        server.handoff.end()
         server.remove_pidfile()
         hooks.try_call(server.cfg, server.log, "on_exit", server)
         server.notifier.leave()

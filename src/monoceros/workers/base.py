@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from monoceros.config import Config
     from monoceros.http.types import WsgiApp
     from monoceros.log.logger import Logger
+    from monoceros.net.overflow import Overflow
     from monoceros.workers.application import Application
     from monoceros.workers.modules import Modules
 
@@ -98,6 +99,7 @@ class Worker:
         self.news_fd = -1
         self.wakeup: Wakeup | None = None
         self.modules: Modules | None = None  # what ``reload`` asks for
+        self.overflow: Overflow | None = None  # what ``connection_handoff`` asks for
         self._stop: StopWorker | None = None  # raised, and to be raised again where it gets lost
 
     def __str__(self) -> str:
@@ -249,7 +251,7 @@ class Worker:
             tell(self.news_fd, news)
 
     def _let_go(self) -> None:
-        """In a child that the application forked: leave signals and pipes to their owner."""
+        """In a child that the application forked: leave what is the worker's to it."""
         if self.wakeup is not None:
             self.wakeup.release()
         for signum, handler in self._handlers():
@@ -258,6 +260,8 @@ class Worker:
         if self.news_fd >= 0:
             os.close(self.news_fd)
             self.news_fd = -1
+        if self.overflow is not None:
+            self.overflow.close()
 
 
 def _stand_in(error: BaseException, log: Callable[..., None]) -> WsgiApp:

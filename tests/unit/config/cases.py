@@ -128,6 +128,7 @@ CASES = {
     ),
     "threads": later("the threaded worker", 1, 4, "--threads"),
     "worker_connections": number(1000, "--worker-connections"),
+    "connection_handoff": Case(True, "'false'", False, "'maybe'", ("--no-connection-handoff",)),
     "max_requests": number(0, "--max-requests"),
     "max_requests_jitter": number(0, "--max-requests-jitter"),
     "max_worker_lifetime": number(0, "--max-worker-lifetime"),

@@ -1,6 +1,6 @@
 """How many workers there are, of which class, and how long they live."""
 
-from monoceros.config.kinds import OCTETS, choice, count_or_auto, off, or_auto, whole
+from monoceros.config.kinds import OCTETS, SWITCH, choice, count_or_auto, off, or_auto, whole
 from monoceros.config.references import ClassSetting
 from monoceros.config.setting import Env, Section, Setting
 
@@ -82,6 +82,15 @@ class WorkerProcesses(Section):
         "How many client connections one worker keeps open at the same time, idle ones included.",
         cli=("--worker-connections",),
         meta="INT",
+    )
+    connection_handoff = Setting(
+        SWITCH,
+        True,
+        "Whether a worker that is busy gives connections whose requests wait to one that is idle. "
+        "Applications do not notice. Linux only; elsewhere a connection stays with the worker "
+        "that has accepted it, as it does without this.",
+        cli=("--no-connection-handoff",),
+        ours=True,
     )
     max_requests = Setting(
         whole("requests"),
