@@ -9,7 +9,7 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from monoceros.http.body import Budget
+from monoceros.http.budget import Budget
 from monoceros.http.types import (
     AGAIN,
     CLOSE,
@@ -55,6 +55,7 @@ class Link:
         buffer: int = 0,
         now: float | None = None,
         log: Recorder | None = None,
+        trusted: bool = False,
     ) -> None:
         self.policy = policy or Policy()
         self.budget = self.policy.budget = self.policy.budget or Budget()
@@ -67,7 +68,7 @@ class Link:
         self.client, fd, remote, local = _connect(twin, kind, buffer)
         self.client.settimeout(DEADLINE_S)
         self.fd = fd
-        self.conn: Conn = twin.Conn(self.core, fd, remote, local, "http", False)  # type: ignore[call-arg]
+        self.conn: Conn = twin.Conn(self.core, fd, remote, local, "http", trusted)  # type: ignore[call-arg]
         self.code = AGAIN
         self.codes: list[int] = []
         self._thread: threading.Thread | None = None

@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, NamedTuple
 
 from monoceros.http.access import AccessFormat
-from monoceros.http.body import Budget
+from monoceros.http.budget import Budget
 from monoceros.http.environ import base_environ
 from monoceros.http.types import AGAIN, HANDOFF, MORE, Limits, Policy, Rules
 
@@ -94,6 +94,12 @@ def make_conn(
 ) -> Conn:
     """Return a connection, by default one whose transport is the test."""
     return twin.Conn(core, fd, remote, local, scheme, trusted)  # type: ignore[call-arg]
+
+
+def room_left(budget: Budget) -> tuple[int, int, int, int]:
+    """What is left of each of a budget's limits."""
+    rooms = budget.memory, budget.spool, budget.output, budget.output_spool
+    return rooms[0].left, rooms[1].left, rooms[2].left, rooms[3].left
 
 
 class Served(NamedTuple):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from monoceros.http.body import Budget
+from monoceros.http.budget import Budget
 from monoceros.http.types import AGAIN, HANDOFF, LINGER, Limits, Policy
 from tests.http.link import Link
 from tests.http.support import (
@@ -138,7 +138,7 @@ def test_closing_the_input_changes_nothing(twin: Twin) -> None:
         data = post(LINES) + GET + post(LINES)
         served = serve(twin, app, *parts(data, 9), limits=limits, policy=Policy(budget=budget))
         assert [response.status for response in served.responses] == [200, 200, 200]
-    assert (budget.memory, budget.spool) == (1000, 1 << 20)
+    assert (budget.memory.left, budget.spool.left) == (1000, 1 << 20)
 
 
 def test_content_length_of_chunks(twin: Twin) -> None:
@@ -213,7 +213,7 @@ def test_the_limit_of_chunked_content(twin: Twin) -> None:
     request = post_chunks(b"a" * 50, b"b" * 51)
     served = serve(twin, app, *parts(request, 20), limits=limits, policy=policy)
     assert served.response.status == 413
-    assert (budget.memory, budget.spool) == (1000, 1 << 20)
+    assert (budget.memory.left, budget.spool.left) == (1000, 1 << 20)
 
 
 def test_the_limit_comes_before_100_continue(twin: Twin) -> None:
@@ -233,13 +233,13 @@ def test_the_budget_is_given_back(twin: Twin, size: int) -> None:
     for request in (post(b"a" * size), post_chunks(b"a" * size)):
         served = serve(twin, app, *parts(request, 9), limits=SMALL, policy=policy)
         assert served.code == AGAIN
-        assert (budget.memory, budget.spool) == (10_000, 1 << 20)
+        assert (budget.memory.left, budget.spool.left) == (10_000, 1 << 20)
         core = make_core(twin, app, limits=SMALL, policy=policy)
         conn = make_conn(twin, core)
         serve_on(conn, core, request[: len(request) - size // 2 - 5])
-        held.append((budget.memory, budget.spool))
+        held.append((budget.memory.left, budget.spool.left))
         conn.close()
-        assert (budget.memory, budget.spool) == (10_000, 1 << 20)
+        assert (budget.memory.left, budget.spool.left) == (10_000, 1 << 20)
     assert seen == [size, size]
     assert size < 64 or all(pair != (10_000, 1 << 20) for pair in held)
 
@@ -251,15 +251,15 @@ def test_two_connections_share_the_budget(twin: Twin) -> None:
     core = make_core(twin, app, policy=Policy(budget=budget))
     first, second, third = (make_conn(twin, core) for _ in range(3))
     serve_on(first, core, post(b"a" * 90)[:-1])
-    assert (budget.memory, budget.spool) == (11, 1 << 17)
+    assert (budget.memory.left, budget.spool.left) == (11, 1 << 17)
     serve_on(second, core, post(b"a" * 80_000)[:-1])
-    assert (budget.memory, budget.spool) == (11, (1 << 17) - 79_999)
+    assert (budget.memory.left, budget.spool.left) == (11, (1 << 17) - 79_999)
     assert serve_on(third, core, post(b"a" * 50)[:-1]) == LINGER
     response, _ = read_response(third.data_to_send())
     assert response.status == 503
     for conn in (first, second, third):
         conn.close()
-    assert (budget.memory, budget.spool) == (100, 1 << 17)
+    assert (budget.memory.left, budget.spool.left) == (100, 1 << 17)
 
 
 def test_the_spool_is_in_its_folder(
@@ -290,7 +290,7 @@ def test_without_a_folder_the_application_reads_the_rest(twin: Twin, size: int) 
         link.send(post(b"a" * size))
         assert link.receive_exactly(15) == b"HTTP/1.1 200 OK"
     assert seen == [size]
-    assert (budget.memory, budget.spool) == (1 << 20, 1 << 20)
+    assert (budget.memory.left, budget.spool.left) == (1 << 20, 1 << 20)
 
 
 def test_without_a_folder_a_transport_of_the_callers_has_no_room(twin: Twin) -> None:
@@ -311,7 +311,7 @@ def test_a_disk_that_is_full(twin: Twin, monkeypatch: pytest.MonkeyPatch) -> Non
     served = serve(twin, app, *parts(post(b"a" * 1000), 3), limits=SMALL, policy=policy)
     assert served.response.status == 503
     assert seen == []
-    assert (budget.memory, budget.spool) == (1000, 1 << 20)
+    assert (budget.memory.left, budget.spool.left) == (1000, 1 << 20)
 
 
 # -- 100 Continue ------------------------------------------------------------------------------

@@ -57,7 +57,9 @@ def test_all_keys(twin: Twin) -> None:
         "wsgi.run_once": False,
         "wsgi.input_terminated": True,
     }
-    objects = {"wsgi.input", "wsgi.file_wrapper", "wsgi.early_hints", "gunicorn.socket"}
+    objects = {"wsgi.input", "wsgi.file_wrapper", "wsgi.early_hints", "gunicorn.socket"} | {
+        "monoceros.client_disconnected"
+    }
     assert {key: value for key, value in environ.items() if key not in objects} == constant
     assert objects <= set(environ)
 

@@ -20,10 +20,10 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from monoceros.errors import StopWorker
-from monoceros.http.body import Budget
+from monoceros.http.budget import Budget
 from monoceros.http.types import AGAIN, CLOSE, LINGER, MORE, UPGRADE, WANT_WRITE, Limits, Policy
 from tests.http.both import Both, both, without_date
-from tests.http.support import Recorder, make_core
+from tests.http.support import Recorder, make_core, room_left
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -375,12 +375,7 @@ class Player:
 
     def budget_is_short(self) -> bool:
         """Whether some of the budget was not given back."""
-        whole = Budget()
-        return (self.budget.memory, self.budget.spool, self.budget.output) != (
-            whole.memory,
-            whole.spool,
-            whole.output,
-        )
+        return room_left(self.budget) != room_left(Budget())
 
     def outcome(self) -> dict[str, Any]:
         self.client.close()
@@ -395,7 +390,7 @@ class Player:
             "warnings": log.warnings,
             "lines": self.core.drain_log(),
             "counters": self.core.counters(),
-            "budget": (self.budget.memory, self.budget.spool, self.budget.output),
+            "budget": room_left(self.budget),
             "leaked": self.budget_is_short(),
         }
 

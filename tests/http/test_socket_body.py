@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import socket
 import threading
 import time
@@ -9,12 +11,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from monoceros.http.body import Budget
+from monoceros.http.budget import Budget
 from monoceros.http.errors import BodyError
 from monoceros.http.types import AGAIN, CLOSE, LINGER, WANT_WRITE, Limits, Policy
 from tests.http.apps import answer
 from tests.http.link import Link, open_descriptors
-from tests.http.support import GET, read_response, read_responses
+from tests.http.support import GET, read_response, read_responses, room_left
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -176,11 +178,11 @@ def test_content_read_in_part_ends_the_connection(twin: Twin) -> None:
 def test_a_long_upload_that_is_refused_unread(twin: Twin) -> None:
     """Over at once, whatever its length says, and no more kept than the caps."""
     budget = Budget()
-    before = budget.memory + budget.spool
+    before = budget.memory.left + budget.spool.left
     held: list[int] = []
 
     def app(environ: Environ, start_response: StartResponse) -> list[bytes]:
-        held.append(before - budget.memory - budget.spool)
+        held.append(before - budget.memory.left - budget.spool.left)
         start_response("401 Unauthorized", [])
         return [b"no"]
 
@@ -205,7 +207,7 @@ def test_a_long_upload_that_is_refused_unread(twin: Twin) -> None:
         sender.join(10)
         assert not sender.is_alive()
     assert held[0] <= LIMITS.body_spool + (1 << 16)
-    assert budget.memory + budget.spool == before
+    assert budget.memory.left + budget.spool.left == before
 
 
 # -- longer than what is kept ------------------------------------------------------------------
@@ -220,7 +222,7 @@ def test_a_body_longer_than_the_spool(twin: Twin, framing: str) -> None:
     data += head(3, "Connection: close") + b"two"
     app, seen = reading()
     with Link(twin, app, limits=LIMITS) as link:
-        before = (link.budget.memory, link.budget.spool)
+        before = (link.budget.memory.left, link.budget.spool.left)
         sender = threading.Thread(target=link.send, args=(data,))
         link.start()
         sender.start()
@@ -229,7 +231,7 @@ def test_a_body_longer_than_the_spool(twin: Twin, framing: str) -> None:
         link.join()
         assert [response.body for response in responses] == [content, b"two"]
         assert seen == [content, b"two"]
-        assert (link.budget.memory, link.budget.spool) == before
+        assert (link.budget.memory.left, link.budget.spool.left) == before
 
 
 def test_a_short_budget_streams_early(twin: Twin) -> None:
@@ -246,13 +248,13 @@ def test_a_short_budget_streams_early(twin: Twin) -> None:
         assert response.body == content
         sender.join(10)
         link.join()
-        assert (link.budget.memory, link.budget.spool) == (500, 70_000)
+        assert (link.budget.memory.left, link.budget.spool.left) == (500, 70_000)
 
 
 def test_a_disk_that_is_nearly_full_streams_early(
     twin: Twin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("monoceros.http.body._free_space", lambda fd: 1000)
+    monkeypatch.setattr("monoceros.http.body.is_disk_short", lambda fd: True)
     app, _ = reading()
     limits = Limits(body_memory=1000)
     with Link(twin, app, limits=limits) as link:
@@ -360,6 +362,93 @@ def test_content_that_stalls(twin: Twin) -> None:
         assert link.ask(head(10) + b"hello") == LINGER
         assert link.responses()[0].status == 408
     assert isinstance(seen[0], BodyError)
+
+
+def trickle(link: Link, octets: int) -> threading.Thread:
+    """Send an octet every 10 ms, as long as somebody takes them."""
+
+    def send() -> None:
+        done = threading.Event()
+        with contextlib.suppress(OSError):
+            for _ in range(octets):
+                link.send(b"x")
+                done.wait(0.01)
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    return thread
+
+
+@pytest.mark.parametrize("before", [0, 100_000])
+def test_content_that_comes_slowly(twin: Twin, before: int) -> None:
+    """Each octet comes in time, and all together not; what came fast before is no excuse."""
+    app, seen = reading()
+    policy = Policy(request_buffering=False, body_timeout=0.2, body_min_rate=1000)
+    with Link(twin, app, policy=policy) as link:
+        link.send(head(before + 2000))
+        link.start()
+        link.send(b"x" * before)
+        sender = trickle(link, 2000)
+        assert link.client.recv(12) == b"HTTP/1.1 408"
+        link.client.close()
+        sender.join(10)
+    (error,) = seen
+    assert isinstance(error, BodyError)
+    assert str(error) == "request content came slower than body_min_rate"
+
+
+def test_content_that_comes_as_slowly_as_it_may(twin: Twin) -> None:
+    app, _ = reading()
+    policy = Policy(request_buffering=False, body_timeout=0.2, body_min_rate=10)
+    with Link(twin, app, policy=policy) as link:
+        link.send(head(50))
+        link.start()
+        trickle(link, 50).join(10)
+        assert link.client.recv(12) == b"HTTP/1.1 200"
+
+
+def test_a_slow_application_is_no_slow_client(twin: Twin) -> None:
+    """What the client had sent by the time it was asked for came in time."""
+
+    def read(environ: Environ) -> bytes:
+        content = bytes(environ["wsgi.input"].read(50_000))
+        pause.wait(0.3)
+        return content + bytes(environ["wsgi.input"].read())
+
+    pause = threading.Event()
+    app, _ = reading(read)
+    policy = Policy(request_buffering=False, body_timeout=0.1, body_min_rate=1 << 20)
+    with Link(twin, app, policy=policy) as link:
+        link.send(head(100_000, "Connection: close") + b"x" * 100_000)
+        link.start()
+        response, _ = read_response(link.receive_to_end())
+        assert (response.status, len(response.body)) == (200, 100_000)
+
+
+@pytest.mark.parametrize("framing", ["length", "chunks"])
+@pytest.mark.parametrize("size", [-1, 1 << 20, 100_000, 10_000])
+def test_reads_of_all_sizes(twin: Twin, framing: str, size: int) -> None:
+    """Whether octets go through the server's buffer or straight into the application's."""
+    content = b"".join(b"%07d\n" % number for number in range(100_000))
+    cuts = [0, 3, 20_000, 20_010, 70_000, 300_000, 300_001, 700_000, len(content)]
+    parts = [content[start:end] for start, end in itertools.pairwise(cuts)]
+    data = head(len(content)) + content if framing == "length" else head(None) + chunked(*parts)
+    data += head(3, "Connection: close") + b"two"
+
+    def read(environ: Environ) -> bytes:
+        pieces = iter(lambda: environ["wsgi.input"].read(size), b"")
+        return b"".join(pieces)
+
+    app, seen = reading(read)
+    with streamed(twin, app) as link:
+        sender = threading.Thread(target=link.send, args=(data,))
+        link.start()
+        sender.start()
+        responses = read_responses(link.receive_to_end())
+        sender.join(10)
+        assert [response.body for response in responses] == [content, b"two"]
+        assert seen == [content, b"two"]
+        assert link.core.counters()["received"] > 0
 
 
 def test_a_client_that_resets(twin: Twin) -> None:
@@ -485,10 +574,9 @@ def test_no_descriptor_and_no_room_is_lost(twin: Twin) -> None:
             ):
                 app, _ = reading()
                 link = Link(twin, app, limits=limits, policy=policy)
-                before = (link.budget.memory, link.budget.spool, link.budget.output)
+                before = room_left(link.budget)
                 assert link.ask(data) != WANT_WRITE
                 link.client.close()
                 link.conn.close()
-                budget = link.budget
-                assert (budget.memory, budget.spool, budget.output) == before
+                assert room_left(link.budget) == before
     assert open_descriptors() == descriptors

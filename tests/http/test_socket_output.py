@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from monoceros.http.body import Budget
+from monoceros.http.budget import Budget
 from monoceros.http.types import AGAIN, CLOSE, LINGER, MORE, WANT_WRITE, Policy
 from tests.http.apps import Closing, answer, returning
 from tests.http.link import Link, open_descriptors
@@ -40,15 +40,15 @@ def test_a_large_answer_waits_for_its_reader(twin: Twin, kind: str) -> None:
     """The application is done at once; what is left is sent as the client takes it."""
     content = pattern(3 << 20)
     with Link(twin, answer(content), kind, buffer=SMALL_BUFFER) as link:
-        before = link.budget.output
+        before = link.budget.output.left
         assert link.ask(CLOSING) == WANT_WRITE
-        assert before - link.budget.output > 1 << 20
+        assert before - link.budget.output.left > 1 << 20
         link.start()
         response, rest = read_response(link.receive_to_end())
         assert response.body == content
         assert rest == b""
         assert link.join() == CLOSE
-        assert link.budget.output == before
+        assert link.budget.output.left == before
 
 
 def test_many_large_chunks_in_a_list(twin: Twin) -> None:
@@ -82,23 +82,23 @@ def test_requests_behind_a_large_answer_wait_for_it(twin: Twin) -> None:
 
 def test_an_answer_to_a_client_that_leaves(twin: Twin) -> None:
     with Link(twin, answer(pattern(2 << 20)), buffer=SMALL_BUFFER) as link:
-        before = link.budget.output
+        before = link.budget.output.left
         assert link.ask(GET) == WANT_WRITE
         link.client.close()
         while link.code == WANT_WRITE:
             link.step()
         assert link.code == CLOSE
-        assert link.budget.output == before
+        assert link.budget.output.left == before
 
 
 def test_closing_gives_the_room_back(twin: Twin) -> None:
     link = Link(twin, answer(pattern(2 << 20)), buffer=SMALL_BUFFER)
     descriptors = open_descriptors()
-    before = link.budget.output
+    before = link.budget.output.left
     assert link.ask(GET) == WANT_WRITE
-    assert link.budget.output < before
+    assert link.budget.output.left < before
     link.conn.close()
-    assert link.budget.output == before
+    assert link.budget.output.left == before
     assert open_descriptors() == descriptors - 1
     link.client.close()
 
@@ -123,15 +123,15 @@ def test_more_than_the_memory_goes_to_a_file(
     chunks = [pattern(100_000)] * 20
     policy = Policy(output_memory=150_000, tmp_upload_dir=str(tmp_path))
     with Link(twin, returning(iter(chunks)), policy=policy, buffer=SMALL_BUFFER) as link:
-        before = link.budget.output
+        before = link.budget.output.left
         assert link.ask(CLOSING) == WANT_WRITE
-        assert 0 < before - link.budget.output <= 250_000
+        assert 0 < before - link.budget.output.left <= 250_000
         assert folders == [str(tmp_path)]
         link.start()
         response, _ = read_response(link.receive_to_end())
         assert response.body == b"".join(chunks)
         link.join()
-        assert link.budget.output == before
+        assert link.budget.output.left == before
 
 
 def test_no_room_in_the_budget(twin: Twin, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -142,12 +142,12 @@ def test_no_room_in_the_budget(twin: Twin, monkeypatch: pytest.MonkeyPatch) -> N
     with Link(twin, answer(content), policy=policy, buffer=SMALL_BUFFER) as link:
         assert link.ask(CLOSING) == WANT_WRITE
         assert folders != []
-        assert link.budget.output == 0
+        assert link.budget.output.left == 0
         link.start()
         response, _ = read_response(link.receive_to_end())
         assert response.body == content
         link.join()
-        assert link.budget.output == 0
+        assert link.budget.output.left == 0
 
 
 def test_small_chunks_take_few_descriptors(twin: Twin) -> None:
@@ -207,13 +207,13 @@ def test_a_disk_that_is_full_loses_nothing(twin: Twin, monkeypatch: pytest.Monke
     chunks = [pattern(100_000)] * 10
     policy = Policy(output_memory=1000)
     with Link(twin, returning(iter(chunks)), policy=policy, buffer=SMALL_BUFFER) as link:
-        before = link.budget.output
-        assert link.ask(CLOSING) == WANT_WRITE
+        before = link.budget.output.left
+        link.send(CLOSING)
         link.start()
         response, _ = read_response(link.receive_to_end())
         assert response.body == b"".join(chunks)
         link.join()
-        assert link.budget.output == before
+        assert link.budget.output.left == before
 
 
 def test_the_application_waits_above_the_high_water_mark(twin: Twin) -> None:
@@ -246,11 +246,11 @@ def test_a_client_that_takes_nothing(twin: Twin) -> None:
     policy = Policy(output_memory=10_000, output_spool=10_000, write_timeout=0.05)
     result = Closing(iter(lambda: b"x" * 10_000, b""))
     with Link(twin, returning(result), policy=policy, buffer=SMALL_BUFFER) as link:
-        before = link.budget.output
+        before = link.budget.output.left
         assert link.ask(GET) == CLOSE
         assert result.closed == 1
         assert link.log.failures == []
-        assert link.budget.output == before
+        assert link.budget.output.left == before
 
 
 # -- files -------------------------------------------------------------------------------------

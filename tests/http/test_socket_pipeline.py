@@ -295,11 +295,11 @@ def test_a_client_that_leaves_in_the_midst(twin: Twin) -> None:
 
     result = Closing(chunks())
     with Link(twin, returning(result)) as link:
-        before = link.budget.output
+        before = link.budget.output.left
         assert link.ask(GET) == CLOSE
         assert result.closed == 1
         assert link.log.failures == []
-        assert link.budget.output == before
+        assert link.budget.output.left == before
 
 
 def test_write_tells_the_application_that_the_client_has_gone(twin: Twin) -> None:

@@ -12,7 +12,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from monoceros.http import protocols
-from monoceros.http.body import Budget
+from monoceros.http.budget import Budget
 from monoceros.http.errors import BadRequest
 from monoceros.http.types import AGAIN, Limits, Policy, Rules
 from tests.http.both import (
@@ -26,7 +26,7 @@ from tests.http.both import (
     in_parts,
     without_date,
 )
-from tests.http.support import GET, Recorder, make_conn, make_core, serve_on
+from tests.http.support import GET, Recorder, make_conn, make_core, room_left, serve_on
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -146,7 +146,7 @@ class Run(NamedTuple):
     pending: int
     state: int
     received: int
-    budget: tuple[int, int, int]
+    budget: tuple[int, int, int, int]
 
 
 def run(twin: Twin, parts: Iterable[bytes], app: WsgiApp, **options: Any) -> Run:
@@ -184,7 +184,7 @@ def run(twin: Twin, parts: Iterable[bytes], app: WsgiApp, **options: Any) -> Run
         pending,
         state,
         received,
-        (budget.memory, budget.spool, budget.output),
+        room_left(budget),
     )
 
 
@@ -209,7 +209,7 @@ def test_connections(
     assert (whole.environs, whole.refusals) == (pure.environs, pure.refusals)
     # Whether a connection that ends has to linger depends on what has come behind its end.
     assert (whole.codes[-1] == AGAIN) == (pure.codes[-1] == AGAIN)
-    assert pure.budget == (Budget().memory, Budget().spool, Budget().output)
+    assert pure.budget == room_left(Budget())
 
 
 # -- responses ---------------------------------------------------------------------------------

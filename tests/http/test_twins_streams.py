@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from monoceros.http.types import Limits, Policy
 from tests.http.both import REQUESTS, Both, both, fuzz, in_parts, without_date
 from tests.http.link import Link
+from tests.http.support import room_left
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -42,7 +43,7 @@ class Seen(NamedTuple):
     refusals: list[str]
     failures: list[str]
     counters: dict[str, int]
-    budget: tuple[int, int, int]
+    budget: tuple[int, int, int, int]
 
 
 def serve(
@@ -86,7 +87,7 @@ def serve(
     # Nothing comes while the application waits, so a stall is as certain as it is short.
     policy = Policy(request_buffering=buffering, body_timeout=0.001)
     with Link(twin, app, "unix", limits=limits, policy=policy) as link:
-        before = (link.budget.memory, link.budget.spool, link.budget.output)
+        before = room_left(link.budget)
         for part in parts[:-1]:
             link.send(part)
             if link.step() != 0:
@@ -100,8 +101,7 @@ def serve(
         while link.conn.fd >= 0:
             link.step()
         output = without_date(link.receive_to_end())
-        budget = link.budget
-        assert (budget.memory, budget.spool, budget.output) == before
+        assert room_left(link.budget) == before
         counters = link.core.counters()
         return Seen(
             seen,

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 sys.path[:0] = [str(Path(__file__).parents[2])]
 
 from monoceros.http.types import AGAIN, CLOSE, LINGER, MORE, UPGRADE, Policy  # noqa: E402
-from tests.http.support import GET, Recorder, make_core  # noqa: E402
+from tests.http.support import GET, Recorder, make_core, room_left  # noqa: E402
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -106,7 +106,7 @@ def main(impl: str, kind: str, count: int) -> str | None:
     twin = importlib.import_module(f"monoceros.http._{impl}")
     core = make_core(twin, app, log=Silent("%(r)s %(s)s %({x}i)s"), policy=Policy())
     budget = core.policy.budget  # type: ignore[attr-defined]
-    whole = (budget.memory, budget.spool, budget.output)
+    whole = room_left(budget)
     blocks = []
     for _ in range(3):
         for _ in range(count // 3):
@@ -119,8 +119,8 @@ def main(impl: str, kind: str, count: int) -> str | None:
         return f"{kind}: blocks {blocks}"
     if descriptors > 20:
         return f"{kind}: {descriptors} descriptors"
-    if (budget.memory, budget.spool, budget.output) != whole:
-        return f"{kind}: budget {budget.memory, budget.spool, budget.output}"
+    if room_left(budget) != whole:
+        return f"{kind}: budget {room_left(budget)}"
     return None
 
 

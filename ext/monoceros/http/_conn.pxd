@@ -29,6 +29,7 @@ cdef class Conn(Channel):
 
     cdef int _receive(self) except -1
     cdef int _take_in(self, const char *data, Py_ssize_t size) except -1
+    cdef int _receive_body(self) except -1
     cdef int _take_body(self, const char *data, Py_ssize_t size) except -1
     cdef int _open_buffer(self) except -1
     cdef int _save(self) except -1

@@ -22,22 +22,25 @@ from monoceros.http._socket cimport (
     SO_LINGER,
     SOL_SOCKET,
     close,
+    MONO_GONE,
     errno,
     linger,
+    mono_look,
     recv,
     setsockopt,
     shutdown,
     ssize_t,
 )
 
-from io import BufferedReader, BytesIO
+from io import BytesIO
 
 from monoceros.http.answers import CONTINUE, error_response
-from monoceros.http.body import RECEIVE_SIZE, Body, BodyStream
+from monoceros.http.body import LARGE, Body
 from monoceros.http.environ import peer_environ
 from monoceros.http.errors import BadRequest, ClientGone
 from monoceros.http.rawsocket import ClientSocket, adopt, finish
 from monoceros.http.refusals import Refusal, refusal
+from monoceros.http.stream import open_stream
 from monoceros.http import types as _types
 
 cdef int AGAIN = _types.AGAIN
@@ -196,6 +199,8 @@ cdef class Conn(Channel):
             return self._advance()
         if self.fd < 0:
             return AGAIN
+        if self.body is not None and self.body.ahead >= LARGE:
+            return self._receive_body()
         size = recv(self.fd, self.core.input, IN_SIZE, MSG_DONTWAIT)
         if size > 0:
             return self._take_in(self.core.input, size)
@@ -222,6 +227,19 @@ cdef class Conn(Channel):
             self.buffer += data[:size]
             self._open_buffer()
         return self._advance()
+
+    cdef int _receive_body(self) except -1:
+        """Take what has come of a body straight to where it is kept."""
+        try:
+            count = self.body.receive(self.fd, self.core.scratch())
+            if count is None:
+                return AGAIN
+            self.core.received += count
+            return self._check_body() if count else self._end_input()
+        except BadRequest as error:
+            return self._refuse(error)
+        except OSError:
+            return CLOSE
 
     cdef int _take_body(self, const char *data, Py_ssize_t size) except -1:
         try:
@@ -341,8 +359,8 @@ cdef class Conn(Channel):
             return HANDOFF
         if self.streamed or (body.full and self.fd >= 0):
             self.streamed = True
-            stream = BodyStream(body, self.fd, self.core.policy.body_timeout, self._invite)
-            request.environ["wsgi.input"] = BufferedReader(stream, RECEIVE_SIZE)
+            stream = open_stream(body, self.fd, self.core.policy, self._invite)
+            request.environ["wsgi.input"] = stream
             return HANDOFF
         if self.expect:
             self.expect = False
@@ -365,8 +383,27 @@ cdef class Conn(Channel):
                 template[key] = value
             template["gunicorn.socket"] = ClientSocket(self._take_socket)
             template["wsgi.early_hints"] = self._send_early_hints
+            template["monoceros.client_disconnected"] = self._is_disconnected
             self.template = template
         return template
+
+    # -- the client's presence ---------------------------------------------------------------
+
+    def is_gone(self):
+        """Whether nobody is left to answer; a half-close is a farewell only from a proxy."""
+        cdef int found = mono_look(self.fd) if self.fd >= 0 else 0
+        return found & MONO_GONE != 0 or (self.trusted and found != 0)
+
+    def _is_disconnected(self):
+        """Whether the client has closed its side, or the connection is not ours any more."""
+        cdef int fd = self.fd
+        if self.taken is not None:
+            fd = self.taken.fileno()
+            return fd < 0 or mono_look(fd) != 0
+        if fd < 0:
+            return self.answering is None
+        # Closed in the meantime by another thread, it may have become somebody else's.
+        return mono_look(fd) != 0 or self.fd != fd
 
     # -- errors ------------------------------------------------------------------------------
 

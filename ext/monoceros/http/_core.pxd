@@ -76,6 +76,7 @@ cdef class Core:
     cdef char *out
     cdef size_t out_size
     cdef size_t out_capacity
+    cdef object large_input
     cdef bytes server_fields
     # The status line and server fields of the last response, for the next one of its kind.
     cdef object status
@@ -99,6 +100,7 @@ cdef class Core:
     cpdef tick(self, double now)
     cdef int refresh_date(self) except -1
     cdef dict template(self, object local, object scheme)
+    cdef object scratch(self)
     cdef int reserve(self, size_t more) except -1
     cdef int begin(self, bytes peer, const char *request, size_t size) except -1
     cdef str request_line(self, bint minor)

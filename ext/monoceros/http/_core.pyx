@@ -15,7 +15,8 @@ from monoceros.http._names cimport NameTable
 import time
 
 from monoceros.http.answers import end_of_kept_head
-from monoceros.http.body import Budget
+from monoceros.http.body import SCRATCH_SIZE
+from monoceros.http.budget import Budget
 from monoceros.http.dates import format_date
 from monoceros.http.environ import listener_environ, scheme_keys
 from monoceros.http.input import EmptyInput
@@ -169,6 +170,12 @@ cdef class Core:
     def drop_output(self):
         """Forget what a connection that failed has not sent."""
         self.out_size = 0
+
+    cdef object scratch(self):
+        """Return room for one large receive, whose content is gone with the next."""
+        if self.large_input is None:
+            self.large_input = memoryview(bytearray(SCRATCH_SIZE))
+        return self.large_input
 
     def counters(self):
         """Return requests, responses, received and sent octets, and errors so far."""

@@ -69,7 +69,38 @@ cdef extern from *:
     #define MSG_NOSIGNAL 0 /* macOS has SO_NOSIGPIPE instead; Python ignores SIGPIPE anyway */
     #endif
     #include <fcntl.h>
+    #include <poll.h>
     #include <sys/socket.h>
+    #define MONO_HALF_CLOSED 1
+    #define MONO_GONE 2
+    /* Whether a client is still there, as monoceros.http.presence has it. */
+    static inline int mono_look(int fd) {
+        int found = 0;
+        struct pollfd entry;
+        entry.fd = fd;
+        entry.revents = 0;
+    #ifdef POLLRDHUP
+        entry.events = POLLRDHUP;
+    #else
+        entry.events = 0;
+    #endif
+        if (poll(&entry, 1, 0) > 0) {
+            if (entry.revents & (POLLHUP | POLLERR | POLLNVAL))
+                found |= MONO_GONE;
+    #ifdef POLLRDHUP
+            if (entry.revents & POLLRDHUP)
+                found |= MONO_HALF_CLOSED;
+    #endif
+        }
+    #ifndef POLLRDHUP
+        if (!found) {
+            char octet;
+            if (recv(fd, &octet, 1, MSG_PEEK | MSG_DONTWAIT) == 0)
+                found = MONO_HALF_CLOSED;
+        }
+    #endif
+        return found;
+    }
     static inline int mono_accept(int listener, struct sockaddr *address, socklen_t *size) {
     #if defined(__linux__)
         return accept4(listener, address, size, SOCK_NONBLOCK | SOCK_CLOEXEC);
@@ -84,4 +115,6 @@ cdef extern from *:
     }
     """
     const int MSG_NOSIGNAL
+    const int MONO_GONE
+    int mono_look(int fd) nogil
     int mono_accept(int listener, sockaddr *address, socklen_t *size) nogil

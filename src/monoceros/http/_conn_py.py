@@ -20,11 +20,13 @@ from monoceros.http._environ_py import build_environ
 from monoceros.http._head_py import HeadScan, parse_head
 from monoceros.http._request_py import Request
 from monoceros.http.answers import CONTINUE, error_response
-from monoceros.http.body import RECEIVE_SIZE, Body, BodyStream
+from monoceros.http.body import LARGE, RECEIVE_SIZE, Body
 from monoceros.http.environ import peer_environ
 from monoceros.http.errors import BadRequest, ClientGone
+from monoceros.http.presence import GONE, look
 from monoceros.http.rawsocket import ClientSocket, adopt, finish
 from monoceros.http.refusals import Refusal, refusal
+from monoceros.http.stream import open_stream
 from monoceros.http.types import (
     AGAIN,
     BODY,
@@ -155,6 +157,8 @@ class Conn(Channel):
             return self._advance()
         if self._socket is None:
             return AGAIN
+        if self._body is not None and self._body.ahead >= LARGE:
+            return self._receive_body(self._body)
         try:
             data = self._socket.recv(RECEIVE_SIZE if self._body else RECEIVE_SIZE // 4)
         except (BlockingIOError, InterruptedError):
@@ -252,6 +256,19 @@ class Conn(Channel):
             body.feed(data)
         return self._check_body(body)
 
+    def _receive_body(self, body: Body) -> int:
+        """Take what has come of a body straight to where it is kept."""
+        try:
+            count = body.receive(self.fd, self.core.scratch())
+            if count is None:
+                return AGAIN
+            self.core.received += count
+            return self._check_body(body) if count else self._end_input()
+        except BadRequest as error:
+            return self._refuse(error)
+        except OSError:
+            return CLOSE
+
     def _check_body(self, body: Body) -> int:
         """Hand the request over once its content is complete, or as much as may be kept."""
         request = self._request
@@ -267,8 +284,8 @@ class Conn(Channel):
             return HANDOFF
         if self._streamed or (body.full and self.fd >= 0):
             self._streamed = True
-            stream = BodyStream(body, self.fd, self.core.policy.body_timeout, self._invite)
-            request.environ["wsgi.input"] = io.BufferedReader(stream, RECEIVE_SIZE)
+            stream = open_stream(body, self.fd, self.core.policy, self._invite)
+            request.environ["wsgi.input"] = stream
             return HANDOFF
         if self._expect:
             self._expect = False
@@ -297,8 +314,27 @@ class Conn(Channel):
                 **peer_environ(self.remote),
                 "gunicorn.socket": ClientSocket(self._take_socket),
                 "wsgi.early_hints": self._send_early_hints,
+                "monoceros.client_disconnected": self._is_disconnected,
             }
         return self._template
+
+    # -- the client's presence ---------------------------------------------------------------
+
+    def is_gone(self) -> bool:
+        """Whether nobody is left to answer; a half-close is a farewell only from a proxy."""
+        found = look(self.fd) if self.fd >= 0 else 0
+        return bool(found & GONE) or (self.trusted and bool(found))
+
+    def _is_disconnected(self) -> bool:
+        """Whether the client has closed its side, or the connection is not ours any more."""
+        if self.taken is not None:
+            fd = self.taken.fileno()
+            return fd < 0 or bool(look(fd))
+        fd = self.fd
+        if fd < 0:
+            return self._running is None
+        # Closed in the meantime by another thread, it may have become somebody else's.
+        return bool(look(fd)) or self.fd != fd
 
     # -- errors ------------------------------------------------------------------------------
 
@@ -453,6 +489,7 @@ class Conn(Channel):
         self.has_request = False
         self._template = None
         self._buffer = b""
+        self.fd = -1
         if self._socket is not None:
             if self._reset:
                 # No shutdown before: the client would take it for the end of the content.
@@ -461,4 +498,3 @@ class Conn(Channel):
                 self._shut_down(socket.SHUT_RDWR)
             self._socket.close()
             self._socket = None
-        self.fd = -1

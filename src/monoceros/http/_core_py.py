@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from monoceros.http.access import Entry
 from monoceros.http.answers import end_of_kept_head
-from monoceros.http.body import Budget
+from monoceros.http.body import SCRATCH_SIZE
+from monoceros.http.budget import Budget
 from monoceros.http.dates import format_date
 from monoceros.http.environ import environ_key, listener_environ, scheme_keys
 from monoceros.http.input import EmptyInput
@@ -54,6 +55,7 @@ class Core:
         "_keys",
         "_line",
         "_lines",
+        "_scratch",
         "_second",
         "_server_line",
         "_slot",
@@ -109,6 +111,7 @@ class Core:
         self.running = False
         self.requests = self.responses = self.received = self.sent = self.errors = 0
         self.out = bytearray()
+        self._scratch: memoryview | None = None
         self.started_ns = 0
         self.now = self._ticked = self._flushed = 0.0
         self.when = ""
@@ -148,6 +151,12 @@ class Core:
     def drop_output(self) -> None:
         """Forget what a connection that failed has not sent."""
         self.out.clear()
+
+    def scratch(self) -> memoryview:
+        """Return room for one large receive, whose content is gone with the next."""
+        if self._scratch is None:
+            self._scratch = memoryview(bytearray(SCRATCH_SIZE))
+        return self._scratch
 
     def counters(self) -> dict[str, int]:
         """Return requests, responses, received and sent octets, and errors so far."""

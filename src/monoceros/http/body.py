@@ -3,62 +3,53 @@
 A request reaches the application when its content is complete, so that a slow upload holds no
 worker. Content is kept in memory up to ``Limits.body_memory`` and in an unlinked temporary
 file up to ``Limits.body_spool``; whatever is longer starts the application there and is read
-from the socket as the application asks for it. A ``Budget`` bounds what all the connections
-of a worker keep together.
+from the socket as the application asks for it (``stream.py``). A ``Budget`` bounds what all the
+connections of a worker keep together.
 """
 
 from __future__ import annotations
 
 import io
 import os
-import select
 from typing import TYPE_CHECKING, BinaryIO
 
 from monoceros.http.chunked import ChunkedDecoder
-from monoceros.http.errors import BadRequest, BodyError
 from monoceros.http.refusals import Refusal, refusal
-from monoceros.http.spool import open_spool
+from monoceros.http.spool import is_disk_short, open_spool
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
+    from monoceros.http.budget import Budget
     from monoceros.http.types import Limits
 
 RECEIVE_SIZE = 1 << 16
-_DISK_RESERVE = 256 << 20  # octets of the file system that spooled bodies leave alone
-
-
-class Budget:
-    """What the connections of one worker may keep in memory and in files, in octets."""
-
-    __slots__ = ("memory", "output", "spool")
-
-    def __init__(
-        self, memory: int = 256 << 20, spool: int = 4 << 30, output: int = 64 << 20
-    ) -> None:
-        self.memory = memory
-        self.spool = spool
-        self.output = output
+LARGE = 1 << 14  # octets without framing among them that are worth a receive of their own
+SCRATCH_SIZE = 1 << 18  # what one large receive takes at most
+_TURN = 1 << 20  # octets after which other connections get their turn
 
 
 class SizedDecoder:
     """A body whose length was announced (RFC 9112 section 6.2)."""
 
-    __slots__ = ("_remaining", "complete")
+    __slots__ = ("ahead", "complete")
 
     def __init__(self, length: int) -> None:
-        self._remaining = length
+        self.ahead = length
         self.complete = length == 0
 
-    def feed(self, data: bytes) -> tuple[list[bytes], bytes]:
+    def feed(self, data: bytes) -> tuple[list[bytes | memoryview], bytes]:
         """Return pieces of content, and what lies behind the end of the body."""
-        remaining = self._remaining
-        if len(data) < remaining:
-            self._remaining -= len(data)
+        ahead = self.ahead
+        if len(data) < ahead:
+            self.ahead -= len(data)
             return [data], b""
-        self._remaining = 0
+        self.ahead = 0
         self.complete = True
-        return [data[:remaining]], data[remaining:]
+        return [data[:ahead]], data[ahead:]
+
+    def skip(self, octets: int) -> None:
+        """Count content that the caller has received by itself, at most ``ahead`` octets."""
+        self.ahead -= octets
+        self.complete = self.ahead == 0
 
 
 class Body:
@@ -100,16 +91,50 @@ class Body:
         """Whether the whole body has come."""
         return self._decoder.complete
 
+    @property
+    def ahead(self) -> int:
+        """How many octets of content come next, without any framing among them."""
+        return self._decoder.ahead
+
     def feed(self, data: bytes) -> None:
         """Decode and keep; raises ``BadRequest`` where framing, limits or room forbid it."""
         for piece in self.decode(data):
             self._keep(piece)
 
-    def decode(self, data: bytes) -> list[bytes]:
+    def decode(self, data: bytes) -> list[bytes | memoryview]:
         """Decode without keeping, for content that goes straight to the application."""
         pieces, self.rest = self._decoder.feed(data)
         self.size += sum(map(len, pieces))
         return pieces
+
+    def receive(self, fd: int, scratch: memoryview) -> int | None:
+        """Receive and keep what is ``ahead``, as long as more is there and it is not others' turn.
+
+        Returns how many octets, 0 at the end of the input, and None where nothing has come.
+        Raises ``OSError``, and ``BadRequest`` where there is no room.
+        """
+        total = 0
+        while total < _TURN and self.ahead >= LARGE and not self.full:
+            room = max(LARGE, self._limits.body_spool - self._held)
+            try:
+                count = self.receive_into(fd, scratch[:room])
+            except BlockingIOError:
+                return total or None
+            if not count:
+                break
+            total += count
+            self._keep(scratch[:count])
+            if count < min(len(scratch), room):
+                break
+        return total
+
+    def receive_into(self, fd: int, buffer: memoryview) -> int:
+        """Receive what is ``ahead`` without keeping it; raises ``OSError``."""
+        # readv(2) because read(2) into a buffer is only there since Python 3.14.
+        count = os.readv(fd, (buffer[: self.ahead],))
+        self._decoder.skip(count)
+        self.size += count
+        return count
 
     def stored(self) -> BinaryIO:
         """Return what was kept, from its start; it is valid until ``close``."""
@@ -125,54 +150,54 @@ class Body:
         self.closed = True
         # Counted, not asked of the file: applications close or empty their input.
         if isinstance(self._file, io.BytesIO):
-            self._budget.memory += self._held
+            self._budget.memory.give(self._held)
         else:
-            self._budget.spool += self._held
+            self._budget.spool.give(self._held)
             self._file.close()
         self._reader = None
         self._held = 0
         self._file = io.BytesIO()
 
-    def _keep(self, piece: bytes) -> None:
+    def _keep(self, piece: bytes | memoryview) -> None:
         file = self._file
         if isinstance(file, io.BytesIO) and self._fits_memory(len(piece)):
             self._remember(file, piece)
             return
         if isinstance(file, io.BytesIO) and not self._move_to_file(file.getvalue()):
-            if self.full or len(piece) > self._budget.memory:
+            if self.full or len(piece) > self._budget.memory.left:
                 raise refusal(Refusal.NO_ROOM)
             # The application can start, and read what follows by itself.
             self._remember(file, piece)
             self.full = True
             return
         self._spool(piece)
-        if self._held >= self._limits.body_spool or self._budget.spool <= 0:
+        if self._held >= self._limits.body_spool or self._budget.spool.left <= 0:
             self.full = True
 
-    def _remember(self, file: io.BytesIO, piece: bytes) -> None:
+    def _remember(self, file: io.BytesIO, piece: bytes | memoryview) -> None:
         file.write(piece)
-        self._budget.memory -= len(piece)
+        self._budget.memory.take(len(piece))
         self._held += len(piece)
 
     def _fits_memory(self, more: int) -> bool:
-        return self._held + more <= self._limits.body_memory and more <= self._budget.memory
+        return self._held + more <= self._limits.body_memory and more <= self._budget.memory.left
 
     def _move_to_file(self, content: bytes) -> bool:
         """Go on in a temporary file; False where there is no directory for one."""
-        if len(content) + RECEIVE_SIZE > self._budget.spool:
+        if len(content) + RECEIVE_SIZE > self._budget.spool.left:
             raise refusal(Refusal.NO_ROOM)
         try:
             file = open_spool(self._tmp_dir)
-            self.full = _free_space(file.fileno()) < _DISK_RESERVE
+            self.full = is_disk_short(file.fileno())
         except OSError:
             return False
-        self._budget.memory += self._held
+        self._budget.memory.give(self._held)
         self._held = 0
         self._file = file
         self._spool(content)
         return True
 
-    def _spool(self, data: bytes) -> None:
+    def _spool(self, data: bytes | memoryview) -> None:
         """Write to the file, which takes all or is no use any more."""
         view = memoryview(data)
         try:
@@ -180,77 +205,5 @@ class Body:
                 view = view[self._file.write(view) :]
         except OSError as error:
             raise refusal(Refusal.NO_ROOM) from error
-        self._budget.spool -= len(data)
+        self._budget.spool.take(len(data))
         self._held += len(data)
-
-
-def _free_space(fd: int) -> int:
-    status = os.fstatvfs(fd)
-    return status.f_bavail * status.f_frsize
-
-
-def receive(fd: int, timeout_s: float) -> bytes:
-    """Wait for and return input of a socket, empty at its end; raises ``BodyError``."""
-    poller = select.poll()
-    poller.register(fd, select.POLLIN)
-    while True:
-        try:
-            return os.read(fd, RECEIVE_SIZE)
-        except BlockingIOError:
-            if not poller.poll(timeout_s * 1000):
-                raise BodyError("request content stalled longer than body_timeout", 408) from None
-        except OSError as error:
-            raise BodyError("connection lost while reading the request content") from error
-
-
-class BodyStream(io.RawIOBase):
-    """``wsgi.input`` of a body that is too long to be kept, or must not be waited for."""
-
-    def __init__(self, body: Body, fd: int, timeout_s: float, invite: Callable[[], None]) -> None:
-        super().__init__()
-        self._body = body
-        self._fd = fd
-        self._timeout_s = timeout_s
-        self._invite = invite  # sends 100 Continue before the first octet is asked of the client
-        self._stored: BinaryIO | None = body.stored()
-        self._data = b""  # decoded, and used up to the position
-        self._position = 0
-        self._error: BodyError | None = None
-
-    def readable(self) -> bool:
-        """Return True: this is an input."""
-        return True
-
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        """Fill ``buffer`` as far as something is there, waiting for at least one octet."""
-        if self._stored is not None:
-            count = self._stored.readinto(buffer)  # type: ignore[attr-defined]
-            if count:
-                return int(count)
-            self._stored = None
-        while self._position == len(self._data) and not self._body.complete:
-            self._fetch()
-        piece = self._data[self._position : self._position + len(buffer)]
-        buffer[: len(piece)] = piece
-        self._position += len(piece)
-        return len(piece)
-
-    def _fetch(self) -> None:
-        if self._error is not None:
-            raise self._error
-        if self._body.closed:
-            # The descriptor may be another connection's by now.
-            raise BodyError("request content was read after its request had ended")
-        self._invite()
-        try:
-            data = receive(self._fd, self._timeout_s)
-            if not data:
-                raise BodyError("client closed the connection inside the request content")
-            self._data = b"".join(self._body.decode(data))
-            self._position = 0
-        except BadRequest as error:
-            self._error = BodyError(error.reason, error.status)
-            raise self._error from error
-        except BodyError as error:
-            self._error = error
-            raise

@@ -18,6 +18,8 @@ _EXTENSIONS = re.compile(
 )
 _TRAILER = re.compile(rb"(%b):[\t\x20-\x7e\x80-\xff]*" % TOKEN)
 
+_LARGE = 4096
+
 # RFC 9110 6.5.1: framing, routing, authentication and request modifiers have no business here.
 _FORBIDDEN = frozenset(
     (b"host", b"content-length", b"transfer-encoding", b"te", b"trailer", b"authorization")
@@ -48,10 +50,20 @@ class ChunkedDecoder:
         self._size = 0
         self.complete = False
 
-    def feed(self, data: bytes) -> tuple[list[bytes], bytes]:
+    @property
+    def ahead(self) -> int:
+        """How many octets of the present chunk's content have not come."""
+        return max(0, self._remaining - 2)
+
+    def skip(self, octets: int) -> None:
+        """Count content that the caller has received by itself, at most ``ahead`` octets."""
+        self._remaining -= octets
+
+    def feed(self, data: bytes) -> tuple[list[bytes | memoryview], bytes]:
         """Return pieces of content, and what lies behind their end; raises ``BadRequest``."""
-        pieces: list[bytes] = []
-        data = self._pending + data
+        pieces: list[bytes | memoryview] = []
+        if self._pending:
+            data = self._pending + data
         position = 0
         while not self.complete:
             if self._remaining >= 0:
@@ -64,15 +76,17 @@ class ChunkedDecoder:
         self._pending = b""
         return pieces, data[position:]
 
-    def _read_chunk(self, data: bytes, position: int, pieces: list[bytes]) -> tuple[int, bool]:
+    def _read_chunk(
+        self, data: bytes, position: int, pieces: list[bytes | memoryview]
+    ) -> tuple[int, bool]:
         content = self._remaining - 2
         if content > 0:
-            piece = data[position : position + content]
-            if piece:
-                pieces.append(piece)
-                self._remaining -= len(piece)
-                position += len(piece)
-            if len(piece) < content:
+            size = min(content, len(data) - position)
+            if size:
+                pieces.append(_slice(data, position, size))
+                self._remaining -= size
+                position += size
+            if size < content:
                 return position, True
         end = data[position : position + 2]
         if end != b"\r\n"[: len(end)]:
@@ -128,3 +142,9 @@ class ChunkedDecoder:
         self._size += len(line) + 2
         if self._fields > self._limits.fields or self._size > self._limits.head:
             raise refusal(Refusal.TRAILERS_TOO_LARGE)
+
+
+def _slice(data: bytes, position: int, size: int) -> bytes | memoryview:
+    """Return octets of ``data``, copied only where a view would cost more."""
+    end = position + size
+    return memoryview(data)[position:end] if size >= _LARGE else data[position:end]

@@ -32,10 +32,11 @@ class FileWrapper:
 class FileRange:
     """Octets of a regular file, by a descriptor of its own: the caller's may be closed."""
 
-    __slots__ = ("count", "fd", "offset")
+    __slots__ = ("appended", "count", "fd", "offset")
 
     def __init__(self, fd: int, offset: int, count: int) -> None:
         self.fd = os.dup(fd)
+        self.appended = 0  # octets of the file that are the range's own doing
         self.offset = offset
         self.count = count
 
@@ -52,6 +53,7 @@ class FileRange:
             written = os.pwrite(self.fd, view, position)
             view = view[written:]
             position += written
+        self.appended += position - self.end
         self.count = position - self.offset
 
     def send(self, socket_fd: int, limit: int) -> int:

@@ -4,30 +4,47 @@ The application's own ``bytes`` objects wait in memory as long as the worker's b
 for them; what comes after goes to unlinked temporary files, from where sendfile(2) takes it.
 Each file is given up once it is sent, so that a long response to a slow client takes no more
 room on the disk, and no more descriptors, than what waits.
+
+Where neither has room, because of the budget or because the disk is full, memory holds what is
+there already, and ``wait`` makes the application stop until the client has taken what is over.
+No connection waits for another's client: each gets on as soon as its own one takes something.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import select
+import time
 from collections import deque
 from typing import TYPE_CHECKING
 
 from monoceros.http.errors import ClientGone
 from monoceros.http.files import FileRange
-from monoceros.http.spool import open_spool
+from monoceros.http.spool import is_disk_short, open_spool
 
 if TYPE_CHECKING:
-    from monoceros.http.body import Budget
+    from monoceros.http.budget import Budget
 
 _SEGMENT = 8 << 20  # octets after which a spool file is not continued
 _TURN = 1 << 20  # octets after which other connections get their turn
+_LOOK_S = 0.5  # how often one that waits looks whether others have given room back
 
 
 class Outbox:
     """A queue of octets and file ranges for one connection."""
 
-    __slots__ = ("_budget", "_memory", "_memory_limit", "_queue", "_spooled", "_tmp_dir", "size")
+    __slots__ = (
+        "_budget",
+        "_has_disk",
+        "_is_over",
+        "_memory",
+        "_memory_limit",
+        "_queue",
+        "_spooled",
+        "_tmp_dir",
+        "size",
+    )
 
     def __init__(self, budget: Budget, memory_limit: int, tmp_dir: str | None = None) -> None:
         self._queue: deque[memoryview | FileRange] = deque()
@@ -36,6 +53,8 @@ class Outbox:
         self._memory = 0
         self._spooled: FileRange | None = None  # the last spool file, while some of it waits
         self._tmp_dir = tmp_dir
+        self._is_over = False  # something is held for which there was no room
+        self._has_disk = True
         self.size = 0  # octets that wait
 
     def __bool__(self) -> bool:
@@ -47,10 +66,10 @@ class Outbox:
         data = _compact(memoryview(data))
         held = _held(data)
         fits = self._memory + held <= self._memory_limit or not self._queue
-        if self._spooled is None and fits and held <= self._budget.output:
+        has_room = self._spooled is None and fits and held <= self._budget.output.left
+        if has_room or not self._spool(data):
             self._hold(data)
-        else:
-            self._spool(data)
+            self._is_over = self._is_over or not has_room
 
     def add_file(self, file: FileRange) -> None:
         """Append a range of a file; the outbox closes it."""
@@ -72,16 +91,44 @@ class Outbox:
         return not self._queue
 
     def wait(self, fd: int, limit: int, timeout_s: float) -> None:
-        """Send until at most ``limit`` octets wait; raises ``ClientGone``."""
+        """Send what the socket takes, until at most ``limit`` octets wait, less without room.
+
+        Raises ``ClientGone``.
+        """
+        # Nobody else sends meanwhile, and nothing else tells that the client has gone.
+        self._try_to_send(fd)
+        if not self._has_to_wait(limit):
+            return
         poller = select.poll()
         poller.register(fd, select.POLLOUT)
-        while self._queue and self.size > limit:
-            if not poller.poll(timeout_s * 1000):
+        moved = time.monotonic()
+        while self._has_to_wait(limit):
+            if poller.poll(min(timeout_s, _LOOK_S) * 1000):
+                self._try_to_send(fd)
+                moved = time.monotonic()
+            elif time.monotonic() - moved >= timeout_s:
                 raise ClientGone("client takes nothing")
-            try:
-                self.send(fd)
-            except OSError as error:
-                raise ClientGone from error
+
+    def _try_to_send(self, fd: int) -> None:
+        try:
+            self.send(fd)
+        except OSError as error:
+            raise ClientGone from error
+
+    def _has_to_wait(self, limit: int) -> bool:
+        if not self._queue:
+            self._is_over = False
+        elif self.size > limit:
+            return True
+        elif self._is_over and self._is_eased():
+            self._is_over = False
+        return self._is_over
+
+    def _is_eased(self) -> bool:
+        """Whether there is room again, here or because others have given some back."""
+        if self._has_disk and self._budget.output_spool.left > 0:
+            return True
+        return self.size <= self._memory_limit and self._budget.output.left > 0
 
     def take(self) -> bytes:
         """Return and forget everything, where the transport is not a socket."""
@@ -100,25 +147,41 @@ class Outbox:
     def _hold(self, data: memoryview) -> None:
         held = _held(data)
         self._memory += held
-        self._budget.output -= held
+        self._budget.output.take(held)
         self._queue.append(data)
 
-    def _spool(self, data: memoryview) -> None:
+    def _spool(self, data: memoryview) -> bool:
+        """Put octets into a file; False where there is no room for them."""
+        if self._budget.output_spool.left <= 0:
+            return False
         try:
-            spooled = self._last_spooled()
-            spooled.append(data)
+            self._last_spooled().append(data)
         except OSError:
-            # No room on the disk: the data is there already, so memory has to hold it.
-            self._hold(data)
+            self._has_disk = False
+            self._drop_unused()
+            return False
+        self._has_disk = True
+        self._budget.output_spool.take(len(data))
+        return True
 
     def _last_spooled(self) -> FileRange:
-        """Return the spool file at the end of the queue, a new one if need be."""
+        """Return the spool file at the end of the queue, a new one if need be; raises OSError."""
         spooled = self._spooled
         if spooled is None or spooled is not self._queue[-1] or spooled.end >= _SEGMENT:
             with open_spool(self._tmp_dir) as file:
+                if is_disk_short(file.fileno()):
+                    raise OSError(errno.ENOSPC, "too little is left of the disk")
                 spooled = self._spooled = FileRange(file.fileno(), 0, 0)
             self._queue.append(spooled)
         return spooled
+
+    def _drop_unused(self) -> None:
+        """Give up a spool file that nothing could be written to."""
+        spooled = self._spooled
+        if spooled is not None and not spooled.end:
+            self._queue.pop()
+            self._spooled = None
+            spooled.close()
 
     def _send_first(self, fd: int, first: memoryview | FileRange) -> None:
         if isinstance(first, FileRange):
@@ -142,13 +205,14 @@ class Outbox:
         if isinstance(first, FileRange):
             if first is self._spooled:
                 self._spooled = None
+            self._budget.output_spool.give(first.appended)
             first.close()
         else:
             self._release(_held(first))
 
     def _release(self, octets: int) -> None:
         self._memory -= octets
-        self._budget.output += octets
+        self._budget.output.give(octets)
 
 
 def _held(view: memoryview) -> int:

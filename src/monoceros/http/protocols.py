@@ -145,6 +145,9 @@ class Conn(Protocol):
     def reject(self, status: int, core: Any = None, /) -> int:
         """Answer with an error and close; used for timeouts and overload."""
 
+    def is_gone(self) -> bool:
+        """Whether nobody is left to answer; a half-close is a farewell only from a proxy."""
+
     def discard(self, core: Any = None, /) -> int:
         """Throw away input of a lingering connection; CLOSE at its end."""
 

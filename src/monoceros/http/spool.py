@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from io import FileIO
+
+_RESERVE = 256 << 20  # octets of the file system that spooled content leaves alone
 
 
 def open_spool(directory: str | None) -> FileIO:
@@ -18,3 +21,9 @@ def open_spool(directory: str | None) -> FileIO:
     from tempfile import TemporaryFile
 
     return TemporaryFile(buffering=0, dir=directory)
+
+
+def is_disk_short(fd: int) -> bool:
+    """Tell whether a file's disk has too little left for more; raises OSError."""
+    status = os.fstatvfs(fd)
+    return status.f_bavail * status.f_frsize < _RESERVE

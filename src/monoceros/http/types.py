@@ -7,7 +7,7 @@ from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
-    from monoceros.http.body import Budget
+    from monoceros.http.budget import Budget
     from monoceros.http.protocols import Conn as Conn
     from monoceros.http.protocols import Core as Core
     from monoceros.http.protocols import CoreLog as CoreLog
@@ -83,15 +83,16 @@ class Policy:
     0 where they are told nothing. With ``spares_trusted`` those of trusted peers are never closed
     before they close them, and are told nothing.
 
-    ``body_timeout`` is how many seconds a streamed body may stall, ``write_timeout`` how many a
-    client may take nothing while the application waits. ``output_memory`` and ``output_spool``
-    are how many octets of unsent output one connection may keep in memory and in a file; past
-    these the application waits. ``release`` is called with a descriptor that leaves the worker's
-    poller because the application takes it over. ``budget`` bounds what all bodies of the worker
-    may hold.
+    ``body_timeout`` is how many seconds a streamed body may stall, or fall behind
+    ``body_min_rate`` octets per second, ``write_timeout`` how many a client may take nothing
+    while the application waits. ``output_memory`` and ``output_spool`` are how many octets of
+    unsent output one connection may keep in memory and in files; past these the application
+    waits. ``release`` is called with a descriptor that leaves the worker's poller because the
+    application takes it over. ``budget`` bounds what all connections of the worker may keep.
     """
 
     __slots__ = (
+        "body_min_rate",
         "body_timeout",
         "budget",
         "keepalive",
@@ -116,6 +117,7 @@ class Policy:
         sendfile: bool = True,
         tmp_upload_dir: str | None = None,
         body_timeout: float = 30.0,
+        body_min_rate: float = 0.0,
         write_timeout: float = 60.0,
         output_memory: int = 1 << 20,
         output_spool: int = 64 << 20,
@@ -129,6 +131,7 @@ class Policy:
         self.sendfile = sendfile
         self.tmp_upload_dir = tmp_upload_dir
         self.body_timeout = body_timeout
+        self.body_min_rate = body_min_rate
         self.write_timeout = write_timeout
         self.output_memory = output_memory
         self.output_spool = output_spool

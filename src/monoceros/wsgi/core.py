@@ -89,5 +89,6 @@ def make_policy(cfg: Config) -> Policy:
         sendfile=cfg.sendfile,
         tmp_upload_dir=cfg.tmp_upload_dir,
         body_timeout=float(cfg.body_timeout or 1 << 20),
+        body_min_rate=float(cfg.body_min_rate),
         write_timeout=float(cfg.write_timeout or 1 << 20),
     )
