@@ -41,3 +41,12 @@ def stream(environ: dict[str, Any], start_response: StartResponse) -> Iterator[b
     start_response("200 OK", [("Content-Type", "text/plain")])
     for _ in range(CHUNKS):
         yield CHUNK
+
+
+def peer_port(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+    """Answer the peer's port, which tells one connection from another."""
+    environ["wsgi.input"].read(int(environ.get("CONTENT_LENGTH") or 0))
+    answer = str(environ["REMOTE_PORT"]).encode()
+    fields = [("Content-Type", "text/plain"), ("Content-Length", str(len(answer)))]
+    start_response("200 OK", fields)
+    return [answer]
