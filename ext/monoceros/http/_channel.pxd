@@ -12,6 +12,7 @@ cdef class Channel:
     cdef object outbox
     cdef bint reset
     cdef readonly bint expires
+    cdef bytes end_of_kept_head  # None where the peer is not told how long it is kept
 
     cdef int flush(self) except -1
     cdef int flush_with(self, object data, const char *start, size_t size) except -1

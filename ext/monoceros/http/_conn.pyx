@@ -74,6 +74,7 @@ cdef class Conn(Channel):
         self.since = core.now
         self.received = 0
         self.expires = not (trusted and core.spares_trusted)
+        self.end_of_kept_head = None if trusted else core.end_of_kept_head
         self.remote = remote
         self.local = local
         self.scheme = scheme

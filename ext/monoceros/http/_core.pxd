@@ -61,7 +61,7 @@ cdef class Core:
     cdef NameTable names
     cdef bint keepalive
     cdef bint spares_trusted
-    cdef bytes end_of_kept_head  # None where clients are told nothing
+    cdef bytes end_of_kept_head
     cdef bint buffering
     cdef int64_t body_memory
     cdef bint has_script_name

@@ -326,6 +326,7 @@ cdef class Request:
         cdef int code = 0
         cdef bint close = False
         cdef bint tunnel = False
+        cdef bytes block
         cdef char line[48]
         cdef int size
         if self.status is None:
@@ -362,12 +363,9 @@ cdef class Request:
             put(core, b"Connection: upgrade\r\n\r\n", 23)
         elif not self.keep_alive:
             put(core, b"Connection: close\r\n\r\n", 21)
-        elif self.channel.expires and core.end_of_kept_head is not None:
-            put(
-                core,
-                PyBytes_AS_STRING(core.end_of_kept_head),
-                PyBytes_GET_SIZE(core.end_of_kept_head),
-            )
+        elif self.channel.end_of_kept_head is not None:
+            block = self.channel.end_of_kept_head
+            put(core, PyBytes_AS_STRING(block), PyBytes_GET_SIZE(block))
         elif self.minor:
             put(core, b"\r\n", 2)
         else:

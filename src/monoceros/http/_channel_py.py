@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Channel:
     """Sends what the Core's buffer holds, and keeps what the client does not take."""
 
-    __slots__ = ("_outbox", "_reset", "_socket", "core", "expires", "fd")
+    __slots__ = ("_outbox", "_reset", "_socket", "core", "end_of_kept_head", "expires", "fd")
 
     def __init__(self, core: Core, fd: int, remote: Any) -> None:
         self.core = core
@@ -26,6 +26,7 @@ class Channel:
         self._outbox: Outbox | None = None
         self._reset = False
         self.expires = True
+        self.end_of_kept_head = b""
 
     def flush(self) -> None:
         """Send what the Core's buffer holds; raises ``ClientGone``."""

@@ -86,6 +86,7 @@ class Conn(Channel):
     ) -> None:
         super().__init__(core, fd, remote)
         self.expires = not (trusted and core.policy.spares_trusted)
+        self.end_of_kept_head = b"" if trusted else core.end_of_kept_head
         self.state = HEAD
         self.since = core.now
         self.received = 0

@@ -292,8 +292,8 @@ class Request:
             return b"Connection: upgrade\r\n\r\n"
         if not self.keep_alive:
             return b"Connection: close\r\n\r\n"
-        if self._conn.expires and self._conn.core.end_of_kept_head:
-            return self._conn.core.end_of_kept_head
+        if self._conn.end_of_kept_head:
+            return self._conn.end_of_kept_head
         return b"\r\n" if self._minor else b"Connection: keep-alive\r\n\r\n"
 
     def _decide_keep_alive(self, fields: ResponseFields, code: int) -> None:

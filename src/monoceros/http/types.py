@@ -80,8 +80,8 @@ class Policy:
     """What the worker decides for the connections of a Core.
 
     ``keepalive_timeout`` is how many seconds clients are told that their idle connection is kept,
-    0 where they are told nothing. With ``spares_trusted`` those of trusted peers are never closed
-    before they close them, and are told nothing.
+    0 where they are told nothing; trusted peers never are. With ``spares_trusted`` these close
+    their idle connections themselves.
 
     ``body_timeout`` is how many seconds a streamed body may stall, or fall behind
     ``body_min_rate`` octets per second, ``write_timeout`` how many a client may take nothing

@@ -25,6 +25,11 @@ if TYPE_CHECKING:
 ATTEMPTS = 5
 RETRY_S = 1.0
 
+# A proxy's idle connection is its own to close, so that one which vanished has to be found by TCP:
+# after two minutes of silence and four probes (tcp(7)). They also keep an idle connection known to
+# whatever tracks it on its way; AWS forgets after 350 seconds, Azure after 240.
+_PROBES = (("TCP_KEEPIDLE", 120), ("TCP_KEEPINTVL", 30), ("TCP_KEEPCNT", 4))
+
 
 def create(
     cfg: Config,
@@ -169,8 +174,12 @@ def _bind_tcp(sock: socket.socket, address: tuple[str, int], cfg: Config) -> Non
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     if cfg.reuse_port:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-    # Accepted sockets inherit it on Linux and the BSDs, which saves a system call each.
+    # Accepted sockets inherit these on Linux and the BSDs, which saves system calls for each.
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _PROBES:
+        if hasattr(socket, name):
+            sock.setsockopt(socket.IPPROTO_TCP, getattr(socket, name), value)
     if address[0] == "::" and ("0.0.0.0", address[1]) in cfg.address:
         # Else it would take the IPv4 connections too, and the two would be in each other's way.
         sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)

@@ -75,13 +75,14 @@ def test_tcp_options() -> None:
         assert listeners.get_address(sock) == ("127.0.0.1", port)
 
 
-def test_accepted_sockets_inherit_no_delay() -> None:
+def test_accepted_sockets_inherit_no_delay_and_probes() -> None:
     (sock,) = create(("127.0.0.1", 0))
     with sock, socket.create_connection(sock.getsockname()):
         sock.setblocking(True)
         accepted, _ = sock.accept()
         with accepted:
             assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+            assert accepted.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
 
 
 def test_ipv6() -> None:

@@ -190,10 +190,11 @@ class WorkerProcesses(Section):
         whole("seconds"),
         75,
         "For how many seconds a connection is kept open for its next request; 0 closes every "
-        "connection after its first answer. Clients are told this time in the field `Keep-Alive`, "
-        "and have two seconds more. Unless it is set, it is not for the peers in "
-        "`forwarded_allow_ips`: a proxy ends its idle connections itself, because a request that "
-        "it sends at the moment in which they are closed would be lost.",
+        "connection after its first answer. Clients have two seconds more, and those that are not "
+        "in `forwarded_allow_ips` are told the time in the field `Keep-Alive`. Unless it is set, "
+        "it does not hold for the peers in `forwarded_allow_ips` at all: a proxy ends its idle "
+        "connections itself, because a request that it sends at the moment in which they are "
+        "closed would be lost.",
         cli=("--keep-alive",),
         meta="SECONDS",
         gunicorn=2,
