@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -50,3 +52,56 @@ def peer_port(environ: dict[str, Any], start_response: StartResponse) -> Iterabl
     fields = [("Content-Type", "text/plain"), ("Content-Length", str(len(answer)))]
     start_response("200 OK", fields)
     return [answer]
+
+
+def mixed(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+    """Answer ``/NAME/NUMBER`` after what ``WORK`` names; with the query, if there is one."""
+    _, name, *number = environ["PATH_INFO"].split("/")
+    body = WORK[name](int(number[0]) if number else 0) or environ["QUERY_STRING"].encode()
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
+    return [body]
+
+
+def _nothing(number: int) -> bytes:
+    return b""
+
+
+def _sleep(milliseconds: int) -> bytes:
+    time.sleep(milliseconds / 1000)
+    return b""
+
+
+def _spin(milliseconds: int) -> bytes:
+    """Spend processor time in Python, where another thread may have the interpreter."""
+    end = time.thread_time() + milliseconds / 1000
+    while time.thread_time() < end:
+        pass
+    return b""
+
+
+def _hold(milliseconds: int) -> bytes:
+    """Spend time in one call that never lets go of the interpreter."""
+    sum(range(_numbers_per_ms() * milliseconds))
+    return b""
+
+
+@cache
+def _numbers_per_ms() -> int:
+    began = time.thread_time()
+    sum(range(10**6))
+    return int(10**3 / (time.thread_time() - began))
+
+
+def _whole(size: int) -> bytes:
+    return b"x" * size
+
+
+WORK: dict[str, Callable[[int], bytes]] = {
+    "": _nothing,
+    "fast": _nothing,
+    "sleep": _sleep,
+    "spin": _spin,
+    "hold": _hold,
+    "whole": _whole,
+    "upload": _nothing,
+}

@@ -41,6 +41,8 @@ GOALS = (
     Goal("browser20", "monoceros-c", "granian", 3.0),
     Goal("hello", "monoceros-c", "raw", 0.8),
     Goal("hello", "monoceros-py", "gunicorn-gthread", 4.0),
+    Goal("hello", "monoceros-c-threads", "monoceros-c", 1 / 1.15),
+    Goal("hello", "monoceros-c-threads", "gunicorn-gthread", 10.0),
 )
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import sys
 
+THREADS = 2  # waitress has one process; these do what workers do elsewhere
+
 
 def main(name: str, app: str, port: int) -> None:
     """Serve ``benchmarks.apps:APP`` on 127.0.0.1 with one worker until killed."""
@@ -14,6 +16,8 @@ def main(name: str, app: str, port: int) -> None:
         server.serve(application, host="127.0.0.1", port=port)
     elif name == "fastpysgi":
         server.run(application, "127.0.0.1", port, loglevel=0)
+    elif name == "waitress":
+        server.serve(application, host="127.0.0.1", port=port, threads=THREADS)
     else:
         server.run(application, "127.0.0.1", port)
 

@@ -78,6 +78,7 @@ PEERS = {
     for peer in (
         _monoceros("monoceros-c", "c"),
         _monoceros("monoceros-py", "py"),
+        _monoceros("monoceros-c-threads", "c", "--threads", "4"),
         _monoceros("monoceros-c-log", "c", *_ACCESS_LOG),
         _monoceros("monoceros-c-json", "c", *_ACCESS_LOG, "--access-logformat", "json"),
         Peer("raw", ("{raw_epoll}", "{port}", "{body}"), apps=frozenset({"hello", "ten_kb"})),

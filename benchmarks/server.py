@@ -34,9 +34,12 @@ class StartError(RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Where servers and load run; ``own_python`` is the interpreter with Monoceros."""
+    """Where servers and load run; ``own_python`` is the interpreter with Monoceros.
 
-    server_cpu: int = 0
+    A server without ``server_cpu`` runs where the system puts it.
+    """
+
+    server_cpu: int | None = 0
     load_cpu: int = 1
     own_python: str = sys.executable
 
@@ -143,7 +146,8 @@ def serving(
     prctl = ctypes.CDLL(None).prctl
 
     def prepare() -> None:
-        os.sched_setaffinity(0, {placement.server_cpu})
+        if placement.server_cpu is not None:
+            os.sched_setaffinity(0, {placement.server_cpu})
         prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
     with log.open("wb") as output:
