@@ -9,6 +9,7 @@ one that was under way. All of it is one thread, which is late itself at times: 
 from __future__ import annotations
 
 import heapq
+import math
 import select
 import socket
 import time
@@ -19,7 +20,7 @@ LINGER_SECONDS = 10.0  # how long answers are awaited once nothing more is asked
 
 
 class Plan(NamedTuple):
-    """What a lane asks for: ``path`` every ``period`` seconds from ``phase`` on.
+    """What a lane asks for: ``path`` every ``period`` seconds from ``phase`` to ``until``.
 
     Without a period it asks as soon as it has its answer.
     """
@@ -28,6 +29,7 @@ class Plan(NamedTuple):
     path: str
     period: float = 0.0
     phase: float = 0.0
+    until: float = math.inf
 
 
 class Asked(NamedTuple):
@@ -190,7 +192,7 @@ class Pace:
     def _plan_next(self, fd: int, lane: _Lane, now: float) -> None:
         lane.waits = False
         lane.due = lane.due + lane.plan.period if lane.plan.period else now
-        if now >= self.book.ended:
+        if now >= self.book.ended or lane.due > self.book.began + lane.plan.until:
             return
         if lane.due <= now:
             self._ask(fd, lane)
