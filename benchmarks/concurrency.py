@@ -4,7 +4,7 @@
 ``beside``  two workers of one thread, 16 kept connections, and a slow call every other second
 
 The servers take turns, so that drift of the machine meets all alike; figures are medians of the
-runs, in milliseconds, and counts are sums. What a fast request takes counts from when it was due.
+runs, in milliseconds, and counts are sums. What one takes counts from when it was due.
 """
 
 from __future__ import annotations

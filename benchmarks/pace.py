@@ -2,8 +2,9 @@
 
 Each lane is a connection of its own. It asks when its time has come, whether or not the server
 keeps up, or as soon as it has its answer where it has no period. What a request takes counts
-from when it was due, so that a stall shows in all requests that it kept back, and not only in the
-one that was under way. All of it is one thread, which is late itself at times: ``Book.lag`` tells.
+from when it was due where the answer before it was still awaited then, so that a stall shows in all
+requests that it kept back, and not only in the one that was under way; else it counts from when it
+was sent, since all of it is one thread, which is late itself at times: ``Book.lag`` tells.
 """
 
 from __future__ import annotations
@@ -36,15 +37,15 @@ class Asked(NamedTuple):
     """One request; times are ``time.monotonic()``, and ``status`` is 0 where no answer came."""
 
     kind: str
-    due: float
+    since: float
     sent: float
     done: float
     status: int
 
     @property
     def taken(self) -> float:
-        """Seconds from when it was due to the end of its answer."""
-        return self.done - self.due
+        """Seconds from when it could have been sent to the end of its answer."""
+        return self.done - self.since
 
     @property
     def wait(self) -> float:
@@ -76,7 +77,7 @@ class _Lane:
     def __init__(self, plan: Plan, port: int) -> None:
         self.plan = plan
         self.port = port
-        self.due = 0.0
+        self.due = self.since = 0.0
         self.sent = 0.0
         self.number = 0
         self.waits = False  # for an answer
@@ -144,9 +145,11 @@ class Pace:
         while self._times and self._times[0][0] <= now:
             due, fd = heapq.heappop(self._times)
             self.book.lag = max(self.book.lag, now - due)
-            self._ask(fd, self._lanes[fd])
+            self._ask(fd, self._lanes[fd], time.monotonic())
 
-    def _ask(self, fd: int, lane: _Lane) -> None:
+    def _ask(self, fd: int, lane: _Lane, since: float) -> None:
+        """Send a request that counts from ``since``."""
+        lane.since = since
         try:
             lane.ask(time.monotonic())
         except OSError:
@@ -170,7 +173,7 @@ class Pace:
 
     def _note(self, fd: int, lane: _Lane, status: int, body: bytes) -> None:
         now = time.monotonic()
-        self.book.asked.append(Asked(lane.plan.kind, lane.due, lane.sent, now, status))
+        self.book.asked.append(Asked(lane.plan.kind, lane.since, lane.sent, now, status))
         if status == 200 and body != b"%d" % lane.number:
             self.book.misplaced += 1
         self._plan_next(fd, lane, now)
@@ -179,7 +182,7 @@ class Pace:
         """Connect anew; a request under way is lost."""
         now = time.monotonic()
         if lane.waits:
-            self.book.asked.append(Asked(lane.plan.kind, lane.due, lane.sent, now, 0))
+            self.book.asked.append(Asked(lane.plan.kind, lane.since, lane.sent, now, 0))
         del self._lanes[fd]
         lane.connection.close()
         new = lane.connect()
@@ -195,14 +198,14 @@ class Pace:
         if now >= self.book.ended or lane.due > self.book.began + lane.plan.until:
             return
         if lane.due <= now:
-            self._ask(fd, lane)
+            self._ask(fd, lane, lane.due)
         else:
             heapq.heappush(self._times, (lane.due, fd))
 
     def _close(self) -> None:
         for lane in self._lanes.values():
             if lane.waits:
-                self.book.asked.append(Asked(lane.plan.kind, lane.due, lane.sent, 0.0, 0))
+                self.book.asked.append(Asked(lane.plan.kind, lane.since, lane.sent, 0.0, 0))
             lane.connection.close()
         self._poller.close()
 
