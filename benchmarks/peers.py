@@ -85,6 +85,7 @@ PEERS = {
         _launched("bjoern", needs="a C compiler and libev's headers (Debian: libev-dev)"),
         _launched("fastpysgi"),
         _launched("freastal"),
+        _launched("waitress"),
         _granian("granian"),
         _granian("granian-st", "--runtime-mode", "st", "--blocking-threads", "1"),
         _gunicorn("gunicorn-gthread", *_GTHREAD, "python"),
