@@ -268,6 +268,12 @@ class Scoreboard:
         both = list(zip(self._phases[:used].tolist(), self._states[:used].tolist(), strict=True))
         return both.count(_FREE_FOR_WORK) - both[own.start : own.stop].count(_FREE_FOR_WORK)
 
+    def has_ready(self, own: range) -> bool:
+        """Whether another worker than the one with the slots ``own`` is ready and stays."""
+        phases = self._phases[: self._used[0]].tolist()
+        ready = phases.count(SlotPhase.READY)
+        return ready > phases[own.start : own.stop].count(SlotPhase.READY)
+
     def threads(self) -> list[Thread]:
         """Return a reading of every record that a thread has claimed, whatever that is doing."""
         found = []

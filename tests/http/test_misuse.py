@@ -122,10 +122,10 @@ def test_write_after_the_request(twin: Twin, end: str) -> None:
     served = serve(twin, app, GET)
     if end == "gone":
         served.conn.close()
-    room = served.core.policy.budget.output.left  # type: ignore[attr-defined]
+    room = served.core.policy.budget.output.left
     with pytest.raises(AssertionError, match="ended"):
         kept[0](b"late")
-    assert served.core.policy.budget.output.left == room  # type: ignore[attr-defined]
+    assert served.core.policy.budget.output.left == room
     other = make_conn(twin, served.core)
     assert serve_on(other, served.core, GET) == AGAIN
     (response,) = read_responses(other.data_to_send())

@@ -105,7 +105,7 @@ def serve(twin: Any, core: Any, parts: list[bytes]) -> None:
 def main(impl: str, kind: str, count: int) -> str | None:
     twin = importlib.import_module(f"monoceros.http._{impl}")
     core = make_core(twin, app, log=Silent("%(r)s %(s)s %({x}i)s"), policy=Policy())
-    budget = core.policy.budget  # type: ignore[attr-defined]
+    budget = core.policy.budget
     whole = room_left(budget)
     blocks = []
     for _ in range(3):

@@ -413,6 +413,21 @@ def test_kept_alive_connection_gets_no_old_answer(
         connection.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
         assert connection.recv(65536).startswith(b"HTTP/1.1 200 OK")
         (tmp_path / "app.py").write_text(app("two"))
+        srv.wait_for("Worker exiting")
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert connection.recv(65536).endswith(b"two")
+
+
+def test_kept_alive_connection_that_nobody_takes_is_closed(
+    server: Callable[..., Server], tmp_path: Path
+) -> None:
+    files = {"app.py": app("one")}
+    srv = server("--reload", "-w", "1", "--no-connection-handoff", "app:app", files=files)
+    srv.wait_workers(1)
+    with srv.connect() as connection:
+        connection.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
+        assert connection.recv(65536).startswith(b"HTTP/1.1 200 OK")
+        (tmp_path / "app.py").write_text(app("two"))
         srv.wait_for("Reloaded")
         reloaded = time.monotonic()
         assert connection.recv(65536) == b""

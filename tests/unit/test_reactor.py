@@ -58,7 +58,7 @@ class Rig:
         self.reports: list[str] = []
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=64)
         self.listener.setblocking(False)
-        core = Core(
+        self.core = core = Core(
             hello,
             base_environ("monoceros/test", sys.stderr, multithread=False, multiprocess=False),
             Limits(),
@@ -89,7 +89,7 @@ class Rig:
         for _ in range(1000):
             if until():
                 return
-            self.reactor.run_once(0.01)
+            self.reactor.run_once(self.core, 0.01)
         pytest.fail("the reactor did not get there")
 
     def close(self) -> None:
@@ -131,7 +131,7 @@ def test_a_fault_costs_one_connection_and_leaks_nothing(rig: Rig) -> None:
 def test_a_crowd_is_accepted_in_bursts() -> None:
     rig = Rig(burst=16)
     clients = [rig.connect() for _ in range(20)]
-    rig.reactor.run_once(1)
+    rig.reactor.run_once(rig.core, 1)
     assert len(rig.reactor) == 16
     rig.turn(lambda: len(rig.reactor) == 20)
     for client in clients:
@@ -170,21 +170,21 @@ def kept(rig: Rig) -> Iterator[socket.socket]:
 
 def test_a_request_that_came_in_time_is_answered(rig: Rig, kept: socket.socket) -> None:
     kept.sendall(REQUEST)
-    rig.reactor.sweep(time.monotonic() + 1000)
+    rig.reactor.sweep(rig.core, time.monotonic() + 1000)
     rig.turn(lambda: is_readable(kept))
     assert kept.recv(65536).startswith(b"HTTP/1.1 200 OK")
 
 
 def test_a_request_that_crosses_with_the_end_meets_no_reset(rig: Rig, kept: socket.socket) -> None:
     late = time.monotonic() + 1000
-    rig.reactor.sweep(late)
+    rig.reactor.sweep(rig.core, late)
     for _ in range(3):
         kept.sendall(REQUEST)
-        rig.reactor.run_once(0)
+        rig.reactor.run_once(rig.core, 0)
         assert len(rig.reactor) == 1
     assert is_readable(kept)
     assert kept.recv(65536) == b""
-    rig.reactor.sweep(late + 1)
+    rig.reactor.sweep(rig.core, late + 1)
     assert len(rig.reactor) == 0
 
 
@@ -196,7 +196,7 @@ def test_trusted_peers_may_stay_until_there_is_no_room() -> None:
     begun.sendall(b"GET")
     rig.turn(lambda: is_readable(used) and rig.reactor.unfinished() == (1, 0))
     used.recv(65536)
-    rig.reactor.sweep(time.monotonic() + 1000)
+    rig.reactor.sweep(rig.core, time.monotonic() + 1000)
     rig.turn(lambda: is_readable(begun))
     assert begun.recv(65536).startswith(b"HTTP/1.1 408 ")
     assert len(rig.reactor) == 3

@@ -113,7 +113,7 @@ cdef class Conn(Channel):
             else:
                 code = self._receive()
             while code == HANDOFF:
-                if core.out_size and monotonic_ns() - core.started_ns > SLOW_CALL_NS:
+                if core.out_size and monotonic_ns() - core.pulse.started_ns > SLOW_CALL_NS:
                     self.flush_quietly()
                 request = self.request
                 self.request = None
@@ -155,6 +155,11 @@ cdef class Conn(Channel):
             self._save()
         self.has_request = code == HANDOFF
         return code
+
+    def collect(self, Core core=None, /):
+        """Do what ``ready`` does, but for the application; HANDOFF when a request is complete."""
+        cdef int code = self.read(core)
+        return code if code == HANDOFF else self._settle(code)
 
     def peek(self, Core core=None, /):
         """Return what has come and was not used, and leave it where it is; None at the end."""

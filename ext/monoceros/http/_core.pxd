@@ -38,24 +38,30 @@ cdef struct Slot:
     char peer[PEER_SIZE]
     char request[REQUEST_SIZE]
 
+# What another thread looks at, without a lock, to see how long this one has been at work.
+cdef struct Pulse:
+    bint running  # a request is in flight
+    int64_t started_ns  # since when
+    double ticked  # when its batch began
+
 cdef class Core:
     cdef readonly object app
     cdef readonly dict base_environ
     cdef readonly object limits
     cdef readonly object rules
     cdef readonly object policy
+    cdef readonly object scoreboard_record
     cdef readonly object log
     cdef readonly object budget
     cdef readonly object scheme_keys
     cdef public bint closing
-    cdef readonly bint running
     cdef public uint64_t requests
     cdef public uint64_t responses
     cdef public uint64_t received
     cdef public uint64_t sent
     cdef public uint64_t errors
     cdef readonly double now
-    cdef double ticked
+    cdef Pulse pulse
 
     cdef HeadParser parser
     cdef NameTable names
@@ -86,7 +92,6 @@ cdef class Core:
     cdef unsigned char known_meanings[KNOWN_NAMES]
     cdef bytes server_line
     cdef int64_t second
-    cdef int64_t started_ns
     # Method and target of the request in flight: as much as there is room for on the scoreboard,
     # and how much it is. What is longer has a copy of its own.
     cdef char *line
@@ -94,7 +99,6 @@ cdef class Core:
     cdef size_t line_size
     cdef bytes long_line
     cdef bint has_skips
-    cdef object slot_owner
     cdef Slot *slot
 
     cpdef tick(self, double now)
@@ -113,7 +117,7 @@ cdef int64_t monotonic_ns() noexcept nogil
 
 cdef inline int check_idle(Core core) except -1:
     """Refuse what would overwrite the buffers of a request in flight."""
-    if core.running:
+    if core.pulse.running:
         raise RuntimeError("a Core serves one request at a time")
     return 0
 

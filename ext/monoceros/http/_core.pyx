@@ -132,7 +132,7 @@ cdef class Core:
                 raise ValueError("slot is smaller than a scoreboard record")
             self.slot = <Slot *>view.buf
             self.line = self.slot.request
-            self.slot_owner = slot
+            self.scoreboard_record = slot
             PyBuffer_Release(&view)
         self.tick(time.monotonic())
 
@@ -144,9 +144,14 @@ cdef class Core:
         free(self.out)
         free(self.own_line)
 
+    @property
+    def running(self):
+        """Whether a request is in flight."""
+        return self.pulse.running
+
     cpdef tick(self, double now):
         """Take over the time of a wake-up (``time.monotonic()``) and refresh Date."""
-        self.now = self.ticked = self.flushed = now
+        self.now = self.pulse.ticked = self.flushed = now
         self.refresh_date()
 
     cdef int refresh_date(self) except -1:
@@ -218,9 +223,9 @@ cdef class Core:
         cdef size_t peer_size
         cdef uint64_t odd
         check_idle(self)
-        self.running = True
+        self.pulse.started_ns = monotonic_ns()
+        self.pulse.running = True
         self.requests += 1
-        self.started_ns = monotonic_ns()
         self.line_size = size
         if size > REQUEST_SIZE:
             self.long_line = PyBytes_FromStringAndSize(request, size)
@@ -231,7 +236,7 @@ cdef class Core:
         peer_size = min(<size_t>PyBytes_GET_SIZE(peer), <size_t>PEER_SIZE)
         odd = _open_slot(slot)
         slot.state = STATE_RUNNING
-        slot.beat_ns = slot.started_ns = self.started_ns
+        slot.beat_ns = slot.started_ns = self.pulse.started_ns
         slot.requests = self.requests
         slot.request_size = <uint16_t>size
         slot.peer_size = <uint16_t>peer_size
@@ -257,7 +262,7 @@ cdef class Core:
         cdef Slot *slot = self.slot
         cdef uint64_t odd
         cdef int64_t now = monotonic_ns()
-        self.running = False
+        self.pulse.running = False
         self.now = now * 1e-9
         if slot != NULL:
             odd = _open_slot(slot)
@@ -265,12 +270,12 @@ cdef class Core:
             slot.beat_ns = now
             slot.started_ns = 0
             _count_response(slot, code)
-            _count_call(slot, now - self.started_ns)
+            _count_call(slot, now - self.pulse.started_ns)
             _close_slot(slot, odd)
         if self.access is not None and self.now - self.flushed > SLOW_S:
             if self.flush_log is not None and self.access.size:
                 self.flush_log()
-        if self.now - self.ticked > 1:
+        if self.now - self.pulse.ticked > 1:
             self.tick(self.now)
         return 0
 

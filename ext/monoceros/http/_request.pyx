@@ -151,7 +151,7 @@ cdef class Request:
         cdef bint is_answered = self.code != 0 and self.channel.taken is None
         facts.elapsed_us = 0
         if core.finished is not None or core.access.needs_time:
-            facts.elapsed_us = (monotonic_ns() - core.started_ns) // 1000
+            facts.elapsed_us = (monotonic_ns() - core.pulse.started_ns) // 1000
         if core.access is not None and is_answered:
             facts.line = core.start_of_line()
             facts.line_size = core.line_size

@@ -2,7 +2,7 @@
 
 It lists the most recent call first. The frames that only led to the application, which are the
 server's own and what called it, are left out: what is being waited for stands at the top, and
-the application's code at the end of each thread.
+the application's code at the end of each thread. So are threads that only serve.
 """
 
 from __future__ import annotations
@@ -39,7 +39,8 @@ def names_current_thread(text: str) -> bool:
 
 def shorten(text: str, limit: int = LIMIT) -> str:
     """Return a dump with what matters, the current thread first, in about ``limit`` characters."""
-    threads = sorted(_split(text), key=lambda thread: not thread.is_current)
+    found = [thread for thread in _split(text) if thread.is_current or not _only_serves(thread)]
+    threads = sorted(found, key=lambda thread: not thread.is_current)
     parts = ["\n".join([thread.heading, *_trim(thread.lines)]) for thread in threads]
     whole = "\n".join(parts)
     if len(whole) <= limit:
@@ -56,6 +57,14 @@ def _split(text: str) -> list[Thread]:
         elif line.strip():
             threads.append(Thread(line, []))
     return threads
+
+
+def _only_serves(thread: Thread) -> bool:
+    """Whether a thread is one of the server's, and not in the application."""
+    frames = [line for line in thread.lines if line.startswith(_FRAME)]
+    helpers = [line for line in frames if not line.startswith(_FRAME + _OURS)]
+    is_ours = len(helpers) < len(frames)
+    return is_ours and all(f"{os.sep}threading.py" in line for line in helpers)
 
 
 def _trim(lines: list[str]) -> list[str]:

@@ -17,7 +17,7 @@ from monoceros.errors import ConfigError
 if TYPE_CHECKING:
     from types import ModuleType
 
-__all__ = ["IMPL", "IMPL_REASON", "Conn", "Core", "accept", "parse_head"]
+__all__ = ["IMPL", "IMPL_REASON", "Conn", "Core", "Watch", "accept", "parse_head"]
 
 _COMPILED = tuple(
     f"monoceros.http.{name}"
@@ -31,6 +31,7 @@ _COMPILED = tuple(
         "_head",
         "_names",
         "_request",
+        "_watch",
     )
 )
 
@@ -68,11 +69,12 @@ def _load(impl: str) -> ModuleType:
 
 if TYPE_CHECKING:
     # The pure-Python twin is the type of record.
-    from monoceros.http._py import Conn, Core, accept, parse_head
+    from monoceros.http._py import Conn, Core, Watch, accept, parse_head
 
     IMPL: str = "py"
     IMPL_REASON: str = ""
 else:
     _twin, IMPL_REASON = _choose(os.environ.get("MONOCEROS_IMPL", ""))
     IMPL = _twin.IMPL
-    Conn, Core, accept, parse_head = _twin.Conn, _twin.Core, _twin.accept, _twin.parse_head
+    Conn, Core, Watch = _twin.Conn, _twin.Core, _twin.Watch
+    accept, parse_head = _twin.accept, _twin.parse_head

@@ -168,6 +168,11 @@ class Conn(Channel):
             return CLOSE
         return self.feed(data)
 
+    def collect(self, core: Core | None = None, /) -> int:
+        """Do what ``ready`` does, but for the application; HANDOFF when a request is complete."""
+        code = self.read(core)
+        return code if code == HANDOFF else self._settle(code)
+
     def peek(self, core: Core | None = None, /) -> bytes | None:
         """Return what has come and was not used, and leave it where it is; None at the end."""
         self._rebind(core)

@@ -60,7 +60,6 @@ class Core:
         "_server_line",
         "_slot",
         "_templates",
-        "_ticked",
         "_words",
         "app",
         "base_environ",
@@ -80,9 +79,11 @@ class Core:
         "rules",
         "running",
         "scheme_keys",
+        "scoreboard_record",
         "sent",
         "server_fields",
         "started_ns",
+        "ticked",
         "when",
     )
 
@@ -113,10 +114,11 @@ class Core:
         self.out = bytearray()
         self._scratch: memoryview | None = None
         self.started_ns = 0
-        self.now = self._ticked = self._flushed = 0.0
+        self.now = self.ticked = self._flushed = 0.0
         self.when = ""
         self.server_fields = b""
         self._server_line = f"Server: {server}\r\n" if server else ""
+        self.scoreboard_record = slot
         self._slot = slot if slot is not None else memoryview(b"")
         self._words = None if slot is None else slot.cast("Q")
         self._second = -1
@@ -128,7 +130,7 @@ class Core:
 
     def tick(self, now: float, /) -> None:
         """Take over the time of a wake-up."""
-        self.now = self._ticked = self._flushed = now
+        self.now = self.ticked = self._flushed = now
         self.refresh_date()
 
     def refresh_date(self) -> None:
@@ -195,10 +197,10 @@ class Core:
     def begin(self, peer: bytes, request: bytes) -> None:
         """Put a request in flight on the scoreboard."""
         self.check_idle()
+        self.started_ns = started = time.monotonic_ns()
         self.running = True
         self.requests += 1
         self._line = request
-        self.started_ns = started = time.monotonic_ns()
         words = self._words
         if words is None:
             return
@@ -230,7 +232,7 @@ class Core:
             words[0] = odd + 1
         if self._lines and self.now - self._flushed > SLOW_S and self.flush_log is not None:
             self.flush_log()
-        if self.now - self._ticked > 1:
+        if self.now - self.ticked > 1:
             self.tick(self.now)
 
     def count_refusal(self, code: int) -> None:

@@ -74,7 +74,13 @@ class Core(Protocol):
     """
 
     closing: bool
+    now: float
     requests: int
+    running: bool
+    limits: Limits
+    rules: Rules
+    policy: Any
+    scoreboard_record: memoryview | None
     flush_log: Callable[[], object] | None
 
     def tick(self, now: float, /) -> None:
@@ -124,6 +130,9 @@ class Conn(Protocol):
     def read(self, core: Any = None, /) -> int:
         """Receive and parse only; HANDOFF when a request is complete."""
 
+    def collect(self, core: Any = None, /) -> int:
+        """Do what ``ready`` does, but for the application; HANDOFF when a request is complete."""
+
     def peek(self, core: Any = None, /) -> bytes | None:
         """Return what has come and was not used, and leave it where it is; None at the end."""
 
@@ -158,12 +167,36 @@ class Conn(Protocol):
         """Shut the connection down, close the descriptor, and drop what the request held."""
 
 
+class Watch(Protocol):
+    """One thread's look at how long the Core of another one has been at work."""
+
+    def __init__(self, fd: int, /) -> None:
+        """Waits end when ``fd`` is readable, which the caller has to change."""
+
+    def follow(self, core: Any, /) -> None:
+        """Look at this Core from now on, of the same twin; from any thread."""
+
+    def wait(self, tick_s: float, patience: int, /) -> int:
+        """Look once each tick, without the GIL where possible, until there is something to say.
+
+        The codes are in ``http.types``; QUIET comes after so many ticks without any batch, and
+        now and then, so that the caller can choose another tick.
+        """
+
+    def judge(self, tick_s: float, /) -> int:
+        """Look once and now: LATE_CALL, LATE_BATCH or QUIET."""
+
+    def is_unchanged(self) -> bool:
+        """Whether no batch has begun since the last look of ``wait``, and none is under way."""
+
+
 class Twin(Protocol):
     """The names that each twin's module provides."""
 
     IMPL: str
     Core: type[Core]
     Conn: type[Conn]
+    Watch: type[Watch]
 
     def parse_head(self, data: bytes, limits: Limits, rules: Rules, /) -> Head | None:
         """Return the head at the start of ``data``, or None while it is incomplete."""

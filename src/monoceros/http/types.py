@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from monoceros.http.protocols import Request as Request
     from monoceros.http.protocols import StartResponse as StartResponse
     from monoceros.http.protocols import Twin as Twin
+    from monoceros.http.protocols import Watch as Watch
 
 Environ = dict[str, Any]
 Field = tuple[str, str]
@@ -28,6 +29,12 @@ HANDOFF = 3  # a request is complete: take() it
 LINGER = 4  # answered and shut down for writing: discard input for a while, then close
 UPGRADE = 5  # the application took the socket; the descriptor is no longer the server's
 MORE = 6  # input is waiting in the connection's own buffer: call ready() again soon
+
+# What ``Watch.wait`` answers.
+QUIET = 0  # nothing has happened for a while
+LATE_CALL = 1  # the present call of the application has lasted for longer than a tick
+LATE_BATCH = 2  # the present call is young, but others wait behind it for longer than a tick
+WOKEN = 3  # the descriptor has become readable
 
 # ``Conn.state``, for the sweep of timeouts.
 IDLE = 0  # between requests

@@ -20,6 +20,7 @@ import time
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from monoceros.http import Core
     from monoceros.workers.reactor import Reactor
 
 SETTLE_S = 0.02  # from the last newcomer's SYN to its place in the queue
@@ -55,32 +56,34 @@ class Drain:
         self._share_until = self._began if abandoned else told + SHARE * graceful_timeout
         self.end = told + PATIENCE * graceful_timeout
         self._leave_by = self._began + ORPHANS_S if abandoned else self.end
-        reactor.drain(abandoned=abandoned)
+        reactor.intake.drain(abandoned=abandoned)
 
     def is_over(self) -> bool:
         """Whether nothing is left to do, or no time."""
-        return time.monotonic() >= self.end or not (len(self._reactor) or self._reactor.listens)
+        return time.monotonic() >= self.end or not (
+            len(self._reactor) or self._reactor.intake.listens
+        )
 
-    def turn(self) -> None:
+    def turn(self, core: Core) -> None:
         """Take from the queues, answer what has come, and close what stays idle."""
         now = time.monotonic()
-        pause = self._empty_queues(now) if self._reactor.listens else TICK_S
+        listens = self._reactor.intake.listens
+        pause = self._empty_queues(core, now) if listens else TICK_S
         if now >= self._look_at:
             self._look_at = now + TICK_S
             if now - self._began >= self._idle_grace_s:
                 self._reactor.close_idle(now - self._idle_grace_s)
-            self._reactor.sweep(now)
-        self._reactor.run_once(pause)
+        self._reactor.run_once(core, pause)
 
-    def _empty_queues(self, now: float) -> float:
+    def _empty_queues(self, core: Core, now: float) -> float:
         """Return how long to wait for events before the next turn."""
-        reactor = self._reactor
+        intake = self._reactor.intake
         if now < self._leave_by:
-            if reactor.take_from_queues(1 if now < self._share_until else _ALL):
+            if intake.take_from_queues(core, 1 if now < self._share_until else _ALL):
                 return 0.0
-            if reactor.is_held_up:
+            if intake.is_held_up:
                 return TICK_S
             if now < self._settled_at:
                 return self._settled_at - now
-        reactor.leave_listeners()
+        intake.leave_listeners()
         return 0.0

@@ -1,31 +1,33 @@
 """The event loop of a WSGI worker.
 
-Theory of operation. One thread polls the listeners and all connections. A connection's own
-``ready`` does everything that its input makes possible, the application call included, and
-answers what to wait for next; this loop only follows that answer. It never looks into HTTP.
+Theory of operation. One thread at a time leads: it polls, and all that is here is its own. A
+connection's ``ready`` does everything that its input makes possible, the application call
+included, and answers what to wait for next; the loop only follows that answer. It never looks into
+HTTP. While the application has the thread, it touches nothing here, so that somebody else can take
+the lead in the midst of a call (``workers.monitor``): the connection that the call is for is lifted
+out, and put back by its own thread, which learns that it no longer leads when the call returns.
+Events that it had not come to yet are reported to the new leader again.
 
 A connection is in the poller for exactly one thing: input, or room for output while its client
 is slow to take a response. It leaves the poller before its descriptor is closed, because a
 description that an application's child still holds would go on reporting events.
-
-Listeners are shared with the other workers. Whoever the kernel wakes accepts at once: an
-exclusive wake-up that is not followed by an accept is lost for everybody.
 """
 
 from __future__ import annotations
 
-import errno
 import heapq
-import select
+import os
+import threading
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from monoceros.http import Conn, accept
+from monoceros.http import Conn
 from monoceros.http.types import (
     AGAIN,
     BODY,
     CLOSE,
+    HANDOFF,
     HEAD,
     IDLE,
     LINGER,
@@ -35,38 +37,52 @@ from monoceros.http.types import (
     WANT_WRITE,
     WRITE,
 )
-from monoceros.net.closing import is_ending, is_shut
 from monoceros.workers.descriptors import move_up, shut_sending
+from monoceros.workers.intake import FULL_PAUSE_S, Intake
 from monoceros.workers.lateness import ready_among
-from monoceros.workers.poller import READ, make_poller, ready_now
+from monoceros.workers.poller import make_poller
 from monoceros.workers.timeouts import is_idle
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
-    from monoceros.http import Core
+    from monoceros.http import Core, Watch
     from monoceros.log.access import AccessSink
+    from monoceros.net.overflow import Moved, Overflow
     from monoceros.net.trust import Trusted
     from monoceros.net.wakeup import Wakeup
     from monoceros.workers.lateness import Lateness
 
-_ACCEPT_PAUSE_S = 1.0
-_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
-_FULL_PAUSE_S = 0.05  # how often a full worker looks whether one more would find room
 _PARTING_S = 0.5  # how long an idle connection that was shut down is read
 _CROWDED = 64  # the part of all connections that makes room at a time
+SWEEP_S = 1.0  # how often timeouts are looked at
+
+
+class Waiting(NamedTuple):
+    """A complete request that no thread is free for.
+
+    ``since`` is when it was found. Another process may have it, but not before ``keep_until``,
+    where it ``may_move``; ``hops`` is how often it has moved.
+    """
+
+    since: float
+    may_move: bool
+    hops: int
+    keep_until: float
 
 
 class Reactor:
     """Connections of one worker, and the listeners they come from.
 
-    At most ``limit`` connections are held, and at most ``burst`` accepted per wake-up.
+    At most ``limit`` connections are held, and at most ``burst`` accepted per wake-up. The thread
+    of ``leader`` may call what is here; others hold ``lock`` and make sure that the leader is
+    inside a call of the application.
     """
 
     def __init__(
         self,
-        core: Core,
+        leader: Core,
         listeners: list[socket.socket],
         *,
         limit: int,
@@ -77,327 +93,371 @@ class Reactor:
         wakeup: Wakeup,
         warn: Callable[[str], None],
         report: Callable[[str], None],
+        overflow: Overflow | None = None,
     ) -> None:
-        self._core = core
+        self.lock = threading.RLock()
+        self.leader: Core | None = (
+            leader  # whoever is not it has lost the lead, or is asked to look
+        )
+        self.led_by = leader
+        self.stand_in: Core | None = None  # leads without calling the application
+        self.watch: Watch | None = None
+        self.poller = make_poller()
+        self.handlers: dict[int, Callable[[Core], int]] = {}
+        self.conns: dict[int, Conn] = {}
+        self.away: dict[int, Conn] = {}  # lifted out while their call goes on
+        self.waiting: dict[int, Waiting] = {}  # out of the poller until a thread is free
+        self.more: dict[int, int] = {}  # connections with input at hand, and how often they moved
+        self.rouse: Callable[[], object] | None = None  # wakes a monitor that sleeps
+        self.is_leaving = False  # newcomers are no longer this worker's business
+        self.shed: Callable[[Core, Iterator[tuple[int, int]]], None] | None = None
+        self._current = -1  # the descriptor that is being dealt with
+        self._next_sweep = 0.0
         self._limit = limit
-        self._burst = burst
         self._lateness = lateness
         self._trusted = trusted
         self._access = access
         self._wakeup = wakeup
-        self._warn = warn
         self._report = report
-        self._poller = make_poller()
-        self._listeners = {listener.fileno(): listener for listener in listeners}
-        self._accepting = False
-        self._is_held_up = False
-        self._accept_after = 0.0
-        self._handlers: dict[int, Callable[[], int]] = {}
-        self._conns: dict[int, Conn] = {}
-        self._more: dict[int, None] = {}
         self._parting: dict[int, float] = {}  # idle connections, and when they were shut down
-        self._acceptors: dict[int, Callable[[int], int]] = {}
-        core.policy.release = self._poller.remove
-        core.flush_log = self.write_log
-        self._poller.add(wakeup.fileno())
-        self._handlers[wakeup.fileno()] = self._wake
-        for fd in self._listeners:
-            self._acceptors[fd] = self._make_acceptor(self._listeners[fd])
-            self._handlers[fd] = partial(self._accept, fd)
-        self.start_accepting()
+        self.poller.add(wakeup.fileno())
+        self.handlers[wakeup.fileno()] = self._wake
+        self.intake = Intake(self, self.poller, listeners, overflow, burst, warn)
+        self.adopt(leader)
 
     def __len__(self) -> int:
-        return len(self._conns)
+        return len(self.conns) + len(self.away)
+
+    def adopt(self, core: Core) -> None:
+        """Make a Core one of those that this loop's connections are served with."""
+        core.policy.release = self._release
+        core.flush_log = partial(self.write_log, core)
 
     # -- the loop ----------------------------------------------------------------------------
 
-    def run_once(self, timeout_s: float) -> None:
-        """Wait for events, at most ``timeout_s`` seconds, and deal with them."""
-        if self._is_held_up:
-            timeout_s = min(timeout_s, _FULL_PAUSE_S)
-        events = self._poller.poll(0 if self._more else timeout_s)
-        now = time.monotonic()
-        self._core.tick(now)
-        if self._more:
-            # Connections with unused input get another turn.
-            events = [(fd, READ) for fd in self._more] + events
-            self._more = {}
-        handlers = self._handlers
-        for fd, _ in events:
+    def run_once(self, core: Core, timeout_s: float) -> None:
+        """Wait for events, at most ``timeout_s`` seconds, and deal with them as the leader."""
+        if self.intake.is_held_up:
+            timeout_s = min(timeout_s, FULL_PAUSE_S)
+        events = self.poller.poll(0 if self.more else timeout_s)
+        core.tick(time.monotonic())
+        rouse = self.rouse
+        if rouse is not None:
+            rouse()
+        if self.more and not self._run_more(core):
+            return
+        handlers = self.handlers
+        rest = iter(events)
+        for fd, _ in rest:
             # A descriptor may have gone since the poll, by a connection that made room.
             handler = handlers.get(fd)
             if handler is None:
                 continue
+            self._current = fd
             try:
-                code = handler()
+                code = handler(core)
             except Exception:  # border: a fault of ours costs a connection, not the worker
-                code = self._give_up()
-            if code:
-                self._follow(fd, code)
-        self.write_log()
-        if self._is_held_up:
-            self._resume_accepting(now)
+                code = self._give_up(core)
+            if self.leader is not core:
+                if not self._come_back(core, fd, code, rest):
+                    return
+            elif code:
+                self.follow(fd, code)
+        self.write_log(core)
+        if self.intake.is_held_up:
+            self.intake.resume(core.now)
 
-    def _handle(self, fd: int) -> None:
+    def _run_more(self, core: Core) -> bool:
+        """Give connections with input at hand their turn; False where the lead was lost."""
+        for _ in range(len(self.more)):
+            if not self.more:
+                break
+            fd = next(iter(self.more))
+            del self.more[fd]
+            self._current = fd
+            code = self._call(core, fd)
+            if self.leader is not core:
+                if not self._come_back(core, fd, code, iter(())):
+                    return False
+            else:
+                self.follow(fd, code)
+        return True
+
+    def _call(self, core: Core, fd: int) -> int:
         """Give a connection its turn outside of a poll."""
-        handler = self._handlers.get(fd)
+        handler = self.handlers.get(fd)
         if handler is None:
-            return
+            return AGAIN
         try:
-            code = handler()
+            return handler(core)
         except Exception:  # border: as in run_once
-            code = self._give_up()
-        self._follow(fd, code)
+            return self._give_up(core)
 
-    def _give_up(self) -> int:
+    def _give_up(self, core: Core) -> int:
         """Deal with an exception out of a handler; nothing of its output may reach another."""
         self._report("Unexpected error on a connection")
-        self._core.drop_output()
+        core.drop_output()
         return CLOSE
 
-    def write_log(self) -> None:
+    def write_log(self, core: Core) -> None:
         """Write the access log's lines so far."""
         if self._access is not None:
-            lines = self._core.drain_log()
+            lines = core.drain_log()
             if lines:
                 self._access.write(lines)
 
-    def _wake(self) -> int:
+    def _wake(self, core: Core) -> int:
         self._wakeup.drain()
         return AGAIN
 
-    def _follow(self, fd: int, code: int) -> None:
+    def follow(self, fd: int, code: int) -> None:
         """Do what a connection asked for."""
-        conn = self._conns.get(fd)
+        conn = self.conns.get(fd)
         if conn is None:
-            return
-        if code == WANT_WRITE:
+            if code == UPGRADE and fd in self.away:
+                self.away.pop(fd).close()
+        elif code == WANT_WRITE:
             self._await_output(fd, conn)
         elif code == MORE:
-            self._more[fd] = None
+            self.more[fd] = 0
         elif code == LINGER:
-            self._handlers[fd] = conn.discard
-        elif code == UPGRADE:
-            self._forget(fd)
-            conn.close()
+            self.handlers[fd] = conn.discard
         elif code == CLOSE:
-            self._close(fd, conn)
+            self.close_one(fd, conn)
 
     def _await_output(self, fd: int, conn: Conn) -> None:
-        self._poller.watch_output(fd)
-        self._handlers[fd] = partial(self._send, fd, conn)
+        self.poller.watch_output(fd)
+        self.handlers[fd] = partial(self._send, fd, conn)
 
-    def _send(self, fd: int, conn: Conn) -> int:
+    def _send(self, fd: int, conn: Conn, core: Core) -> int:
         """Send what waits; once all is gone, go back to input and answer what comes next."""
-        code = conn.writable()
+        code = conn.writable(core)
         if code == WANT_WRITE:
             return AGAIN
-        self._poller.watch_input(fd)
-        self._handlers[fd] = conn.ready
+        self.poller.watch_input(fd)
+        self.handlers[fd] = conn.ready
         return code
+
+    # -- the lead ----------------------------------------------------------------------------
+
+    def lift(self) -> None:
+        """Take out the connection that the leader is busy with, which puts it back itself."""
+        conn = self.conns.pop(self._current, None)
+        if conn is not None:
+            del self.handlers[self._current]
+            self.poller.remove(self._current)
+            self.more.pop(self._current, None)
+            self.away[self._current] = conn
+
+    def lead(self, core: Core) -> None:
+        """Let the thread of a Core lead from now on, which sees to all that has waited."""
+        self.leader = self.led_by = core
+        if self.watch is not None:
+            self.watch.follow(core)
+        for fd, waiting in self.waiting.items():
+            self.poller.add(fd)
+            self.more[fd] = waiting.hops
+        self.waiting.clear()
+        self.intake.step_back()
+
+    def set_aside(self, fd: int, waiting: Waiting) -> None:
+        """Leave a complete request alone until somebody leads who can answer it."""
+        self.more.pop(fd, None)
+        if fd not in self.waiting:
+            self.poller.remove(fd)
+            self.waiting[fd] = waiting
+
+    def _release(self, fd: int) -> None:
+        """The application takes over a descriptor; called inside its call."""
+        with self.lock:
+            conn = self.conns.pop(fd, None)
+            if conn is not None:
+                del self.handlers[fd]
+                self.poller.remove(fd)
+                self.away[fd] = conn
+
+    def _come_back(self, core: Core, fd: int, code: int, rest: Iterator[tuple[int, int]]) -> bool:
+        """Put back what was lifted out; True where its thread leads all the same, and goes on."""
+        with self.lock:
+            conn = self.away.get(fd)
+            if conn is not None and code != UPGRADE:
+                del self.away[fd]
+                self._put_back(fd, conn)
+            self.follow(fd, code)
+            self.write_log(core)
+            if self.leader is None:
+                # A monitor wants to have some of the rest given away.
+                self.leader = core
+                if self.shed is not None:
+                    self.shed(core, rest)
+            elif self.leader is self.stand_in:
+                self.lead(core)
+            return self.leader is core
+
+    def _put_back(self, fd: int, conn: Conn) -> None:
+        self.conns[fd] = conn
+        self.handlers[fd] = conn.ready
+        self.poller.add(fd)
 
     # -- connections -------------------------------------------------------------------------
 
-    def start_accepting(self) -> None:
-        """Watch the listeners."""
-        if not self._accepting:
-            self._accepting = True
-            for fd in self._listeners:
-                self._poller.add_shared(fd)
-
-    def stop_accepting(self) -> None:
-        """Stop watching the listeners; what waits in their queues is the siblings'."""
-        if self._accepting:
-            self._accepting = False
-            for fd in self._listeners:
-                self._poller.remove(fd)
-
-    def _hold_up(self) -> None:
-        """Leave the listeners alone until there is room."""
-        self._is_held_up = True
-        self.stop_accepting()
-
-    def _resume_accepting(self, now: float) -> None:
-        """Watch the listeners again, as soon as a connection would find room."""
-        if now >= self._accept_after and (
-            len(self._conns) < self._limit or any(map(is_idle, self._conns.values()))
-        ):
-            self._is_held_up = False
-            self.start_accepting()
-
-    def _accept(self, fd: int) -> int:
-        self._acceptors[fd](self._burst)
-        return AGAIN
-
-    def _make_acceptor(self, listener: socket.socket) -> Callable[[int], int]:
-        """Return what accepts up to so many connections, and tells how many they were."""
-        local = listener.getsockname()
-
-        def accept_some(most: int) -> int:
-            for taken in range(most):
-                if len(self._conns) >= self._limit and not self._make_room(listener):
-                    return taken
-                try:
-                    accepted = accept(listener)
-                except OSError as error:
-                    if error.errno in _EXHAUSTED and self._make_room(listener):
-                        continue
-                    if _is_awaited(listener):
-                        self._pause_accepting(error)
-                    return taken
-                if accepted is None:
-                    if not taken and is_shut(listener):
-                        self.stop_accepting()  # its events would not end
-                    return taken
-                self._admit(accepted[0], accepted[1], local)
-            return most
-
-        return accept_some
-
-    def _admit(self, fd: int, remote: Any, local: Any) -> None:
+    def admit(self, core: Core, fd: int, remote: Any, local: Any) -> None:
+        """Take in a connection that was just accepted."""
         fd = move_up(fd)
         trusted = (remote[0] if isinstance(remote, tuple) else "") in self._trusted
-        conn = Conn(self._core, fd, remote, local, "http", trusted)
-        self._conns[fd] = conn
-        self._handlers[fd] = conn.ready
-        self._poller.add(fd)
+        self._put_back(fd, Conn(core, fd, remote, local, "http", trusted))
 
-    def _pause_accepting(self, error: OSError) -> None:
-        """Leave the queue alone for a moment: out of descriptors, most likely."""
-        self._warn(f"Cannot accept a connection, trying again in a second: {error}")
-        self._accept_after = time.monotonic() + _ACCEPT_PAUSE_S
-        self._hold_up()
+    def admit_moved(self, core: Core, moved: Moved) -> None:
+        """Take in a connection from a sibling, with what has come on it so far."""
+        fd = move_up(moved.fd)
+        conn = Conn(core, fd, moved.remote, moved.local, moved.scheme, moved.trusted)
+        conn.unread(moved.data)
+        self._put_back(fd, conn)
+        self.more[fd] = moved.hops
 
-    def _make_room(self, listener: socket.socket) -> bool:
-        """Close what has been idle for longest, if somebody waits; False where nothing closes."""
-        if not _is_awaited(listener):
-            return False
-        idle = [(conn.since, fd) for fd, conn in self._conns.items() if is_idle(conn)]
+    def remove(self, fd: int) -> Conn:
+        """Give up a connection that goes on elsewhere, or for which nothing is left to do."""
+        conn = self.conns.pop(fd)
+        del self.handlers[fd]
+        self._parting.pop(fd, None)
+        self.more.pop(fd, None)
+        if self.waiting.pop(fd, None) is None:
+            self.poller.remove(fd)
+        return conn
+
+    def close_one(self, fd: int, conn: Conn) -> None:
+        """Close a connection."""
+        self.remove(fd)
+        conn.close()
+
+    def is_full(self) -> bool:
+        """Whether there are as many connections as there may be."""
+        return len(self) >= self._limit
+
+    def has_room(self) -> bool:
+        """Whether one more connection would find room, or somebody's who is idle."""
+        return not self.is_full() or any(map(is_idle, self.conns.values()))
+
+    def make_room(self) -> bool:
+        """Close what has been idle for longest; False where nothing closes."""
+        idle = [(conn.since, fd) for fd, conn in self.conns.items() if is_idle(conn)]
         oldest = heapq.nsmallest(1 + self._limit // _CROWDED, idle)
-        if self._close_quiet([fd for _, fd in oldest]):
-            return True
-        self._hold_up()
-        return False
+        return bool(self._close_quiet([fd for _, fd in oldest]))
 
     def _close_quiet(self, fds: list[int]) -> int:
         """Close connections, save those on which something has come; returns how many."""
-        busy = set(ready_among((fd, self._conns[fd]) for fd in fds))
+        busy = set(ready_among((fd, self.conns[fd]) for fd in fds))
         quiet = [fd for fd in fds if fd not in busy]
         for fd in quiet:
-            self._close(fd, self._conns[fd])
+            self.close_one(fd, self.conns[fd])
         return len(quiet)
-
-    def _forget(self, fd: int) -> None:
-        del self._conns[fd]
-        del self._handlers[fd]
-        self._parting.pop(fd, None)
-
-    def _close(self, fd: int, conn: Conn) -> None:
-        self._forget(fd)
-        self._poller.remove(fd)
-        conn.close()
 
     # -- time --------------------------------------------------------------------------------
 
-    def sweep(self, now: float) -> None:
-        """Deal with connections that have been in their state for too long; about once a second."""
+    def collect(self, core: Core, fd: int, conn: Conn) -> int:
+        """Do what can be done for a connection without calling the application."""
+        if self.is_between_requests(fd, conn) or conn.state == BODY:
+            return conn.collect(core)
+        return self._call(core, fd)
+
+    def is_between_requests(self, fd: int, conn: Conn) -> bool:
+        """Whether the next octets are a head's, and whoever comes to them may do with them."""
+        return (conn.state == IDLE or conn.state == HEAD) and fd not in self._parting
+
+    def sweep(self, core: Core, now: float, turn: Callable[[int], None] | None = None) -> None:
+        """Deal with connections that have been in their state for too long, once a second.
+
+        What their clients have done meanwhile counts: ``turn`` is to take it in.
+        """
+        if now < self._next_sweep:
+            return
+        self._next_sweep = now + SWEEP_S
         self._end_parting(now)
-        late = self._lateness.find(self._conns, now)
+        late = [one for one in self._lateness.find(self.conns, now) if one[0] not in self.waiting]
         if late:
             for fd in ready_among(late):
-                self._handle(fd)
+                (turn or partial(self._catch_up, core))(fd)
         for fd, conn in late:
-            if self._conns.get(fd) is conn and self._lateness.is_late(fd, conn, now):
-                self._expire(fd, conn)
+            is_here = self.conns.get(fd) is conn and fd not in self.waiting
+            if is_here and not conn.has_request and self._lateness.is_late(fd, conn, now):
+                self._expire(core, fd, self.conns[fd])
 
-    def _expire(self, fd: int, conn: Conn) -> None:
+    def next_sweep(self, now: float) -> float:
+        """Return in how many seconds timeouts have to be looked at."""
+        return max(0.0, self._next_sweep - now)
+
+    def _catch_up(self, core: Core, fd: int) -> None:
+        code = self.collect(core, fd, self.conns[fd])
+        if code == HANDOFF:
+            self.more[fd] = 0
+        else:
+            self.follow(fd, code)
+
+    def _expire(self, core: Core, fd: int, conn: Conn) -> None:
         unfinished = conn.state == BODY or (conn.state == HEAD and conn.pending > 0)
         if unfinished:
-            self._follow(fd, conn.reject(408))
-        elif conn.state == IDLE or conn.state == HEAD:
-            self._part(fd, conn)
-        else:
-            self._close(fd, conn)
+            self.follow(fd, conn.reject(408, core))
+        elif self.is_between_requests(fd, conn):
+            self._take_leave(fd, conn)
+        elif fd not in self._parting:
+            self.close_one(fd, conn)
 
-    def _part(self, fd: int, conn: Conn) -> None:
-        """Take leave of an idle connection, unless something has come by now.
+    def _take_leave(self, fd: int, conn: Conn) -> None:
+        """Shut down an idle connection, unless something has come by now.
 
         It is read on for a moment, so that a request which crosses with our end meets no reset.
         """
-        if fd in self._parting or conn.pending:
-            return
-        if not ready_among([(fd, conn)]):
+        if not conn.pending and not ready_among([(fd, conn)]):
             shut_sending(fd)
-            self._handlers[fd] = conn.discard
+            self.handlers[fd] = conn.discard
             self._parting[fd] = time.monotonic()
 
     def _end_parting(self, now: float) -> None:
         for fd, parted in list(self._parting.items()):
             if now - parted >= _PARTING_S:
-                self._close(fd, self._conns[fd])
+                self.close_one(fd, self.conns[fd])
 
     # -- the end -----------------------------------------------------------------------------
-
-    @property
-    def listens(self) -> bool:
-        """Whether there are listeners that this worker may still take connections from."""
-        return bool(self._listeners)
-
-    def drain(self, *, abandoned: bool) -> None:
-        """Answer the last requests, and leave the listeners that others go on with.
-
-        ``abandoned`` by the arbiter, there are no others as far as one can know.
-        """
-        self._core.closing = True
-        self._is_held_up = False
-        self.stop_accepting()
-        for fd, listener in list(self._listeners.items()):
-            if not abandoned and not is_ending(listener):
-                self._leave_listener(fd)
-
-    def take_from_queues(self, most: int) -> int:
-        """Accept up to ``most`` connections from each queue; tells how many they were."""
-        if time.monotonic() < self._accept_after:
-            return 0
-        return sum([self._acceptors[fd](most) for fd in tuple(self._listeners)])
-
-    @property
-    def is_held_up(self) -> bool:
-        """Whether more may wait in the queues than there is room for now."""
-        return self._is_held_up
-
-    def leave_listeners(self) -> None:
-        """Close the listeners in this process."""
-        for fd in tuple(self._listeners):
-            self._leave_listener(fd)
-
-    def _leave_listener(self, fd: int) -> None:
-        if self._accepting:
-            self._poller.remove(fd)
-        del self._handlers[fd], self._acceptors[fd]
-        self._listeners.pop(fd).close()
 
     def close_idle(self, since: float) -> None:
         """Take leave of connections that no request has come on since then."""
         self._end_parting(time.monotonic())
-        for fd, conn in self._conns.items():
-            if (conn.state == IDLE or conn.state == HEAD) and conn.since <= since:
-                self._part(fd, conn)
+        for fd, conn in self.idle():
+            if conn.since <= since:
+                self._take_leave(fd, conn)
+
+    def idle(self) -> list[tuple[int, Conn]]:
+        """Return the connections on which nothing of a request has been received."""
+        return [
+            (fd, conn)
+            for fd, conn in self.conns.items()
+            if self.is_between_requests(fd, conn) and not conn.pending and not conn.has_request
+        ]
 
     def unfinished(self) -> tuple[int, int]:
         """Count the requests that have come in part, and the answers that were taken in part."""
-        parts = sum(conn.state == BODY or conn.pending > 0 for conn in self._conns.values())
-        return parts, sum(conn.state == WRITE for conn in self._conns.values())
+        parts = sum(conn.state == BODY or conn.pending > 0 for conn in self.conns.values())
+        return parts, sum(conn.state == WRITE for conn in self.conns.values())
 
     def close(self) -> None:
-        """Close all connections and the poller."""
-        for fd, conn in list(self._conns.items()):
+        """Close all connections, save those in a call that goes on, and the poller."""
+        for conn in self.away.values():
+            if not conn.core.running:
+                conn.close()
+        for fd, conn in list(self.conns.items()):
             if conn.state == LINGERING:
                 conn.discard()  # input that nobody has read would turn the end into a reset
-            self._close(fd, conn)
-        self._poller.close()
+            self.close_one(fd, conn)
+        self.poller.close()
 
-
-def _is_awaited(listener: socket.socket) -> bool:
-    """Whether a connection waits to be accepted."""
-    return bool(ready_now([(listener.fileno(), select.POLLIN)]))
+    def abandon(self) -> None:
+        """Close the descriptors in a child that the application forked; clients notice nothing."""
+        for conn in (*self.conns.values(), *self.away.values()):
+            fd, _ = conn.detach()
+            if fd >= 0:
+                os.close(fd)
+        self.conns.clear()
+        self.away.clear()
+        self.handlers.clear()
+        self.intake.abandon()
+        self.poller.close()

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from monoceros.http import Core
 from monoceros.http.access import AccessFormat
+from monoceros.http.budget import Budget
 from monoceros.http.environ import base_environ
 from monoceros.http.types import Limits, Policy, Rules
 from monoceros.identity import GUNICORN, server_field, server_software
@@ -21,13 +22,23 @@ _LARGEST_LINE = 8190  # as Gunicorn: what limit_request_line means by 0
 _LARGEST_COUNT = 32768
 
 
-def make_core(worker: Worker, app: WsgiApp) -> Core:
-    """Return a Core for one thread of a worker that runs the application."""
+def make_core(
+    worker: Worker,
+    app: WsgiApp,
+    policy: Policy | None = None,
+    slot: memoryview | None = None,
+    *,
+    multithread: bool = False,
+) -> Core:
+    """Return a Core for one thread of a worker that runs the application.
+
+    Those of one worker share the ``policy``, and each has a scoreboard record.
+    """
     cfg, log = worker.cfg, worker.log
     environ = base_environ(
         server_software(cfg.compat),
         log.stream,
-        multithread=False,
+        multithread=multithread,
         multiprocess=cfg.workers > 1,
     )
     environ["SCRIPT_NAME"] = cfg.environ.get("SCRIPT_NAME", "")
@@ -41,9 +52,9 @@ def make_core(worker: Worker, app: WsgiApp) -> Core:
         make_limits(cfg),
         make_rules(cfg),
         server_field(cfg.compat),
-        make_policy(cfg),
+        policy or make_policy(cfg),
         Reporter(log, access, observers.finished),
-        worker.slot,
+        worker.slot if slot is None else slot,
     )
 
 
@@ -91,4 +102,5 @@ def make_policy(cfg: Config) -> Policy:
         body_timeout=float(cfg.body_timeout or 1 << 20),
         body_min_rate=float(cfg.body_min_rate),
         write_timeout=float(cfg.write_timeout or 1 << 20),
+        budget=Budget(),
     )

@@ -71,6 +71,16 @@ def test_current_thread_comes_first() -> None:
     assert names_current_thread(dump(OTHER, "...", "Stack (most recent call first):", view))
 
 
+def test_threads_that_only_serve_are_left_out() -> None:
+    started = [frame("/lib/threading.py", n, "_bootstrap") for n in (1045, 1002)]
+    serving = [frame(OURS / "workers/monitor.py", 9, "look"), *started]
+    view = frame("/app.py", 7, "view")
+    text = dump(OTHER, *serving, "", OTHER, view, *serving, "", MAIN, view, *SERVED)
+
+    assert shorten(text) == "\n".join([MAIN, view, OTHER, view])
+    assert shorten(dump(MAIN, *serving)).startswith(MAIN)
+
+
 def test_long_text_is_cut_at_a_line() -> None:
     lines = [frame("/app.py", number, "view") for number in range(100)]
     whole = "\n".join([MAIN, *lines])

@@ -1,0 +1,120 @@
+"""Giving work away to siblings that are idle.
+
+Theory of operation. Whoever has complete requests and no thread for them puts their connections
+into the overflow queue, once the scoreboard shows a thread elsewhere that has nothing to do. Free
+threads of all workers take from that queue, this one's included. A connection moves between
+requests and with everything that has come on it, so that nothing is reordered or read twice. One
+that has moved is kept for longer each time before it moves again: two processes that are busy by
+turns would else play ping-pong.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from monoceros.http import Conn, parse_head
+from monoceros.http.errors import BadRequest
+from monoceros.net.overflow import Moved
+from monoceros.scoreboard import count_moves
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from monoceros.http import Core
+    from monoceros.net.overflow import Overflow
+    from monoceros.scoreboard import Scoreboard
+    from monoceros.workers.reactor import Reactor
+
+TICK_S = 0.002  # what a complete request may wait before it is others' business
+_LONGEST_KEPT = 9  # doublings
+
+
+class Giver:
+    """Gives connections of one worker away; ``own`` are the worker's scoreboard records."""
+
+    def __init__(
+        self, reactor: Reactor, overflow: Overflow, scoreboard: Scoreboard, own: range
+    ) -> None:
+        self._reactor = reactor
+        self._overflow = overflow
+        self._scoreboard = scoreboard
+        self._own = own
+
+    def count_idle(self) -> int:
+        """Return how many threads elsewhere have nothing to do."""
+        return self._scoreboard.count_idle(self._own)
+
+    def has_siblings(self) -> bool:
+        """Whether there are workers that will be there when this one has gone."""
+        return self._scoreboard.has_ready(self._own)
+
+    def give_waiting(self, core: Core) -> None:
+        """Give away the requests that wait, if somebody is free for them; the oldest first."""
+        waiting = [
+            (fd, one)
+            for fd, one in self._reactor.waiting.items()
+            if one.may_move and one.keep_until <= core.now
+        ]
+        if waiting and self.count_idle():
+            for fd, one in waiting:
+                if not self._give(core, fd, one.since, one.hops + 1):
+                    return
+
+    def shed(self, core: Core, rest: Iterator[tuple[int, int]]) -> None:
+        """Give away an even share of what else a poll has reported."""
+        handlers, conns = self._reactor.handlers, self._reactor.conns
+        events = [fd for fd, _ in rest if fd in conns and handlers[fd] == conns[fd].ready]
+        idle = self.count_idle()
+        for fd in events[: len(events) * idle // (idle + 1)]:
+            if has_come(conns[fd], core) and not self._give(core, fd, core.now, 1):
+                return
+
+    def give_idle(self, core: Core) -> None:
+        """Give away the connections on which nothing has been received, where somebody stays."""
+        if self.has_siblings():
+            for fd, conn in self._reactor.idle():
+                if conn.peek(core) is not None and not self._give(core, fd, core.now, 0):
+                    return
+
+    def _give(self, core: Core, fd: int, since: float, hops: int) -> bool:
+        """Move one connection; False where the queue has no room, and nothing has changed."""
+        conn = self._reactor.remove(fd)
+        _, data = conn.detach()
+        moved = Moved(
+            fd=fd,
+            data=data,
+            hops=hops,
+            since=since,
+            remote=conn.remote,
+            local=conn.local,
+            scheme=conn.scheme,
+            trusted=conn.trusted,
+        )
+        if not self._overflow.give(moved):
+            self._reactor.admit_moved(core, moved._replace(hops=0))
+            return False
+        # No shutdown: that would end it for its next owner as well.
+        os.close(fd)
+        if core.scoreboard_record is not None:
+            count_moves(core.scoreboard_record, given=1, taken=0)
+        return True
+
+
+def keep_until(now: float, hops: int) -> float:
+    """Return until when a connection that has moved so often stays where it is."""
+    return now + (TICK_S * (1 << min(hops, _LONGEST_KEPT)) if hops else 0.0)
+
+
+def has_come(conn: Conn, core: Core) -> bool:
+    """Whether a request has come whole, and nothing of it was used."""
+    data = conn.peek(core)
+    if not data:
+        return False
+    try:
+        head = parse_head(data, core.limits, core.rules)
+    except BadRequest:
+        return False
+    if head is None or head.content_length is None:
+        return False
+    return len(data) >= head.length + head.content_length

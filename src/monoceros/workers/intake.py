@@ -1,0 +1,234 @@
+"""Where a worker's connections come from: the listeners, and siblings that are too busy.
+
+Theory of operation. Listeners are shared with the other workers, and whoever the kernel wakes
+accepts at once: an exclusive wake-up that is not followed by an accept is lost for everybody. A
+process whose threads are all at work steps aside: it watches nothing of this, so that the kernel
+wakes others, after it has taken in what was waiting already and may have been announced to nobody
+else. When it steps back, the poller looks anew, and finds whatever was missed meanwhile.
+"""
+
+from __future__ import annotations
+
+import errno
+import select
+import time
+from functools import partial
+from typing import TYPE_CHECKING
+
+from monoceros.http import accept
+from monoceros.http.types import AGAIN
+from monoceros.net.closing import is_ending, is_shut
+from monoceros.scoreboard import count_moves
+from monoceros.workers.poller import ready_now
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+
+    from monoceros.http import Core
+    from monoceros.net.overflow import Moved, Overflow
+    from monoceros.workers.poller import Poller
+    from monoceros.workers.reactor import Reactor
+
+_ACCEPT_PAUSE_S = 1.0
+_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+FULL_PAUSE_S = 0.05  # how often a full worker looks whether one more would find room
+_ALL = 1 << 31
+
+
+class Intake:
+    """Takes at most ``burst`` connections per wake-up off the listeners, and moved ones singly."""
+
+    def __init__(
+        self,
+        reactor: Reactor,
+        poller: Poller,
+        listeners: list[socket.socket],
+        overflow: Overflow | None,
+        burst: int,
+        warn: Callable[[str], None],
+    ) -> None:
+        self._reactor = reactor
+        self._poller = poller
+        self._overflow = overflow
+        self._burst = burst
+        self._warn = warn
+        self._listeners = {listener.fileno(): listener for listener in listeners}
+        self._acceptors = {
+            fd: self._make_acceptor(listener) for fd, listener in self._listeners.items()
+        }
+        self._is_watched = False
+        self._is_aside = False
+        self.is_held_up = False
+        self._accept_after = 0.0
+        for fd in self._listeners:
+            reactor.handlers[fd] = partial(self._accept, fd)
+        if overflow is not None:
+            reactor.handlers[overflow.fileno()] = self._take
+        self.start()
+
+    @property
+    def listens(self) -> bool:
+        """Whether there are listeners that this worker may still take connections from."""
+        return bool(self._listeners)
+
+    def _fds(self) -> list[int]:
+        return [*self._listeners, *([] if self._overflow is None else [self._overflow.fileno()])]
+
+    # -- watching ----------------------------------------------------------------------------
+
+    def start(self) -> None:
+        """Watch."""
+        if not self._is_watched:
+            self._is_watched = True
+            for fd in self._fds():
+                self._poller.add_shared(fd)
+
+    def stop(self) -> None:
+        """Stop watching; what waits is the siblings'."""
+        if self._is_watched:
+            self._is_watched = False
+            for fd in self._fds():
+                self._poller.remove(fd)
+
+    def step_aside(self, core: Core) -> None:
+        """Leave newcomers to others, but those that have come."""
+        if self._is_watched:
+            self.stop()
+            self._is_aside = True
+            for fd in self._listeners:
+                self._acceptors[fd](core, _ALL)
+            while self._overflow is not None and self._take_one(core):
+                pass
+
+    def step_back(self) -> None:
+        """Be there for newcomers again."""
+        if self._is_aside:
+            self._is_aside = False
+            if not self.is_held_up:
+                self.start()
+
+    def hold_up(self) -> None:
+        """Leave newcomers alone until there is room."""
+        self.is_held_up = True
+        self.stop()
+
+    def resume(self, now: float) -> None:
+        """Watch again, as soon as a connection would find room."""
+        if now >= self._accept_after and self._reactor.has_room():
+            self.is_held_up = False
+            if not self._is_aside:
+                self.start()
+
+    # -- taking ------------------------------------------------------------------------------
+
+    def _accept(self, fd: int, core: Core) -> int:
+        self._acceptors[fd](core, self._burst)
+        return AGAIN
+
+    def _make_acceptor(self, listener: socket.socket) -> Callable[[Core, int], int]:
+        """Return what accepts up to so many connections, and tells how many they were."""
+        local = listener.getsockname()
+        reactor = self._reactor
+
+        def accept_some(core: Core, most: int) -> int:
+            for taken in range(most):
+                if reactor.is_full() and not self._make_room(listener):
+                    return taken
+                try:
+                    accepted = accept(listener)
+                except OSError as error:
+                    if error.errno in _EXHAUSTED and self._make_room(listener):
+                        continue
+                    if _is_awaited(listener):
+                        self._pause(error)
+                    return taken
+                if accepted is None:
+                    if not taken and is_shut(listener):
+                        self.stop()  # its events would not end
+                    return taken
+                reactor.admit(core, accepted[0], accepted[1], local)
+            return most
+
+        return accept_some
+
+    def _pause(self, error: object) -> None:
+        """Leave the queue alone for a moment: out of descriptors, most likely."""
+        self._warn(f"Cannot accept a connection, trying again in a second: {error}")
+        self._accept_after = time.monotonic() + _ACCEPT_PAUSE_S
+        self.hold_up()
+
+    def _make_room(self, listener: socket.socket) -> bool:
+        """Have a connection closed if somebody waits; False where none was."""
+        if not _is_awaited(listener):
+            return False
+        if self._reactor.make_room():
+            return True
+        self.hold_up()
+        return False
+
+    def _take(self, core: Core) -> int:
+        self._take_one(core)
+        return AGAIN
+
+    def _take_one(self, core: Core) -> Moved | None:
+        """Take over a connection that a sibling has no thread for."""
+        overflow = self._overflow
+        if overflow is None:
+            return None
+        if self._reactor.is_full() and not self._reactor.make_room():
+            self.hold_up()
+            return None
+        moved = overflow.take()
+        if moved is None:
+            if overflow.lacks_descriptors:
+                self._pause("no descriptor is free")
+            return None
+        if core.scoreboard_record is not None:
+            count_moves(core.scoreboard_record, given=0, taken=1)
+        self._reactor.admit_moved(core, moved)
+        return moved
+
+    # -- the end -----------------------------------------------------------------------------
+
+    def drain(self, *, abandoned: bool) -> None:
+        """Leave the listeners that others go on with; the rest is taken from by hand.
+
+        ``abandoned`` by the arbiter, there are no others as far as one can know.
+        """
+        self.is_held_up = False
+        self.stop()
+        self._is_aside = False
+        for fd, listener in list(self._listeners.items()):
+            if not abandoned and not is_ending(listener):
+                self._leave(fd)
+
+    def take_from_queues(self, core: Core, most: int) -> int:
+        """Accept up to ``most`` connections from each queue; tells how many they were."""
+        if time.monotonic() < self._accept_after:
+            return 0
+        taken = sum([self._acceptors[fd](core, most) for fd in tuple(self._listeners)])
+        while self._take_one(core) is not None:
+            taken += 1
+        return taken
+
+    def leave_listeners(self) -> None:
+        """Close the listeners in this process."""
+        for fd in tuple(self._listeners):
+            self._leave(fd)
+
+    def abandon(self) -> None:
+        """Close the listeners in a child that the application forked."""
+        for listener in self._listeners.values():
+            listener.close()
+        self._listeners.clear()
+        self._is_watched = self._is_aside = False
+
+    def _leave(self, fd: int) -> None:
+        del self._reactor.handlers[fd], self._acceptors[fd]
+        self._listeners.pop(fd).close()
+
+
+def _is_awaited(listener: socket.socket) -> bool:
+    """Whether a connection waits to be accepted."""
+    return bool(ready_now([(listener.fileno(), select.POLLIN)]))

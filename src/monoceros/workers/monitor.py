@@ -1,0 +1,184 @@
+"""What goes on in a worker while the application has its thread.
+
+Theory of operation. A monitor looks at the leading thread once a tick, in the compiled twin
+without the GIL, so that an application that answers at once pays nothing for it; when nothing has
+happened for some ticks it sleeps until the next batch. Where a call outlasts the tick, another
+thread takes the lead if one is parked; else the monitor itself does, without ever calling the
+application: it sends what is left of responses, receives heads and contents, closes what is late,
+accepts what was announced to this process, and gives complete requests to idle siblings. What it
+cannot give away waits, out of the poller, until a thread is free.
+
+Nothing is locked in a call's way. The monitor first takes the lead and then looks whether the call
+it has seen is still the same; the thread that returns from a call has first ended it and then looks
+who leads. So at least one of them sees the other.
+"""
+
+from __future__ import annotations
+
+import select
+import time
+from typing import TYPE_CHECKING
+
+from monoceros.http import Watch
+from monoceros.http.types import HANDOFF, LATE_BATCH, LATE_CALL, QUIET
+from monoceros.workers.giving import TICK_S, has_come, keep_until
+from monoceros.workers.reactor import Waiting
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from monoceros.http import Core
+    from monoceros.net.wakeup import Wakeup
+    from monoceros.workers.giving import Giver
+    from monoceros.workers.reactor import Reactor
+
+_PATIENCE = 5  # ticks without any batch, after which the monitor sleeps
+_LOOK_S = 0.005  # how often it looks for an idle sibling while requests wait
+# Threads that block in short calls overlap as far as they are relieved early.
+_SHORT_TICK_S = 0.00025
+_REST_S = 0.02  # the longest that it waits for events: the lead may be gone meanwhile
+
+
+class Monitor:
+    """Watches over the thread that leads; ``core`` is its own, and ``bell`` ends its sleep.
+
+    ``promote`` returns the Core of a thread that can lead, and has been told so, or None.
+    ``breathe`` is called now and then while the monitor leads.
+    """
+
+    def __init__(
+        self,
+        reactor: Reactor,
+        core: Core,
+        bell: Wakeup,
+        giver: Giver | None,
+        promote: Callable[[], Core | None] | None = None,
+        breathe: Callable[[], object] | None = None,
+    ) -> None:
+        self._reactor = reactor
+        self._core = core
+        self._watch = Watch(bell.fileno())
+        self._bell = bell
+        self._giver = giver
+        self._promote = promote
+        self._breathe = breathe
+        self._tick_s = TICK_S
+        self._poller = select.poll()
+        self._poller.register(bell.fileno(), select.POLLIN)
+        reactor.adopt(core)
+        reactor.stand_in = core
+        reactor.watch = self._watch
+        if giver is not None:
+            reactor.shed = giver.shed
+        reactor.lead(reactor.led_by)
+
+    # -- watching ----------------------------------------------------------------------------
+
+    def look(self, longest_s: float | None) -> None:
+        """Watch, and do what is due, until the bell rings or nothing has happened for a while.
+
+        Sleeps for at most ``longest_s`` seconds then, or for ever.
+        """
+        found = self._watch.wait(self._tick_s, _PATIENCE)
+        if found == LATE_CALL:
+            self._relieve()
+            return
+        self._tick_s = TICK_S
+        if found == LATE_BATCH:
+            self._have_shed()
+        elif found == QUIET:
+            self._sleep(longest_s)
+
+    def _sleep(self, longest_s: float | None) -> None:
+        reactor = self._reactor
+        reactor.rouse = self._rouse
+        # A batch may have begun before the leader could know that it has to wake anybody.
+        if self._watch.is_unchanged():
+            self._poller.poll(None if longest_s is None else longest_s * 1000)
+        reactor.rouse = None
+
+    def _rouse(self) -> None:
+        self._reactor.rouse = None
+        self._bell.wake()
+
+    def _relieve(self) -> None:
+        """Have another thread lead, this one if need be, while a call lasts."""
+        reactor = self._reactor
+        with reactor.lock:
+            before, reactor.leader = reactor.leader, self._core
+            if self._watch.judge(self._tick_s) != LATE_CALL:
+                reactor.leader = before
+                return
+            late = reactor.led_by
+            reactor.lift()
+            reactor.write_log(late)
+            successor = None if self._promote is None else self._promote()
+            if successor is not None:
+                self._tick_s = _SHORT_TICK_S
+                reactor.lead(successor)
+                return
+            self._step_in(late)
+        self._tend()
+
+    def _have_shed(self) -> None:
+        """Have the leader give away some of its batch when its present call is over."""
+        if self._giver is not None and self._giver.count_idle():
+            with self._reactor.lock:
+                self._reactor.leader = None
+
+    # -- tending -----------------------------------------------------------------------------
+
+    def _step_in(self, late: Core) -> None:
+        self._core.tick(late.now)
+        self._core.closing = late.closing
+        has_siblings = self._giver is not None and self._giver.has_siblings()
+        if has_siblings and not self._reactor.is_leaving:
+            self._reactor.intake.step_aside(self._core)
+
+    def _tend(self) -> None:
+        """Tend the connections until a thread that runs the application leads again."""
+        reactor, core = self._reactor, self._core
+        pause = 0.0
+        while reactor.leader is core:
+            events = reactor.poller.poll(pause)
+            with reactor.lock:
+                if reactor.leader is not core:
+                    return
+                pause = self._turn([fd for fd, _ in events])
+            if self._breathe is not None:
+                self._breathe()
+
+    def _turn(self, fds: list[int]) -> float:
+        """Deal with events; returns how long to wait for others at most."""
+        reactor, core = self._reactor, self._core
+        now = time.monotonic()
+        core.tick(now)
+        if reactor.is_leaving:
+            reactor.intake.stop()
+        for fd in [*reactor.more, *fds]:
+            self._step(fd)
+        reactor.sweep(core, now, self._step)
+        if reactor.more:
+            return 0.0
+        if self._giver is None or not reactor.waiting:
+            return _REST_S
+        self._giver.give_waiting(core)
+        return _LOOK_S
+
+    def _step(self, fd: int) -> None:
+        """Bring a connection as far as it gets without the application."""
+        reactor, core = self._reactor, self._core
+        conn = reactor.conns.get(fd)
+        if conn is None:
+            handler = reactor.handlers.get(fd)
+            if handler is not None:
+                handler(core)
+        elif fd not in reactor.waiting:
+            hops = reactor.more.pop(fd, 0)
+            may_move = reactor.is_between_requests(fd, conn) and has_come(conn, core)
+            code = HANDOFF if may_move else reactor.collect(core, fd, conn)
+            if code == HANDOFF:
+                until = keep_until(core.now, hops)
+                reactor.set_aside(fd, Waiting(core.now, may_move, hops, until))
+            else:
+                reactor.follow(fd, code)

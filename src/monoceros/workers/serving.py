@@ -1,0 +1,237 @@
+"""What the WSGI workers have in common: Cores, a reactor, a monitor, and the way out.
+
+A subclass says which thread leads when and which one is the monitor; ``turn`` is what the leading
+thread does again and again, whichever part of the worker's life this is.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+from monoceros.net.trust import Trusted
+from monoceros.scoreboard import SlotPhase, State, count_connections
+from monoceros.workers.base import Worker
+from monoceros.workers.descriptors import raise_limit
+from monoceros.workers.draining import IDLE_GRACE_S, Drain
+from monoceros.workers.lateness import Lateness
+from monoceros.workers.news import News
+from monoceros.workers.timeouts import Timeouts
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from monoceros.config import Config
+    from monoceros.http import Core
+    from monoceros.net.wakeup import Wakeup
+    from monoceros.workers.giving import Giver
+    from monoceros.workers.reactor import Reactor
+
+TICK_S = 1.0  # how often the arbiter hears and is looked for
+_BURST = 16
+_HESITATION_S = 1.0  # how long a TERM waits for the arbiter to second it
+
+
+class WsgiWorker(Worker):
+    """Serves a WSGI application."""
+
+    _reactor: Reactor | None = None
+    _drain: Drain | None = None
+    _told_to_leave: float | None = None  # time.monotonic()
+    _is_abandoned = False  # by the arbiter
+    _next_tick = 0.0
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.cores: list[Core] = []
+
+    @classmethod
+    def setup(cls) -> None:
+        """Import all that a worker needs: once for all, and while files can still be read.
+
+        A user that workers change to need not have access to the interpreter's library.
+        """
+        import monoceros.workers.monitor
+        import monoceros.workers.reactor
+        import monoceros.wsgi.core  # noqa: F401
+
+    @classmethod
+    def describe(cls, cfg: Config) -> str:
+        """Name the HTTP twin and why it is the one."""
+        from monoceros.http import IMPL, IMPL_REASON
+
+        return f"http {IMPL}, {IMPL_REASON}"
+
+    def handle_exit(self, signum: int, frame: FrameType | None) -> None:
+        """TERM: finish what has been received, then leave."""
+        super().handle_exit(signum, frame)
+        if self._told_to_leave is None:
+            self._told_to_leave = time.monotonic()
+        if self._reactor is not None:
+            self._reactor.is_leaving = True
+        # Also the answer that the application is working on is the last on its connection.
+        self._close_after_answers()
+
+    # -- parts -------------------------------------------------------------------------------
+
+    def _make_core(self, index: int, *, multithread: bool = False, tends: bool = False) -> Core:
+        """Return the Core of one thread, which has the scoreboard record of that index.
+
+        One that ``tends`` never calls the application.
+        """
+        # Imported here so that the arbiter's process never loads the HTTP side.
+        from monoceros.wsgi.core import make_core, make_policy
+
+        if self.wsgi is None:
+            raise RuntimeError("run() needs the application; init_process() loads it")
+        if tends or index:
+            state = State.TENDING if tends else State.IDLE
+            now_ns = time.monotonic_ns()
+            self.scoreboard.claim(self.slot_index + index, os.getpid(), now_ns, state)
+        policy = self.cores[0].policy if self.cores else make_policy(self.cfg)
+        slot = self.scoreboard.slot(self.slot_index + index)
+        core = make_core(self, self.wsgi, policy, slot, multithread=multithread)
+        core.closing = not self.alive or self.scoreboard.lame_duck
+        self.cores.append(core)
+        return core
+
+    def _make_reactor(self, leader: Core, wakeup: Wakeup) -> Reactor:
+        from monoceros.workers.reactor import Reactor
+
+        cfg = self.cfg
+        limit = raise_limit(cfg.worker_connections)
+        if limit < cfg.worker_connections:
+            self.log.warning(
+                "The system's limit of descriptors allows for %s connections only", limit
+            )
+        self._reactor = Reactor(
+            leader,
+            self.sockets,
+            limit=limit,
+            # Connections that a sibling could take are left to it; without siblings nobody
+            # else will, and one per wake-up would make a crowd wait.
+            burst=1 if cfg.workers > 1 else _BURST,
+            lateness=Lateness(Timeouts.from_config(cfg)),
+            trusted=Trusted(cfg.forwarded_allow_ips),
+            access=self.log.access_sink(),
+            wakeup=wakeup,
+            warn=self.log.warning,
+            report=self.log.exception,
+            overflow=self.overflow,
+        )
+        return self._reactor
+
+    def _make_giver(self, reactor: Reactor) -> Giver | None:
+        from monoceros.workers.giving import Giver
+
+        if self.overflow is None or self.slot_index < 0:
+            return None
+        own = range(self.slot_index, self.slot_index + self.records)
+        return Giver(reactor, self.overflow, self.scoreboard, own)
+
+    # -- the loop ----------------------------------------------------------------------------
+
+    def turn(self, reactor: Reactor, core: Core, longest_s: float) -> bool:
+        """Do what is next, as the leading thread; False once there is nothing left to do.
+
+        Waits for at most ``longest_s`` seconds.
+        """
+        now = time.monotonic()
+        reactor.sweep(core, now)
+        if self._drain is None and (self.alive or self._hesitates()):
+            pause = min(reactor.next_sweep(now), longest_s)
+            reactor.run_once(core, 0.0 if self._is_abandoned else pause)
+            if self.max_requests < sys.maxsize:
+                self._count_requests()
+            return True
+        drain = self._drain or self._begin_drain(reactor, core)
+        if drain.is_over():
+            return False
+        drain.turn(core)
+        return True
+
+    def until_tick(self) -> float:
+        return max(0.0, self._next_tick - time.monotonic())
+
+    def _tick(self) -> None:
+        """Do what is due about once a second; on the main thread, which has ``slot``."""
+        now = time.monotonic()
+        if now < self._next_tick:
+            return
+        self._next_tick = now + TICK_S
+        self.notify()
+        self._count_requests()
+        if self._reactor is not None:
+            count_connections(self.slot, len(self._reactor))
+        if self.wakeup is not None:
+            # An event loop inside the application may have put its own descriptor there.
+            self.wakeup.claim()
+        if self.scoreboard.lame_duck:
+            self._close_after_answers()
+        if not self._is_abandoned and self.is_orphan():
+            self.log.info("Parent changed, shutting down: %s", self)
+            self.alive = False
+            self._is_abandoned = True
+
+    def _close_after_answers(self) -> None:
+        for core in self.cores:
+            core.closing = True
+
+    def _count_requests(self) -> None:
+        self.nr = sum([core.requests for core in self.cores])
+        if self.nr >= self.max_requests:
+            # A successor is asked for: the arbiter says when to leave.
+            self.log.info("Autorestarting worker after current request.")
+            self.max_requests = sys.maxsize
+            self.tell(News.WORN_OUT)
+
+    def _hesitates(self) -> bool:
+        """Whether TERM came from somebody else and the arbiter may be about to send its own.
+
+        A service manager may tell all processes at once. Before the arbiter has heard it nobody
+        knows whether the queue is left to siblings or has to be emptied.
+        """
+        if self._is_abandoned or self._told_to_leave is None or self.slot_index < 0:
+            return False
+        if self.scoreboard.phase(self.slot_index) is SlotPhase.DRAINING:
+            return False
+        return self.scoreboard.lame_duck or time.monotonic() < self._told_to_leave + _HESITATION_S
+
+    # -- the end -----------------------------------------------------------------------------
+
+    def _begin_drain(self, reactor: Reactor, core: Core) -> Drain:
+        """Answer what was received, giving idle connections a moment for one last request."""
+        self.tell(News.LEAVING)
+        self._close_after_answers()
+        giver = self._make_giver(reactor)
+        if giver is not None:
+            giver.give_idle(core)
+        told = time.monotonic() if self._told_to_leave is None else self._told_to_leave
+        self._drain = Drain(
+            reactor,
+            told,
+            self.cfg.graceful_timeout,
+            abandoned=self._is_abandoned,
+            # One more request would be answered by code that has changed since.
+            idle_grace_s=IDLE_GRACE_S if self.modules is None else 0.0,
+        )
+        return self._drain
+
+    def _finish(self, reactor: Reactor) -> None:
+        """Say what was cut off."""
+        received, sent = reactor.unfinished()
+        if received or sent:
+            self.log.warning(
+                "Cut off at the end of graceful_timeout: requests that had not come whole: %s, "
+                "answers that had not been taken whole: %s",
+                received,
+                sent,
+            )
+
+    def _let_go(self) -> None:
+        super()._let_go()
+        if self._reactor is not None:
+            self._reactor.abandon()
+            self._reactor = None
