@@ -7,6 +7,7 @@ import errno
 import os
 import socket
 import stat
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -97,3 +98,27 @@ def test_where_the_application_runs(server: Callable[..., Server], tmp_path: Pat
     assert variable == "the file"  # raw_env
     assert os.path.realpath(beside) == f"{tmp_path}/library/beside.py"  # pythonpath
     assert int(pid) in srv.workers()
+
+
+MEETING = """\
+import threading
+everybody = threading.Barrier(3)
+
+def app(environ, start_response):
+    everybody.wait(20)
+    me = threading.current_thread()
+    start_response("200 OK", [])
+    return [f"{me.ident} {me is threading.main_thread()} {environ['wsgi.multithread']}".encode()]
+"""
+
+
+def test_threads_run_the_application(server: Callable[..., Server]) -> None:
+    args = ("--workers", "1", "--threads", "3", "app:app")
+    srv = server(*args, files={"app.py": MEETING})
+    srv.wait_for("Using worker: gthread$")
+    with ThreadPoolExecutor() as pool:
+        answers = [pool.submit(srv.get) for _ in range(3)]
+        words = [answer.result().body.decode().split() for answer in answers]
+
+    assert len({ident for ident, *_ in words}) == 3
+    assert [rest for _, *rest in words] == [["False", "True"]] * 3

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 # Names that mean no more than the default, even where they are given.
 _PLAIN_LOGGERS = ("simple", Config.logger_class.default)
 
+_SYNC = "monoceros.workers.sync.SyncWorker"
+
 _MEMORY_LIMITS: tuple[Setting[int], ...] = (Config.max_memory, Config.max_memory_hard)
 
 _PROXIES_PATIENCE_S = 60  # nginx's and AWS's load balancers' default
@@ -89,6 +91,7 @@ def complete(draft: Draft) -> None:
     _set_directories(draft)
     _find_application(draft)
     _count_workers(draft)
+    _choose_worker_class(draft)
     _name_processes(draft)
     _set_logs(draft)
     _judge_memory(draft)
@@ -142,6 +145,18 @@ def _count_workers(draft: Draft) -> None:
     warning = machine.warn_oversized(int(str(workers)), machine.plan_workers())
     if warning:
         draft.warnings.append(warning)
+
+
+def _choose_worker_class(draft: Draft) -> None:
+    """Have more than one thread mean gthread where the class is given by a name of a sync one."""
+    name, threads = draft.values["worker_class"], draft.values["threads"]
+    if not isinstance(name, str) or threads == 1:
+        return
+    is_ours = Config.worker_class.aliases.get(name, name) == _SYNC
+    if is_ours or name.endswith("SyncWorker"):
+        draft.follow("worker_class", "gthread", Config.threads)
+        if not is_ours:
+            draft.notes.append(f"With threads = {threads} the worker class is gthread, not {name}")
 
 
 def _name_processes(draft: Draft) -> None:

@@ -126,7 +126,7 @@ CASES = {
         "the gevent worker is not in this version",
         bad_cli=("-k", "gevent"),
     ),
-    "threads": later("the threaded worker", 1, 4, "--threads"),
+    "threads": number(1, "--threads"),
     "worker_connections": number(1000, "--worker-connections"),
     "connection_handoff": Case(True, "'false'", False, "'maybe'", ("--no-connection-handoff",)),
     "max_requests": number(0, "--max-requests"),

@@ -103,6 +103,42 @@ def test_the_worker_class_is_a_class(written: str, name: str, configure: Configu
     assert cfg.worker_class_str == name
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "sync",
+        "gunicorn.workers.sync.SyncWorker",
+        "egg:gunicorn#sync",
+        "monoceros.workers.sync.SyncWorker",
+        "of_mine.MySyncWorker",
+    ],
+)
+def test_threads_make_a_sync_worker_gthread(name: str, configure: Configure) -> None:
+    cfg = configure(argv=["-k", name, "--threads", "4"])
+    assert (cfg.worker_class_str, cfg.threads) == ("gthread", 4)
+    assert cfg.origin("worker_class") == "follows from threads"
+    told = [note for note in cfg.notes if "threads" in note]
+    mine = ["With threads = 4 the worker class is gthread, not of_mine.MySyncWorker"]
+    assert told == (mine if name == "of_mine.MySyncWorker" else [])
+    for threads in ("0", "1"):
+        assert configure(argv=["-k", name, "--threads", threads]).worker_class_str == name
+
+
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        ("'gthread'", "gthread"),
+        ("'of_mine.Sync'", "of_mine.Sync"),
+        ("__import__('monoceros.workers.sync').workers.sync.SyncWorker", "SyncWorker"),
+    ],
+)
+def test_threads_change_no_other_worker_class(
+    written: str, name: str, configure: Configure
+) -> None:
+    cfg = configure(f"worker_class = {written}\nthreads = 4\n")
+    assert (cfg.worker_class_str, cfg.threads) == (name, 4)
+
+
 @pytest.mark.parametrize("setting", ["worker_class", "logger_class"])
 def test_classes_of_the_user(setting: str, configure: Configure, tmp_path: Path) -> None:
     (tmp_path / "mine_of_conf.py").write_text(CLASSES + "def make(): return Mine\n")

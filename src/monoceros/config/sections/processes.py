@@ -1,18 +1,28 @@
 """How many workers there are, of which class, and how long they live."""
 
-from monoceros.config.kinds import OCTETS, SWITCH, choice, count_or_auto, off, or_auto, whole
+from monoceros.config.kinds import OCTETS, SWITCH, choice, count_or_auto, or_auto, whole
 from monoceros.config.references import ClassSetting
 from monoceros.config.setting import Env, Section, Setting
 
 _WORKERS = {
-    "sync": "monoceros.workers.sync.SyncWorker",
-    "gunicorn.workers.sync.SyncWorker": "monoceros.workers.sync.SyncWorker",
-    "egg:gunicorn#sync": "monoceros.workers.sync.SyncWorker",
+    name: class_name
+    for class_name, names in {
+        "monoceros.workers.sync.SyncWorker": (
+            "sync",
+            "gunicorn.workers.sync.SyncWorker",
+            "egg:gunicorn#sync",
+        ),
+        "monoceros.workers.gthread.ThreadWorker": (
+            "gthread",
+            "gunicorn.workers.gthread.ThreadWorker",
+            "egg:gunicorn#gthread",
+        ),
+    }.items()
+    for name in names
 }
 _MISSING = {
     name: f"the {kind} worker"
     for kind, names in {
-        "gthread": ("gthread", "gunicorn.workers.gthread.ThreadWorker"),
         "gevent": (
             "gevent",
             "gevent_wsgi",
@@ -36,9 +46,12 @@ _MISSING = {
 }
 
 
+_THREADS = whole("threads", maximum=65535)
+
+
 def _count_threads(value: object) -> int:
     # 0 is Gunicorn's other way to say one.
-    return max(1, whole("threads").parse(value))
+    return max(1, _THREADS.parse(value))
 
 
 class WorkerProcesses(Section):
@@ -62,19 +75,20 @@ class WorkerProcesses(Section):
         _WORKERS,
         "sync",
         "How a worker runs the application. `sync` calls it on the main thread, one request at "
-        "a time, while slow clients and idle connections wait in the worker's event loop.",
+        "a time, while slow clients and idle connections wait in the worker's event loop. "
+        "`gthread` calls it on `threads` other threads.",
         cli=("-k", "--worker-class"),
         group="gunicorn.workers",
         method="init_process",
         missing=_MISSING,
     )
     threads = Setting(
-        off(whole("threads").narrow(_count_threads, "1"), 1, "the threaded worker"),
+        _THREADS.narrow(_count_threads, _THREADS.allowed),
         1,
-        "The number of threads that run the application in each worker.",
+        "The number of threads that run the application in each worker; 0 means one. With more "
+        "than one, the worker class `sync` means `gthread`. Other worker classes do without.",
         cli=("--threads",),
         meta="INT",
-        missing="the threaded worker",
     )
     worker_connections = Setting(
         whole("connections", minimum=1),

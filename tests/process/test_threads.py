@@ -1,0 +1,70 @@
+"""What the arbiter makes of workers with several threads."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import signal
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.process.conftest import Server
+
+pytestmark = pytest.mark.process
+
+APP = """\
+import os, time
+def app(environ, start_response):
+    os.write(2, f"stuck in {environ['PATH_INFO']}\\n".encode())
+    while not os.path.exists("gate"):
+        time.sleep(0.01)
+    start_response("200 OK", [("Content-Length", "2")])
+    return [b"ok"]
+"""
+
+
+@contextlib.contextmanager
+def keep_two_busy(srv: Server) -> Iterator[None]:
+    """Have each of two threads work on a request."""
+    with contextlib.ExitStack() as clients:
+        for number in range(2):
+            client = clients.enter_context(contextlib.closing(srv.connect()))
+            client.sendall(b"GET /stuck%d HTTP/1.1\r\nHost: a\r\n\r\n" % number)
+            srv.wait_for(rf"^stuck in /stuck{number}$")
+        yield
+
+
+def in_hand(line: str) -> set[str]:
+    """Return the paths that a line names as running."""
+    return set(re.findall(r"running GET (/\S+) from 127\.0\.0\.1 for \d\.\ds", line))
+
+
+def test_all_requests_of_a_dead_worker_are_named(server: Callable[..., Server]) -> None:
+    srv = server("--threads", "2", "--workers", "1", "app:app", files={"app.py": APP})
+    (pid,) = srv.wait_workers(1)
+    with keep_two_busy(srv):
+        os.kill(pid, signal.SIGKILL)
+        line = srv.wait_for(rf"Worker \(pid:{pid}\) was sent SIGKILL!.*")[0]
+
+    assert in_hand(line) == {"/stuck0", "/stuck1"}
+
+
+@pytest.mark.slow
+def test_timeout_is_for_processes_that_are_silent(server: Callable[..., Server]) -> None:
+    args = ("--threads", "2", "--workers", "1", "--timeout", "1", "app:app")
+    srv = server(*args, files={"app.py": APP})
+    (pid,) = srv.wait_workers(1)
+    with keep_two_busy(srv):
+        with pytest.raises(AssertionError, match="no 'WORKER TIMEOUT'"):
+            srv.wait_for("WORKER TIMEOUT", timeout=4)
+        assert srv.workers() == {pid}
+        os.kill(pid, signal.SIGSTOP)
+        line = srv.wait_for(rf"WORKER TIMEOUT \(pid:{pid}\).*")[0]
+        srv.wait_for(rf"Worker \(pid:{pid}\) was sent SIGKILL!")
+
+    assert in_hand(line) == {"/stuck0", "/stuck1"}
