@@ -54,6 +54,9 @@ class Worker:
     # has to give signs of life while the application runs.
     timeout_is_per_call: ClassVar[bool] = False
 
+    # Whether connections are kept by default under ``compat``, as by Gunicorn's class of the name.
+    keeps_connections: ClassVar[bool] = True
+
     # What a worker must not inherit from the arbiter.
     SIGNALS = (
         signal.SIGABRT,

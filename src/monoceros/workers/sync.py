@@ -25,6 +25,7 @@ class SyncWorker(WsgiWorker):
     """Serves one request at a time."""
 
     timeout_is_per_call = True
+    keeps_connections = False
 
     @classmethod
     def count_records(cls, cfg: Config) -> int:

@@ -90,10 +90,9 @@ def make_rules(cfg: Config) -> Rules:
 
 def make_policy(cfg: Config) -> Policy:
     """Translate what the worker decides for its connections."""
-    # Gunicorn's sync worker keeps no connection, whatever ``keepalive`` is by default.
-    is_kept = cfg.is_given("keepalive") or cfg.compat != GUNICORN
+    is_kept = cfg.compat != GUNICORN or cfg.worker_class.keeps_connections
     return Policy(
-        keepalive=cfg.keepalive > 0 and is_kept,
+        keepalive=cfg.keepalive > 0 and (is_kept or cfg.is_given("keepalive")),
         keepalive_timeout=cfg.keepalive,
         spares_trusted=not cfg.is_given("keepalive"),
         request_buffering=cfg.request_buffering,
