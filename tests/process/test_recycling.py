@@ -104,6 +104,7 @@ def test_much_too_large_worker_is_killed(server: Callable[..., Server]) -> None:
         line = srv.wait_for(r"takes (\d+) MiB of memory, more than max_memory_hard.*").group()
         assert "is killed" in line
         killed = time.monotonic()
+        srv.wait_for("was sent SIGKILL!")  # until then it accepts, though its thread is busy
         ask_until_other(srv, old)
         assert time.monotonic() - killed < 5
 
