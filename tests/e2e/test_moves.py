@@ -1,0 +1,250 @@
+"""Connections on their way from a busy worker to an idle one: who waits, and what is lost."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import random
+import signal
+import statistics
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.e2e.clients import ask, head, read_answer
+from tests.e2e.conftest import IMPLS
+from tests.e2e.moves import Found, Plan, driving
+from tests.process.descriptors import descriptors
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Iterator
+
+    from tests.e2e.conftest import Serve
+    from tests.process.conftest import Server
+
+pytestmark = [
+    pytest.mark.process,
+    pytest.mark.settled,
+    pytest.mark.skipif(sys.platform != "linux", reason="nothing is given away elsewhere"),
+]
+
+# Asked by SIGURG, each worker tells whether something is in the queue.
+FILES = {
+    "gunicorn.conf.py": """\
+import select, signal
+
+def post_worker_init(worker):
+    def tell(*_):
+        waits = select.select([worker.overflow], [], [], 0)[0] if worker.overflow else []
+        worker.log.info("the queue is %s", "used" if waits else "empty")
+    signal.signal(signal.SIGURG, tell)
+"""
+}
+APP = "tests.e2e.apps.numbered:app"
+CYCLE_S = 2.0
+SOON_S, EVER_S = 0.1, 0.3  # the slowest of a run, usually and at worst
+FAST = [Plan("fast", 0.025, 0.025 * number / 16) for number in range(16)]
+# Never both at once: with both workers busy there is nobody to give to.
+SLOW = [Plan("sleep/1", CYCLE_S, 0.2), Plan("cpu/0.3", CYCLE_S, 1.4)]
+
+
+def assert_complete(found: dict[str, Found]) -> None:
+    """None is lost, and each answer is that to its request."""
+    for kind, one in found.items():
+        assert (one.lost, one.wrong) == ([], []), kind
+        assert len(one.times) == one.asked > 0, kind
+
+
+def start(serve: Serve, *args: str) -> Server:
+    srv = serve("--workers", "2", "--keep-alive", "75", *args, APP, files=FILES)
+    srv.wait_workers(2)
+    return srv
+
+
+# -- nobody waits behind a busy worker
+
+
+def slowest_of_a_run(srv: Server, cycles: int) -> float:
+    """Return the time of the slowest fast request while slow ones are asked too."""
+    with driving(srv, cycles * CYCLE_S, [*FAST, *SLOW]) as client:
+        found = client.wait()
+    assert_complete(found)
+    assert found["fast"].moves > 0
+    return found["fast"].slowest
+
+
+def test_fast_requests_do_not_wait_for_slow_ones(serve: Serve) -> None:
+    assert slowest_of_a_run(start(serve), 1) <= EVER_S
+
+
+@pytest.mark.slow
+def test_fast_requests_hardly_ever_wait(serve: Serve) -> None:
+    srv = start(serve)
+    slowest = [slowest_of_a_run(srv, 2) for _ in range(5)]
+
+    assert statistics.median(slowest) <= SOON_S, slowest
+    assert max(slowest) <= EVER_S, slowest
+
+
+@pytest.mark.parametrize("impl", IMPLS[:1], indirect=True)
+def test_switched_off_they_wait(serve: Serve) -> None:
+    srv = start(serve, "--no-connection-handoff")
+    with driving(srv, CYCLE_S, [*FAST, *SLOW]) as client:
+        found = client.wait()
+
+    assert_complete(found)
+    assert found["fast"].moves == 0
+    assert found["fast"].slowest > 0.5
+
+
+# -- a new connection
+
+
+@contextlib.contextmanager
+def stopped(pids: set[int]) -> Iterator[None]:
+    """Have processes stand still in the block."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        for pid in pids:
+            _wait_for_state(pid, "T")
+        yield
+    finally:
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+
+def _wait_for_state(pid: int, state: str) -> None:
+    while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != state:
+        time.sleep(0.001)
+
+
+def pid_of(client: socket.socket) -> int:
+    """Ask who serves a connection."""
+    return int(ask(client, "/fast/0").body.split()[1])
+
+
+@pytest.mark.parametrize("comes_first", ["the connection", "the slow request"])
+def test_new_connection_beside_a_slow_request(serve: Serve, comes_first: str) -> None:
+    """Both come to the worker that is awake, and only then does the other one wake up."""
+    srv = start(serve)
+    times = []
+    for turn in range(3):
+        with srv.connect() as kept, contextlib.ExitStack() as stack:
+            busy = pid_of(kept)
+            (idle,) = srv.workers() - {busy}
+            with stopped({idle}), stopped({busy}):
+                if comes_first == "the connection":
+                    fresh = stack.enter_context(srv.connect())
+                    fresh.sendall(head("GET", f"/fast/{turn}"))
+                kept.sendall(head("GET", f"/sleep/0.4/{turn}"))
+                if comes_first == "the slow request":
+                    fresh = stack.enter_context(srv.connect())
+                    fresh.sendall(head("GET", f"/fast/{turn}"))
+                os.kill(busy, signal.SIGCONT)
+                # Long enough to be woken, and to have begun with the slow request.
+                time.sleep(0.05)
+            began = time.monotonic()
+            answer = read_answer(fresh)
+            times.append(time.monotonic() - began)
+            assert answer.body == f"{turn} {idle}".encode()
+            assert read_answer(kept).body == f"{turn} {busy}".encode()
+
+    assert statistics.median(times) <= SOON_S, times
+    assert max(times) <= EVER_S, times
+
+
+# -- deaths
+
+
+def count_descriptors(srv: Server) -> dict[int, int]:
+    """Return how many descriptors the arbiter and each worker have."""
+    return {pid: len(descriptors(pid)) for pid in (srv.pid, *srv.workers())}
+
+
+def assert_nothing_is_left(srv: Server, before: dict[int, int]) -> None:
+    """The queue is empty, and nobody has more descriptors than before the clients came."""
+    most = max(before[pid] for pid in before if pid != srv.pid)
+    workers = srv.wait_workers(2)
+
+    def is_clean() -> bool:
+        now = count_descriptors(srv)
+        return now[srv.pid] <= before[srv.pid] and all(now[pid] <= most for pid in workers)
+
+    srv.wait_until(is_clean, f"descriptors to be closed: {before}, {count_descriptors(srv)}")
+    told = srv.count("the queue is")
+    for pid in workers:
+        os.kill(pid, signal.SIGURG)
+    srv.wait_for("the queue is", told + len(workers))
+    assert srv.count("the queue is used") == 0
+    assert srv.count("Unexpected error|lost on its way|makes no sense") == 0
+
+
+def test_worker_killed_while_its_connections_are_on_the_move(serve: Serve) -> None:
+    """What it had given away is in the queue, and its sibling takes it after its death."""
+    srv = start(serve)
+    before = count_descriptors(srv)
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(srv.connect()) for _ in range(24)]
+        owners = {client: pid_of(client) for client in clients}
+        busy = max(srv.workers(), key=list(owners.values()).count)
+        (idle,) = srv.workers() - {busy}
+        slow, *fast = [client for client in clients if owners[client] == busy]
+        with stopped({idle}):
+            slow.sendall(head("GET", "/sleep/5/0"))
+            for number, client in enumerate(fast):
+                client.sendall(head("GET", f"/fast/{number}"))
+            # A connection that was given away is none of its descriptors any more.
+            srv.wait_until(
+                lambda: len(descriptors(busy)) <= before[busy] + 1, "its connections to be moved"
+            )
+            os.kill(busy, signal.SIGKILL)
+            srv.wait_for(rf"pid:{busy}\) was sent SIGKILL!")
+        answers = [read_answer(client).body for client in fast]
+
+        assert slow.recv(10) == b""
+    assert {int(answer.split()[1]) for answer in answers} - {busy}
+    assert [int(answer.split()[0]) for answer in answers] == list(range(len(fast)))
+    assert_nothing_is_left(srv, before)
+
+
+def kill_at_random(srv: Server, seconds: float, seed: int) -> int:
+    """Have the clients of the mixed load, and kill a worker now and then; returns the losses."""
+    before = count_descriptors(srv)
+    choices = random.Random(seed)
+    plans = [*FAST, *SLOW, *(Plan("fast", 0.05, 0.01, depth=3) for _ in range(4))]
+    kills = 0
+    with driving(srv, seconds, plans) as client:
+        while not client.is_over:
+            workers = srv.wait_workers(2)
+            time.sleep(choices.uniform(0.1, 0.9))
+            if not client.is_over:
+                os.kill(choices.choice(sorted(workers)), signal.SIGKILL)
+                kills += 1
+                srv.wait_for("is ready", count=2 + kills)
+        found = client.wait()
+    assert kills > seconds / 3
+    for one in found.values():
+        assert one.wrong == []
+        assert len(one.times) + len(one.lost) >= one.asked
+    assert_nothing_is_left(srv, before)
+    return sum(len(one.lost) for one in found.values())
+
+
+@pytest.mark.parametrize("impl", IMPLS[:1], indirect=True)
+def test_workers_killed_at_random(serve: Serve) -> None:
+    kill_at_random(start(serve), 3, seed=1)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("impl", IMPLS[:1], indirect=True)
+def test_moving_loses_no_more_than_staying(serve: Serve) -> None:
+    lost = kill_at_random(start(serve), 30, seed=2)
+    lost_without = kill_at_random(start(serve, "--no-connection-handoff"), 30, seed=2)
+
+    assert lost <= lost_without
