@@ -6,6 +6,8 @@ import time
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
+from benchmarks.paths import BUILD
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
@@ -15,6 +17,8 @@ HELLO = b"Hello, World!"
 TEN_KB = b"x" * 10_240
 CHUNK = b"x" * 4_096
 CHUNKS = 16
+READ = 1 << 16
+DOWNLOAD = BUILD / "download"
 
 
 def hello(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
@@ -105,3 +109,17 @@ WORK: dict[str, Callable[[int], bytes]] = {
     "whole": _whole,
     "upload": _nothing,
 }
+
+
+def transfer(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+    """Discard the body and answer its length in digits, or answer a large file."""
+    if environ["REQUEST_METHOD"] == "GET" and DOWNLOAD.exists():
+        size = DOWNLOAD.stat().st_size
+        start_response("200 OK", [("Content-Length", str(size))])
+        return environ["wsgi.file_wrapper"](DOWNLOAD.open("rb"), READ)  # type: ignore[no-any-return]
+    read, size = environ["wsgi.input"].read, 0
+    while data := read(READ):
+        size += len(data)
+    answer = b"%d" % size
+    start_response("200 OK", [("Content-Length", str(len(answer)))])
+    return [answer]

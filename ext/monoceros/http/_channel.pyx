@@ -22,6 +22,11 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize
 from monoceros.http.errors import ClientGone
 from monoceros.http.outbox import Outbox
 
+cdef enum:
+    # Octets whose copying takes so long that other threads may have the GIL meanwhile; for less,
+    # getting it back from one that computes would take longer.
+    LONG = 1 << 18
+
 
 cdef class Channel:
     """Sends what the Core's buffer holds, and keeps what the client does not take."""
@@ -50,6 +55,7 @@ cdef class Channel:
         cdef Core core = self.core
         cdef size_t before = core.out_size
         cdef ssize_t sent
+        cdef int error
         cdef iovec parts[2]
         cdef msghdr message
         cdef Py_ssize_t offset = start - PyBytes_AS_STRING(data)
@@ -63,10 +69,16 @@ cdef class Channel:
         parts[1].iov_len = size
         message.msg_iov = parts
         message.msg_iovlen = 2
-        sent = sendmsg(self.fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT)
+        if size < LONG:
+            sent = sendmsg(self.fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT)
+            error = errno
+        else:
+            with nogil:
+                sent = sendmsg(self.fd, &message, MSG_NOSIGNAL | MSG_DONTWAIT)
+                error = errno
         if sent < 0:
-            core.out_size = 0 if errno != EAGAIN and errno != EWOULDBLOCK else before
-            self._check(errno)
+            core.out_size = 0 if error != EAGAIN and error != EWOULDBLOCK else before
+            self._check(error)
             sent = 0
         core.sent += sent
         core.out_size = 0

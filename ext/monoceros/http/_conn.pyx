@@ -35,7 +35,7 @@ from monoceros.http._socket cimport (
 from io import BytesIO
 
 from monoceros.http.answers import CONTINUE, error_response
-from monoceros.http.body import LARGE, Body
+from monoceros.http.body import Body
 from monoceros.http.environ import peer_environ
 from monoceros.http.errors import BadRequest, ClientGone
 from monoceros.http.rawsocket import ClientSocket, adopt, finish
@@ -205,7 +205,7 @@ cdef class Conn(Channel):
             return self._advance()
         if self.fd < 0:
             return AGAIN
-        if self.body is not None and self.body.ahead >= LARGE:
+        if self.body is not None:
             return self._receive_body()
         size = recv(self.fd, self.core.input, IN_SIZE, MSG_DONTWAIT)
         if size > 0:

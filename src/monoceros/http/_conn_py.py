@@ -20,7 +20,7 @@ from monoceros.http._environ_py import build_environ
 from monoceros.http._head_py import HeadScan, parse_head
 from monoceros.http._request_py import Request
 from monoceros.http.answers import CONTINUE, error_response
-from monoceros.http.body import LARGE, RECEIVE_SIZE, Body
+from monoceros.http.body import RECEIVE_SIZE, Body
 from monoceros.http.environ import peer_environ
 from monoceros.http.errors import BadRequest, ClientGone
 from monoceros.http.presence import GONE, look
@@ -158,10 +158,10 @@ class Conn(Channel):
             return self._advance()
         if self._socket is None:
             return AGAIN
-        if self._body is not None and self._body.ahead >= LARGE:
+        if self._body is not None:
             return self._receive_body(self._body)
         try:
-            data = self._socket.recv(RECEIVE_SIZE if self._body else RECEIVE_SIZE // 4)
+            data = self._socket.recv(RECEIVE_SIZE // 4)
         except (BlockingIOError, InterruptedError):
             return AGAIN
         except OSError:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 RECEIVE_SIZE = 1 << 16
 LARGE = 1 << 14  # octets without framing among them that are worth a receive of their own
 SCRATCH_SIZE = 1 << 18  # what one large receive takes at most
+_FINE = 256  # octets below which a chunk's framing is most of the work
 _TURN = 1 << 20  # octets after which other connections get their turn
 
 
@@ -60,6 +61,7 @@ class Body:
         "_decoder",
         "_file",
         "_held",
+        "_is_fine",
         "_limits",
         "_reader",
         "_tmp_dir",
@@ -81,6 +83,7 @@ class Body:
         self._file: io.BytesIO | io.FileIO = io.BytesIO()
         self._reader: BinaryIO | None = None
         self._held = 0  # octets that are kept
+        self._is_fine = False  # what came last was in very small chunks, which take long to decode
         self.size = 0  # octets of content so far
         self.closed = False  # the request has ended
         self.full = False  # no more is kept: the application has to start
@@ -98,35 +101,46 @@ class Body:
 
     def feed(self, data: bytes) -> None:
         """Decode and keep; raises ``BadRequest`` where framing, limits or room forbid it."""
-        for piece in self.decode(data):
-            self._keep(piece)
+        pieces = self.decode(data)
+        if pieces:
+            # One write for all: there may be thousands of pieces, or two halves of a page.
+            self._keep(pieces[0] if len(pieces) == 1 else b"".join(pieces))
 
     def decode(self, data: bytes) -> list[bytes | memoryview]:
         """Decode without keeping, for content that goes straight to the application."""
         pieces, self.rest = self._decoder.feed(data)
         self.size += sum(map(len, pieces))
+        self._is_fine = len(pieces) * _FINE > len(data)
         return pieces
 
     def receive(self, fd: int, scratch: memoryview) -> int | None:
-        """Receive and keep what is ``ahead``, as long as more is there and it is not others' turn.
+        """Receive and keep content, as long as more is there and it is not others' turn.
 
-        Returns how many octets, 0 at the end of the input, and None where nothing has come.
-        Raises ``OSError``, and ``BadRequest`` where there is no room.
+        Returns how many octets came, 0 at the end of the input, and None where nothing has come.
+        Raises ``OSError``, and ``BadRequest`` where framing, limits or room forbid it.
         """
         total = 0
-        while total < _TURN and self.ahead >= LARGE and not self.full:
-            room = max(LARGE, self._limits.body_spool - self._held)
+        while total < _TURN and not self.full and not self.complete:
             try:
-                count = self.receive_into(fd, scratch[:room])
+                count = self._receive_some(fd, scratch)
             except BlockingIOError:
                 return total or None
-            if not count:
-                break
             total += count
-            self._keep(scratch[:count])
-            if count < min(len(scratch), room):
+            if count < LARGE or self._is_fine:
                 break
         return total
+
+    def _receive_some(self, fd: int, scratch: memoryview) -> int:
+        if self.ahead < RECEIVE_SIZE:
+            data = os.read(fd, LARGE if self._is_fine else len(scratch))
+            if data:
+                self.feed(data)
+            return len(data)
+        room = max(LARGE, self._limits.body_spool - self._held)
+        count = self.receive_into(fd, scratch[:room])
+        if count:
+            self._keep(scratch[:count])
+        return count
 
     def receive_into(self, fd: int, buffer: memoryview) -> int:
         """Receive what is ``ahead`` without keeping it; raises ``OSError``."""
