@@ -384,7 +384,9 @@ cdef class Conn(Channel):
     cdef dict _connection_environ(self):
         cdef dict template = self.template
         if template is None:
-            template = PyDict_Copy(self.core.template(self.local, self.scheme))
+            template = PyDict_Copy(self.core.template(
+                self.local, self.scheme, self.core.parser.head.count
+            ))
             for key, value in peer_environ(self.remote).items():
                 template[key] = value
             template["gunicorn.socket"] = ClientSocket(self._take_socket)

@@ -103,7 +103,7 @@ cdef class Core:
 
     cpdef tick(self, double now)
     cdef int refresh_date(self) except -1
-    cdef dict template(self, object local, object scheme)
+    cdef dict template(self, object local, object scheme, uint32_t fields)
     cdef object scratch(self)
     cdef int reserve(self, size_t more) except -1
     cdef int begin(self, bytes peer, const char *request, size_t size) except -1

@@ -1,6 +1,6 @@
 """What the connections of one thread share, compiled."""
 
-from libc.stdint cimport int64_t, uint16_t, uint64_t
+from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t
 from libc.stdlib cimport free, malloc, realloc
 from libc.string cimport memcpy
 
@@ -51,6 +51,12 @@ cdef enum:
     STATE_IDLE = 1
     STATE_RUNNING = 2
 
+cdef enum:
+    # A dict of as many keys as an environ has without them grows while these are added, which
+    # takes longer than to copy one that has room.
+    MANY_FIELDS = 16
+    ROOM = 43  # keys, one more than a dict of the size below takes
+
 cdef object EMPTY_INPUT = EmptyInput()
 
 
@@ -85,6 +91,17 @@ cdef inline void _count_call(Slot *slot, int64_t elapsed_ns) noexcept nogil:
         bucket += 1
     slot.histogram[bucket] += 1
     slot.duration_ns += elapsed_ns
+
+
+cdef int _make_room(dict environ) except -1:
+    """Let a dict, and each copy of it, take more keys without growing."""
+    cdef Py_ssize_t size = len(environ)
+    for number in range(ROOM - size):
+        environ[f"room {number}"] = None
+    # The last come off without a trace but the room.
+    while len(environ) > size:
+        environ.popitem()
+    return 0
 
 
 cdef class Core:
@@ -192,13 +209,19 @@ cdef class Core:
             "errors": self.errors,
         }
 
-    cdef dict template(self, object local, object scheme):
-        """Return the environ that all requests to one listener begin with."""
-        key = (local, scheme)
+    cdef dict template(self, object local, object scheme, uint32_t fields):
+        """Return the environ that all requests to one listener begin with.
+
+        Where as many ``fields`` are expected as browsers and proxies send, it has room for them.
+        """
+        cdef bint is_roomy = fields >= MANY_FIELDS
+        key = (local, scheme, is_roomy)
         found = self.templates.get(key)
         if found is None:
             found = listener_environ(self.base_environ, local, scheme)
             found["wsgi.input"] = EMPTY_INPUT
+            if is_roomy:
+                _make_room(found)
             self.templates[key] = found
         return found
 
