@@ -18,6 +18,7 @@ from tests.e2e.clients import (
     send_all,
 )
 from tests.e2e.processes import MIB, needs_proc, peak, reset_peak, spooled
+from tests.process.descriptors import descriptors
 
 if TYPE_CHECKING:
     import socket
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.process, needs_proc]
 
+_PLAIN = "tests.e2e.apps.plain:app"
 _SIZE = 100_000_000
 _CLIENT_PIECE = 1 << 20
 
@@ -79,3 +81,30 @@ def test_100_megabytes_both_ways(
     for pid in workers:
         assert peak(pid) - before[pid] < 24 * MIB
     srv.wait_until(lambda: not any(map(spooled, workers)), "the end of the temporary files")
+
+
+@pytest.mark.parametrize("options", [[], ["--no-request-buffering"]])
+def test_aborted_transfers_leave_nothing_open(serve: Serve, options: list[str]) -> None:
+    """In both directions, from memory and from files, framed either way."""
+    srv = serve("--keep-alive=75", *options, "--body-spool-limit", str(4 * MIB), _PLAIN)
+    (worker,) = srv.wait_workers(1)
+    sized, chunked = f"Content-Length: {20 * MIB}", "Transfer-Encoding: chunked"
+    chunk = b"%x\r\n%b\r\n" % (MIB, bytes(MIB))
+    with srv.connect() as client:
+        for path in ("/", f"/file/{8 * MIB}", "/stream/1000000"):
+            assert ask(client, path).status == 200
+        before = len(descriptors(worker)) - 1
+    for size in (MIB // 2, 2 * MIB, 8 * MIB):
+        with srv.connect() as client:
+            client.sendall(head("POST", "/upload", sized))
+            send_all(client, pieces(size))
+        with srv.connect() as client:
+            client.sendall(head("POST", "/upload", chunked))
+            send_all(client, [chunk] * (size // MIB or 1))
+    for path in (f"/whole/{30 * MIB}", f"/stream/{30 * MIB}", f"/file/{8 * MIB}"):
+        with srv.connect() as client:
+            client.sendall(head("GET", path))
+            assert client.recv(1000).startswith(b"HTTP/1.1 200 ")
+    srv.wait_until(lambda: len(descriptors(worker)) == before, "descriptors as they were")
+    with srv.connect() as client:
+        assert ask(client).status == 200

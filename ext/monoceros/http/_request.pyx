@@ -46,6 +46,18 @@ cdef extern from "Python.h":
         PyObject *environ, Py_ssize_t *position, PyObject **key, PyObject **value
     ) noexcept
 
+cdef extern from *:
+    """
+    /* Without the GIL another thread may take an item off an application's list while it is looked
+       at, so that lists are copied first. */
+    #ifdef Py_GIL_DISABLED
+    #define MONO_IS_FREE_THREADED 1
+    #else
+    #define MONO_IS_FREE_THREADED 0
+    #endif
+    """
+    const bint MONO_IS_FREE_THREADED
+
 cdef enum:
     LARGE = 16384  # a chunk of this size is sent from where it is instead of being copied
     ENOUGH = 262144  # gathered output that is not held back any longer
@@ -124,7 +136,7 @@ cdef class Request:
         try:
             result = core.app(self.environ, self.start_response)
             if PyList_CheckExact(result) and self.channel.taken is None:
-                self.respond_at_once(result)
+                self.respond_at_once(list(result) if MONO_IS_FREE_THREADED else result)
             else:
                 try:
                     if self.channel.taken is None:
@@ -385,14 +397,17 @@ cdef class Request:
         cdef size_t slot
         cdef int kind
         cdef int high = 0
-        if not PyList_CheckExact(self.headers):
+        cdef object headers = self.headers
+        if not PyList_CheckExact(headers):
             return 0
+        if MONO_IS_FREE_THREADED:
+            headers = list(headers)
         if self.status is not core.status and not _remember_status(core, self.status):
             return 0
         code[0] = core.status_code
         put(core, PyBytes_AS_STRING(core.status_block), PyBytes_GET_SIZE(core.status_block))
-        for i in range(PyList_GET_SIZE(self.headers)):
-            pair = <object>PyList_GET_ITEM(self.headers, i)
+        for i in range(PyList_GET_SIZE(headers)):
+            pair = <object>PyList_GET_ITEM(headers, i)
             if not PyTuple_CheckExact(pair) or PyTuple_GET_SIZE(pair) != 2:
                 return 0
             name_object = <object>PyTuple_GET_ITEM(pair, 0)

@@ -27,3 +27,10 @@ if TYPE_CHECKING:
 def test_which_workers_keep_connections(args: str, kept: bool, tmp_path: Path) -> None:
     cfg = load([*args.split(), "app:app"], {}, str(tmp_path), "monoceros")
     assert make_policy(cfg).keepalive is kept
+
+
+def test_limits_of_waiting_clients(tmp_path: Path) -> None:
+    args = ["--body-timeout", "0", "--body-min-rate", "7", "--write-timeout", "5", "app:app"]
+    policy = make_policy(load(args, {}, str(tmp_path), "monoceros"))
+    assert policy.body_timeout > 1e6  # no limit
+    assert (policy.body_min_rate, policy.write_timeout) == (7.0, 5.0)
