@@ -6,7 +6,10 @@ queue has been established for its client, who may have sent a request. So the w
 the queue while they serve, each as fast as it gets along, and close the listener when nothing is
 left; the last one to close it ends it. Handshakes that were under way get ``SETTLE_S``.
 
-Idle connections are kept for a moment, because their clients may be about to send one more
+Siblings that stay are given the idle connections, and whatever else they have been given. Where
+nobody stays, a draining worker takes back what is still on its way between workers.
+
+Idle connections that nobody else takes are kept for a moment, because their clients may be about to send one more
 request, which is answered and ends the connection. Those that stay idle are then shut down for
 sending and read for another moment, so that a request which crosses with our end meets no reset.
 
@@ -21,6 +24,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from monoceros.http import Core
+    from monoceros.workers.giving import Giver
     from monoceros.workers.reactor import Reactor
 
 SETTLE_S = 0.02  # from the last newcomer's SYN to its place in the queue
@@ -41,6 +45,7 @@ class Drain:
         told: float,
         graceful_timeout: float,
         *,
+        giver: Giver | None = None,
         abandoned: bool = False,
         idle_grace_s: float = IDLE_GRACE_S,
     ) -> None:
@@ -49,6 +54,7 @@ class Drain:
         ``told`` is when the worker was told to leave, which may be long before a call ended.
         """
         self._reactor = reactor
+        self._giver = giver
         self._began = self._look_at = time.monotonic()
         longest = ORPHANS_S if abandoned else graceful_timeout / 2
         self._idle_grace_s = min(idle_grace_s, longest)
@@ -58,11 +64,12 @@ class Drain:
         self._leave_by = self._began + ORPHANS_S if abandoned else self.end
         reactor.intake.drain(abandoned=abandoned)
 
-    def is_over(self) -> bool:
+    def is_over(self, core: Core) -> bool:
         """Whether nothing is left to do, or no time."""
-        return time.monotonic() >= self.end or not (
-            len(self._reactor) or self._reactor.intake.listens
-        )
+        if time.monotonic() >= self.end:
+            return True
+        is_done = not (len(self._reactor) or self._reactor.intake.listens)
+        return is_done and not self._reactor.intake.take_last(core)
 
     def turn(self, core: Core) -> None:
         """Take from the queues, answer what has come, and close what stays idle."""
@@ -71,9 +78,18 @@ class Drain:
         pause = self._empty_queues(core, now) if listens else TICK_S
         if now >= self._look_at:
             self._look_at = now + TICK_S
+            self._move(core)
             if now - self._began >= self._idle_grace_s:
                 self._reactor.close_idle(now - self._idle_grace_s)
         self._reactor.run_once(core, pause)
+
+    def _move(self, core: Core) -> None:
+        """Leave connections to siblings that stay; without any, take what is on its way."""
+        if self._giver is not None:
+            has_siblings = self._giver.has_siblings()
+            self._reactor.intake.take_moved(wanted=not has_siblings)
+            if has_siblings:
+                self._giver.give_idle(core)
 
     def _empty_queues(self, core: Core, now: float) -> float:
         """Return how long to wait for events before the next turn."""

@@ -59,6 +59,7 @@ class Intake:
         }
         self._is_watched = False
         self._is_aside = False
+        self._takes_moved = False  # without the listeners
         self.is_held_up = False
         self._accept_after = 0.0
         for fd in self._listeners:
@@ -203,14 +204,24 @@ class Intake:
             if not abandoned and not is_ending(listener):
                 self._leave(fd)
 
+    def take_moved(self, *, wanted: bool) -> None:
+        """Go on to take what siblings have given away, or leave it to those that stay."""
+        if self._overflow is not None and wanted != self._takes_moved:
+            self._takes_moved = wanted
+            if wanted:
+                self._poller.add_shared(self._overflow.fileno())
+            else:
+                self._poller.remove(self._overflow.fileno())
+
+    def take_last(self, core: Core) -> bool:
+        """Whether there was still something in the queue that siblings gave it to."""
+        return self._takes_moved and self._take_one(core) is not None
+
     def take_from_queues(self, core: Core, most: int) -> int:
         """Accept up to ``most`` connections from each queue; tells how many they were."""
         if time.monotonic() < self._accept_after:
             return 0
-        taken = sum([self._acceptors[fd](core, most) for fd in tuple(self._listeners)])
-        while self._take_one(core) is not None:
-            taken += 1
-        return taken
+        return sum([self._acceptors[fd](core, most) for fd in tuple(self._listeners)])
 
     def leave_listeners(self) -> None:
         """Close the listeners in this process."""

@@ -146,8 +146,8 @@ class WsgiWorker(Worker):
             if self.max_requests < sys.maxsize:
                 self._count_requests()
             return True
-        drain = self._drain or self._begin_drain(reactor, core)
-        if drain.is_over():
+        drain = self._drain or self._begin_drain(reactor)
+        if drain.is_over(core):
             return False
         drain.turn(core)
         return True
@@ -201,18 +201,16 @@ class WsgiWorker(Worker):
 
     # -- the end -----------------------------------------------------------------------------
 
-    def _begin_drain(self, reactor: Reactor, core: Core) -> Drain:
+    def _begin_drain(self, reactor: Reactor) -> Drain:
         """Answer what was received, giving idle connections a moment for one last request."""
         self.tell(News.LEAVING)
         self._close_after_answers()
-        giver = self._make_giver(reactor)
-        if giver is not None:
-            giver.give_idle(core)
         told = time.monotonic() if self._told_to_leave is None else self._told_to_leave
         self._drain = Drain(
             reactor,
             told,
             self.cfg.graceful_timeout,
+            giver=None if self._is_abandoned else self._make_giver(reactor),
             abandoned=self._is_abandoned,
             # One more request would be answered by code that has changed since.
             idle_grace_s=IDLE_GRACE_S if self.modules is None else 0.0,
