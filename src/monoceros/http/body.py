@@ -59,11 +59,13 @@ class Body:
     __slots__ = (
         "_budget",
         "_decoder",
+        "_direct",
         "_file",
         "_held",
         "_is_fine",
         "_limits",
         "_reader",
+        "_step",
         "_tmp_dir",
         "closed",
         "full",
@@ -83,6 +85,9 @@ class Body:
         self._file: io.BytesIO | io.FileIO = io.BytesIO()
         self._reader: BinaryIO | None = None
         self._held = 0  # octets that are kept
+        self._step = RECEIVE_SIZE
+        # Chunks that are not much longer are better taken many at a time.
+        self._direct = RECEIVE_SIZE if length is None else LARGE
         self._is_fine = False  # what came last was in very small chunks, which take long to decode
         self.size = 0  # octets of content so far
         self.closed = False  # the request has ended
@@ -131,10 +136,13 @@ class Body:
         return total
 
     def _receive_some(self, fd: int, scratch: memoryview) -> int:
-        if self.ahead < RECEIVE_SIZE:
-            data = os.read(fd, LARGE if self._is_fine else len(scratch))
+        if self.ahead < self._direct:
+            data = os.read(fd, self._step)
             if data:
                 self.feed(data)
+            # Large steps only where they are filled: memory for them is not had for nothing.
+            is_filled = len(data) == self._step
+            self._step = LARGE if self._is_fine else len(scratch) if is_filled else RECEIVE_SIZE
             return len(data)
         room = max(LARGE, self._limits.body_spool - self._held)
         count = self.receive_into(fd, scratch[:room])
