@@ -58,7 +58,8 @@ class Patience:
         if not self._poller.poll(max(0.0, self._timeout_s - self._debt_s) * 1000):
             raise BodyError(_TOO_SLOW if self._debt_s else _STALLED, 408)
         if self._min_rate:
-            self._debt_s += time.monotonic() - began
+            # Nothing is the client's fault that goes on after it has sent something.
+            self._debt_s = min(self._debt_s + time.monotonic() - began, self._timeout_s)
 
     def count(self, octets: int) -> None:
         """Take note of what the client has sent."""

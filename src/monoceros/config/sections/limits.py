@@ -86,7 +86,8 @@ class SlowClients(Section):
         whole("bytes per second"),
         500,
         "How many bytes per second a request body has to bring on average; 408 is the answer to "
-        "a slower one. 0 means no limit.",
+        "one that is late by more than ``body_timeout``. Where the application reads the body as "
+        "it comes, only the time counts in which it waits for more. 0 means no limit.",
         cli=("--body-min-rate",),
         meta="BYTES",
         ours=True,
