@@ -64,6 +64,7 @@ def _describe_beside(books: list[Book]) -> list[str]:
         str(sum(one > 0.1 for one in taken)),
         str(len(taken)),
         *_counts(books),
+        f"{1000 * median(one for book in books for one in book.taken('slow')):.0f}",
         f"{1000 * max(book.lag for book in books):.1f}",
     ]
 
@@ -105,7 +106,7 @@ HEADS = {
     "pool": ("fast p50", "fast p99", "slowest", "fast/s", "slow/s", "lost", "misplaced"),
     "beside": (
         *("fast p50", "p99", "p99.9", "slowest (median)", "slowest of all", "over 100 ms"),
-        *("fast", "lost", "misplaced", "client's lag"),
+        *("fast", "lost", "misplaced", "slow calls took", "client's lag"),
     ),
 }
 
