@@ -76,7 +76,7 @@ def work_seconds(path: str) -> float:
         began = time.monotonic()
         apps.WORK[name](int(number))
         times.append(time.monotonic() - began)
-    return median(times)
+    return min(times)  # what a busy machine adds is not its own
 
 
 def read_idleness(server: Server, workers: int, book: Book) -> Idleness:
