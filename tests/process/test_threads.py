@@ -68,3 +68,28 @@ def test_timeout_is_for_processes_that_are_silent(server: Callable[..., Server])
         srv.wait_for(rf"Worker \(pid:{pid}\) was sent SIGKILL!")
 
     assert in_hand(line) == {"/stuck0", "/stuck1"}
+
+
+BREAKING = """\
+import os
+from monoceros.workers.reactor import Reactor
+def app(environ, start_response):
+    if environ["PATH_INFO"] == "/break":
+        def sweep(*args):
+            raise RuntimeError("broken by a test")
+        Reactor.sweep = sweep
+    start_response("200 OK", [("Content-Length", "2")])
+    return [b"ok"]
+"""
+
+
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_a_fault_of_the_loop_ends_the_worker(server: Callable[..., Server], threads: str) -> None:
+    args = ("--threads", threads, "--workers", "1", "app:app")
+    srv = server(*args, files={"app.py": BREAKING})
+    (pid,) = srv.wait_workers(1)
+    assert srv.get("/break").status == 200
+    srv.wait_for("RuntimeError: broken by a test")
+    srv.wait_for(rf"Worker \(pid:{pid}\) exited with code 255")
+    srv.wait_for("Booting worker", count=2)
+    assert srv.get("/").status == 200

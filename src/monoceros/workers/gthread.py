@@ -57,6 +57,8 @@ class ThreadWorker(WsgiWorker):
                 monitor.look(self.until_tick())
                 self.wakeup.drain()
                 self._breathe()
+            if crew.fault is not None:
+                raise crew.fault
             self._finish(reactor)
         finally:
             if crew.stop():
@@ -103,6 +105,7 @@ class Crew:
         self, worker: ThreadWorker, reactor: Reactor, cores: list[Core], bell: Wakeup
     ) -> None:
         self.is_serving = True
+        self.fault: BaseException | None = None  # that ended one of the threads
         self._worker = worker
         self._reactor = reactor
         self._bell = bell
@@ -132,12 +135,17 @@ class Crew:
     def work(self, seat: _Seat) -> None:
         """Lead whenever it is this thread's turn, and wait otherwise."""
         reactor, core = self._reactor, seat.core
-        while self.is_serving:
-            if reactor.leader is not core and not self._leads(seat):
-                seat.park()
-            elif not self._worker.turn(reactor, core, TICK_S):
-                self.is_serving = False
-                self._worker.wake()
+        try:
+            while self.is_serving:
+                if reactor.leader is not core and not self._leads(seat):
+                    seat.park()
+                elif not self._worker.turn(reactor, core, TICK_S):
+                    break
+        except BaseException as error:  # border: a worker without a leader serves nobody
+            self.fault = error
+        if self.is_serving:
+            self.is_serving = False
+            self._worker.wake()
 
     def _leads(self, seat: _Seat) -> bool:
         """Whether a thread that has nothing to do is to lead; it is parked if not."""
