@@ -108,7 +108,7 @@ def keep_until(now: float, hops: int) -> float:
 
 def has_come(conn: Conn, core: Core) -> bool:
     """Whether a request has come whole, and nothing of it was used."""
-    data = conn.peek(core)
+    data = None if conn.has_request else conn.peek(core)
     if not data:
         return False
     try:

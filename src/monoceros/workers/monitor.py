@@ -36,6 +36,7 @@ _PATIENCE = 5  # ticks without any batch, after which the monitor sleeps
 _LOOK_S = 0.005  # how often it looks for an idle sibling while requests wait
 # Threads that block in short calls overlap as far as they are relieved early.
 _SHORT_TICK_S = 0.00025
+_FAULT_PAUSE_S = 0.5  # so that a fault which stays does not fill the log
 _REST_S = 0.02  # the longest that it waits for events: the lead may be gone meanwhile
 
 
@@ -79,6 +80,13 @@ class Monitor:
 
         Sleeps for at most ``longest_s`` seconds then, or for ever.
         """
+        try:
+            self._look(longest_s)
+        except Exception:  # border: nobody would look after calls that last
+            self._reactor.report("Unexpected error in the monitor, which goes on")
+            self._poller.poll(_FAULT_PAUSE_S * 1000)
+
+    def _look(self, longest_s: float | None) -> None:
         found = self._watch.wait(self._tick_s, _PATIENCE)
         if found == LATE_CALL:
             self._relieve()
@@ -167,6 +175,12 @@ class Monitor:
 
     def _step(self, fd: int) -> None:
         """Bring a connection as far as it gets without the application."""
+        try:
+            self._bring_on(fd)
+        except Exception:  # border: a fault of ours costs a connection
+            self._reactor.follow(fd, self._reactor.give_up(self._core))
+
+    def _bring_on(self, fd: int) -> None:
         reactor, core = self._reactor, self._core
         conn = reactor.conns.get(fd)
         if conn is None:

@@ -105,7 +105,8 @@ class Reactor:
         self.poller = make_poller()
         self.handlers: dict[int, Callable[[Core], int]] = {}
         self.conns: dict[int, Conn] = {}
-        self.away: dict[int, Conn] = {}  # lifted out while their call goes on
+        # Lifted out while their call goes on: an application may close a descriptor that it took.
+        self.away: dict[Core, Conn] = {}
         self.waiting: dict[int, Waiting] = {}  # out of the poller until a thread is free
         self.more: dict[int, int] = {}  # connections with input at hand, and how often they moved
         self.rouse: Callable[[], object] | None = None  # wakes a monitor that sleeps
@@ -118,7 +119,7 @@ class Reactor:
         self._trusted = trusted
         self._access = access
         self._wakeup = wakeup
-        self._report = report
+        self.report = report
         self._parting: dict[int, float] = {}  # idle connections, and when they were shut down
         self.poller.add(wakeup.fileno())
         self.handlers[wakeup.fileno()] = self._wake
@@ -157,7 +158,7 @@ class Reactor:
             try:
                 code = handler(core)
             except Exception:  # border: a fault of ours costs a connection, not the worker
-                code = self._give_up(core)
+                code = self.give_up(core)
             if self.leader is not core:
                 if not self._come_back(core, fd, code, rest):
                     return
@@ -191,13 +192,14 @@ class Reactor:
         try:
             return handler(core)
         except Exception:  # border: as in run_once
-            return self._give_up(core)
+            return self.give_up(core)
 
-    def _give_up(self, core: Core) -> int:
+    def give_up(self, core: Core) -> int:
         """Deal with an exception out of a handler; nothing of its output may reach another."""
-        self._report("Unexpected error on a connection")
+        self.report("Unexpected error on a connection")
         core.drop_output()
-        return CLOSE
+        conn = self.away.get(core)
+        return UPGRADE if conn is not None and conn.fd < 0 else CLOSE
 
     def write_log(self, core: Core) -> None:
         """Write the access log's lines so far."""
@@ -214,8 +216,8 @@ class Reactor:
         """Do what a connection asked for."""
         conn = self.conns.get(fd)
         if conn is None:
-            if code == UPGRADE and fd in self.away:
-                self.away.pop(fd).close()
+            if code == UPGRADE:
+                self._forget_taken(self.led_by)
         elif code == WANT_WRITE:
             self._await_output(fd, conn)
         elif code == MORE:
@@ -242,12 +244,7 @@ class Reactor:
 
     def lift(self) -> None:
         """Take out the connection that the leader is busy with, which puts it back itself."""
-        conn = self.conns.pop(self._current, None)
-        if conn is not None:
-            del self.handlers[self._current]
-            self.poller.remove(self._current)
-            self.more.pop(self._current, None)
-            self.away[self._current] = conn
+        self._lift(self._current)
 
     def lead(self, core: Core) -> None:
         """Let the thread of a Core lead from now on, which sees to all that has waited."""
@@ -270,22 +267,35 @@ class Reactor:
     def _release(self, fd: int) -> None:
         """The application takes over a descriptor; called inside its call."""
         with self.lock:
-            conn = self.conns.pop(fd, None)
-            if conn is not None:
-                del self.handlers[fd]
-                self.poller.remove(fd)
-                self.away[fd] = conn
+            self._lift(fd)
+
+    def _lift(self, fd: int) -> None:
+        conn = self.conns.get(fd)
+        if conn is not None:
+            # In this order: whoever forks now closes it in the child.
+            self.away[conn.core] = conn
+            del self.conns[fd], self.handlers[fd]
+            self.poller.remove(fd)
+            self.more.pop(fd, None)
+
+    def _forget_taken(self, core: Core) -> None:
+        """Be done with a connection that the application took in a call that is over."""
+        conn = self.away.pop(core, None)
+        if conn is not None:
+            conn.close()
 
     def _come_back(self, core: Core, fd: int, code: int, rest: Iterator[tuple[int, int]]) -> bool:
         """Put back what was lifted out; True where its thread leads all the same, and goes on."""
         with self.lock:
-            conn = self.away.get(fd)
-            if conn is not None and code != UPGRADE:
-                del self.away[fd]
-                self._put_back(fd, conn)
-            self.follow(fd, code)
+            if code == UPGRADE:
+                self._forget_taken(core)
+            else:
+                conn = self.away.pop(core, None)
+                if conn is not None:
+                    self._put_back(fd, conn)
+                self.follow(fd, code)
             self.write_log(core)
-            if self.leader is None:
+            if self.leader is None and self.led_by is core:
                 # A monitor wants to have some of the rest given away.
                 self.leader = core
                 if self.shed is not None:

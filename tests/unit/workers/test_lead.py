@@ -1,0 +1,112 @@
+"""Who leads a worker's reactor, and what becomes of connections when that changes."""
+
+from __future__ import annotations
+
+import os
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from monoceros.http import Core
+from monoceros.http.environ import base_environ
+from monoceros.http.types import HANDOFF, UPGRADE, Limits, Policy, Rules
+from monoceros.net.wakeup import Wakeup
+from monoceros.workers.monitor import Monitor
+from tests.unit.test_reactor import REQUEST, FailingLog, Rig, hello, is_readable
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+CHUNKED = (
+    b"POST /first HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi\r\n0\r\n\r\n"
+)
+
+
+def make_core() -> Core:
+    environ = base_environ("monoceros/test", sys.stderr, multithread=True, multiprocess=False)
+    return Core(hello, environ, Limits(), Rules(), "", Policy(), FailingLog(), None)
+
+
+@pytest.fixture
+def rig() -> Iterator[Rig]:
+    made = Rig()
+    yield made
+    made.close()
+
+
+def lone(rig: Rig) -> int:
+    """Return the descriptor of the only connection."""
+    (fd,) = rig.reactor.conns
+    return fd
+
+
+def watch_over(rig: Rig) -> Monitor:
+    """Return a monitor without siblings or other threads."""
+    return Monitor(rig.reactor, make_core(), Wakeup(), None)
+
+
+def test_a_wish_that_was_for_the_leader_is_not_taken_by_another(rig: Rig) -> None:
+    reactor, late, leader = rig.reactor, rig.core, make_core()
+    watch_over(rig)
+    with rig.connect():
+        rig.turn(lambda: len(reactor) == 1)
+        reactor._current = fd = lone(rig)
+        reactor.lift()
+        reactor.lead(leader)
+        reactor.leader = None
+        assert not reactor._come_back(late, fd, 0, iter(()))
+        assert reactor.leader is None
+        assert reactor.led_by is leader
+
+
+def test_a_request_that_was_read_is_not_lost_by_a_move(rig: Rig) -> None:
+    reactor, monitor = rig.reactor, watch_over(rig)
+    with rig.connect() as client:
+        rig.turn(lambda: len(reactor) == 1)
+        fd = lone(rig)
+        client.sendall(CHUNKED)
+        assert reactor.collect(rig.core, fd, reactor.conns[fd]) == HANDOFF
+        reactor.more[fd] = 0
+        # The next one has come whole as well, and nothing of it was used.
+        client.sendall(REQUEST)
+        monitor._step(fd)
+        assert not reactor.waiting[fd].may_move
+
+
+def test_a_fault_costs_the_monitor_one_connection(rig: Rig) -> None:
+    reactor, monitor = rig.reactor, watch_over(rig)
+    with rig.connect() as broken, rig.connect() as healthy:
+        rig.turn(lambda: len(reactor) == 2)
+        broken.sendall(b"GET / HTTP/1.1\r\n\r\n")
+        healthy.sendall(REQUEST)
+        assert monitor._turn(list(reactor.conns)) >= 0
+        assert rig.reports == ["Unexpected error on a connection"]
+        assert len(reactor.waiting) == len(reactor) == 1
+        reactor.lead(rig.core)
+        rig.turn(lambda: is_readable(healthy))
+        assert healthy.recv(65536).startswith(b"HTTP/1.1 200 OK")
+
+
+def test_a_descriptor_of_an_upgrade_may_be_somebody_elses_soon(rig: Rig) -> None:
+    reactor, core, leader = rig.reactor, rig.core, make_core()
+    with rig.connect():
+        rig.turn(lambda: len(reactor) == 1)
+        fd = lone(rig)
+        reactor._current = fd
+        conn = reactor.conns[fd]
+        conn.ready(core)  # for this Core from now on
+        reactor.lift()
+        reactor.lead(leader)
+        # The application has closed the socket that it took, and the next one has its number.
+        taken, _ = conn.detach()
+        with rig.connect() as client:
+            os.close(taken)
+            while not reactor.conns:
+                reactor.run_once(leader, 0.01)
+            assert lone(rig) == fd
+            assert not reactor._come_back(core, fd, UPGRADE, iter(()))
+            assert len(reactor) == 1
+            client.sendall(REQUEST)
+            rig.core = leader
+            rig.turn(lambda: is_readable(client))
