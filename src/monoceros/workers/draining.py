@@ -9,9 +9,10 @@ left; the last one to close it ends it. Handshakes that were under way get ``SET
 Siblings that stay are given the idle connections, and whatever else they have been given. Where
 nobody stays, a draining worker takes back what is still on its way between workers.
 
-Idle connections that nobody else takes are kept for a moment, because their clients may be about to send one more
-request, which is answered and ends the connection. Those that stay idle are then shut down for
-sending and read for another moment, so that a request which crosses with our end meets no reset.
+Idle connections that nobody else takes are kept for a moment, because their clients may be about to
+send one more request, which is answered and ends the connection. Those that stay idle are then shut
+down for sending and read for another moment, so that a request which crosses with our end meets no
+reset.
 
 Without an arbiter nobody turns newcomers away, and the next server may be waiting for the address:
 the queue is emptied for ``ORPHANS_S`` at most, and idle connections are kept no longer.

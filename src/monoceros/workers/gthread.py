@@ -10,12 +10,13 @@ thread tends the connections itself until one returns.
 
 from __future__ import annotations
 
+import sys
 import threading
 import time
 from typing import TYPE_CHECKING
 
 from monoceros.net.wakeup import Wakeup
-from monoceros.workers.serving import TICK_S, WsgiWorker
+from monoceros.workers.serving import WsgiWorker
 
 if TYPE_CHECKING:
     from monoceros.config import Config
@@ -54,7 +55,7 @@ class ThreadWorker(WsgiWorker):
         try:
             self._tick()
             while crew.is_serving:
-                monitor.look(self.until_tick())
+                monitor.look(self.next_tick - time.monotonic())
                 self.wakeup.drain()
                 self._breathe()
             if crew.fault is not None:
@@ -139,7 +140,7 @@ class Crew:
             while self.is_serving:
                 if reactor.leader is not core and not self._leads(seat):
                     seat.park()
-                elif not self._worker.turn(reactor, core, TICK_S):
+                elif not self._worker.serve(reactor, core, sys.maxsize):
                     break
         except BaseException as error:  # border: a worker without a leader serves nobody
             self.fault = error

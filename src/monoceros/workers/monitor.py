@@ -102,7 +102,7 @@ class Monitor:
         reactor.rouse = self._rouse
         # A batch may have begun before the leader could know that it has to wake anybody.
         if self._watch.is_unchanged():
-            self._poller.poll(None if longest_s is None else longest_s * 1000)
+            self._poller.poll(None if longest_s is None else max(0.0, longest_s) * 1000)
         reactor.rouse = None
 
     def _rouse(self) -> None:

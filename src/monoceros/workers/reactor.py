@@ -113,7 +113,7 @@ class Reactor:
         self.is_leaving = False  # newcomers are no longer this worker's business
         self.shed: Callable[[Core, Iterator[tuple[int, int]]], None] | None = None
         self._current = -1  # the descriptor that is being dealt with
-        self._next_sweep = 0.0
+        self.next_sweep = 0.0  # time.monotonic()
         self._limit = limit
         self._lateness = lateness
         self._trusted = trusted
@@ -379,9 +379,9 @@ class Reactor:
 
         What their clients have done meanwhile counts: ``turn`` is to take it in.
         """
-        if now < self._next_sweep:
+        if now < self.next_sweep:
             return
-        self._next_sweep = now + SWEEP_S
+        self.next_sweep = now + SWEEP_S
         self._end_parting(now)
         late = [one for one in self._lateness.find(self.conns, now) if one[0] not in self.waiting]
         if late:
@@ -391,10 +391,6 @@ class Reactor:
             is_here = self.conns.get(fd) is conn and fd not in self.waiting
             if is_here and not conn.has_request and self._lateness.is_late(fd, conn, now):
                 self._expire(core, fd, self.conns[fd])
-
-    def next_sweep(self, now: float) -> float:
-        """Return in how many seconds timeouts have to be looked at."""
-        return max(0.0, self._next_sweep - now)
 
     def _catch_up(self, core: Core, fd: int) -> None:
         code = self.collect(core, fd, self.conns[fd])

@@ -1,6 +1,6 @@
 """What the WSGI workers have in common: Cores, a reactor, a monitor, and the way out.
 
-A subclass says which thread leads when and which one is the monitor; ``turn`` is what the leading
+A subclass says which thread leads when and which one is the monitor; ``serve`` is what the leading
 thread does again and again, whichever part of the worker's life this is.
 """
 
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 TICK_S = 1.0  # how often the arbiter hears and is looked for
 _BURST = 16
+_LOOK_S = 0.1  # how often a worker looks whether it may leave
 _HESITATION_S = 1.0  # how long a TERM waits for the arbiter to second it
 
 
@@ -41,7 +42,7 @@ class WsgiWorker(Worker):
     _drain: Drain | None = None
     _told_to_leave: float | None = None  # time.monotonic()
     _is_abandoned = False  # by the arbiter
-    _next_tick = 0.0
+    next_tick = 0.0  # time.monotonic()
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -133,18 +134,25 @@ class WsgiWorker(Worker):
 
     # -- the loop ----------------------------------------------------------------------------
 
-    def turn(self, reactor: Reactor, core: Core, longest_s: float) -> bool:
-        """Do what is next, as the leading thread; False once there is nothing left to do.
+    def serve(self, reactor: Reactor, core: Core, until: float) -> bool:
+        """Do what is to do as the leading thread, until ``time.monotonic()`` or the lead is lost.
 
-        Waits for at most ``longest_s`` seconds.
+        False once there is nothing left to do.
         """
         now = time.monotonic()
         reactor.sweep(core, now)
-        if self._drain is None and (self.alive or self._hesitates()):
-            pause = min(reactor.next_sweep(now), longest_s)
-            reactor.run_once(core, 0.0 if self._is_abandoned else pause)
+        until = min(until, reactor.next_sweep)
+        while self.alive and now < until and reactor.leader is core:
+            reactor.run_once(core, until - now)
             if self.max_requests < sys.maxsize:
                 self._count_requests()
+            now = core.now
+        return self.alive or self._leave(reactor, core)
+
+    def _leave(self, reactor: Reactor, core: Core) -> bool:
+        """Do one more thing on the way out; False once there is nothing left to do."""
+        if self._drain is None and self._hesitates():
+            reactor.run_once(core, _LOOK_S)
             return True
         drain = self._drain or self._begin_drain(reactor)
         if drain.is_over(core):
@@ -152,15 +160,12 @@ class WsgiWorker(Worker):
         drain.turn(core)
         return True
 
-    def until_tick(self) -> float:
-        return max(0.0, self._next_tick - time.monotonic())
-
     def _tick(self) -> None:
         """Do what is due about once a second; on the main thread, which has ``slot``."""
         now = time.monotonic()
-        if now < self._next_tick:
+        if now < self.next_tick:
             return
-        self._next_tick = now + TICK_S
+        self.next_tick = now + TICK_S
         self.notify()
         self._count_requests()
         if self._reactor is not None:

@@ -47,7 +47,7 @@ class SyncWorker(WsgiWorker):
         helper.start()
         try:
             self._tick()
-            while self.turn(reactor, core, self.until_tick()):
+            while self.serve(reactor, core, self.next_tick):
                 self._tick()
             self._finish(reactor)
         finally:
