@@ -108,6 +108,20 @@ def app(environ, start_response):
 """
 
 
+def test_a_signal_that_an_import_catches(server: Callable[..., Server]) -> None:
+    source = """\
+import sys, time
+try:
+    print("will catch all", file=sys.stderr, flush=True)
+    time.sleep(60)
+except:
+    time.sleep(60)
+"""
+    srv = server("app:app", files={"app.py": source})
+    srv.wait_for("will catch all")
+    _end_promptly(srv, signal.SIGTERM)
+
+
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGQUIT])
 def test_a_signal_in_a_destructor_at_boot(server: Callable[..., Server], signum: int) -> None:
     srv = server("app:app", files={"app.py": HANGING + "\nhang()\n"})

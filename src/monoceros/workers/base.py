@@ -27,7 +27,7 @@ from monoceros.net.wakeup import Wakeup
 from monoceros.scoreboard import Scoreboard, beat
 from monoceros.workers import hooks
 from monoceros.workers.failure import format_application_error
-from monoceros.workers.insistence import insist_on_stopping
+from monoceros.workers.insistence import insist, raise_again
 from monoceros.workers.news import News, tell
 
 if TYPE_CHECKING:
@@ -103,6 +103,7 @@ class Worker:
         self.wakeup: Wakeup | None = None
         self.modules: Modules | None = None  # what ``reload`` asks for
         self.overflow: Overflow | None = None  # what ``connection_handoff`` asks for
+        self.has_stopped = False  # on its way out of the process
         self._stop: StopWorker | None = None  # raised, and to be raised again where it gets lost
 
     def __str__(self) -> str:
@@ -183,7 +184,7 @@ class Worker:
         signal.siginterrupt(signal.SIGTERM, False)
         signal.siginterrupt(signal.SIGUSR1, False)
         hold_signals(self.SIGNALS, self._let_go)
-        insist_on_stopping(signal.SIGTERM)
+        raise_again(signal.SIGTERM)
 
     def run(self) -> None:
         """Serve until not ``alive``."""
@@ -205,6 +206,8 @@ class Worker:
         if self._stop is not None:
             raise self._stop
         if not self.booted:
+            # Imports catch all sorts of things.
+            insist(signal.SIGTERM, lambda: self.booted or self.has_stopped)
             self._end(0)
 
     def handle_quit(self, signum: int, frame: FrameType | None) -> None:

@@ -1,39 +1,57 @@
 """Ending a worker where exceptions get lost.
 
-A signal handler runs wherever the main thread happens to be, and what it raises in a destructor or
-in the callback of a weak reference is reported and dropped; the machinery of imports has such
-callbacks. The exception is raised again then, a moment later, until it comes through.
+A signal handler runs wherever the main thread happens to be, and what it raises may not come
+through: in a destructor or in the callback of a weak reference, of which imports have some, it is
+reported and dropped; other code catches whatever comes. So the signal is sent again, and its handler
+raises again.
+
+Threads are started past ``threading``, whose locks the main thread may hold at that moment.
 """
 
 from __future__ import annotations
 
+import _thread
 import signal
 import sys
 import threading
+import time
 from typing import TYPE_CHECKING
 
 from monoceros.errors import StopWorker
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from sys import UnraisableHookArgs
 
-_AGAIN_S = 0.01
+_SOON_S = 0.01
+_AGAIN_S = 0.2
 
 
-def insist_on_stopping(signum: signal.Signals) -> None:
-    """Send the main thread ``signum`` whenever a StopWorker got lost, and report none of these.
+def insist(signum: signal.Signals, is_heard: Callable[[], bool]) -> None:
+    """Send the main thread ``signum`` again and again, until it ``is_heard``."""
 
-    The signal's handler is expected to raise it again.
-    """
+    def repeat(main: int) -> None:
+        while True:
+            time.sleep(_AGAIN_S)
+            if is_heard():
+                return
+            signal.pthread_kill(main, signum)
+
+    _thread.start_new_thread(repeat, (threading.main_thread().ident,))
+
+
+def raise_again(signum: signal.Signals) -> None:
+    """Have a StopWorker that was dropped raised once more by ``signum``, and not reported."""
     report = sys.unraisablehook
 
+    def once_more(main: int) -> None:
+        time.sleep(_SOON_S)
+        signal.pthread_kill(main, signum)
+
     def hook(lost: UnraisableHookArgs, /) -> None:
-        if not isinstance(lost.exc_value, StopWorker):
+        if isinstance(lost.exc_value, StopWorker):
+            _thread.start_new_thread(once_more, (threading.main_thread().ident,))
+        else:
             report(lost)
-            return
-        main = threading.main_thread().ident
-        timer = threading.Timer(_AGAIN_S, signal.pthread_kill, (main, signum))
-        timer.daemon = True
-        timer.start()
 
     sys.unraisablehook = hook
