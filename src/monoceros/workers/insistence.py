@@ -2,8 +2,8 @@
 
 A signal handler runs wherever the main thread happens to be, and what it raises may not come
 through: in a destructor or in the callback of a weak reference, of which imports have some, it is
-reported and dropped; other code catches whatever comes. So the signal is sent again, and its handler
-raises again.
+reported and dropped; other code catches whatever comes. So the signal is sent again, and its
+handler raises again.
 
 Threads are started past ``threading``, whose locks the main thread may hold at that moment.
 """
