@@ -28,29 +28,34 @@ _AGAIN_S = 0.2
 
 
 def insist(signum: signal.Signals, is_heard: Callable[[], bool]) -> None:
-    """Send the main thread ``signum`` again and again, until it ``is_heard``."""
+    """Send this thread, the main one, ``signum`` again and again, until it ``is_heard``."""
+    main = threading.get_ident()
 
-    def repeat(main: int) -> None:
+    def repeat() -> None:
         while True:
             time.sleep(_AGAIN_S)
             if is_heard():
                 return
             signal.pthread_kill(main, signum)
 
-    _thread.start_new_thread(repeat, (threading.main_thread().ident,))
+    _thread.start_new_thread(repeat, ())
 
 
 def raise_again(signum: signal.Signals) -> None:
-    """Have a StopWorker that was dropped raised once more by ``signum``, and not reported."""
+    """Have a StopWorker that was dropped raised once more by ``signum``, and not reported.
+
+    To be called on the main thread.
+    """
+    main = threading.get_ident()
     report = sys.unraisablehook
 
-    def once_more(main: int) -> None:
+    def once_more() -> None:
         time.sleep(_SOON_S)
         signal.pthread_kill(main, signum)
 
     def hook(lost: UnraisableHookArgs, /) -> None:
         if isinstance(lost.exc_value, StopWorker):
-            _thread.start_new_thread(once_more, (threading.main_thread().ident,))
+            _thread.start_new_thread(once_more, ())
         else:
             report(lost)
 
