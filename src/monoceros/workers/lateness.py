@@ -39,7 +39,7 @@ class Lateness:
     def find(self, conns: Mapping[int, Conn], now: float) -> list[tuple[int, Conn]]:
         """Return the descriptors and connections that are late, as far as it shows."""
         before, self._figures = self._figures, {}
-        return [item for item in conns.items() if self._is_late(*item, now, before)]
+        return [item for item in list(conns.items()) if self._is_late(*item, now, before)]
 
     def is_late(self, fd: int, conn: Conn, now: float) -> bool:
         """Tell whether a connection is late, at a second look."""

@@ -75,6 +75,9 @@ class Waiting(NamedTuple):
 class Reactor:
     """Connections of one worker, and the listeners they come from.
 
+    A thread that comes back from a call puts its connection back, whoever leads meanwhile, so that
+    the dictionaries are looked through in copies, which are made in one step.
+
     At most ``limit`` connections are held, and at most ``burst`` accepted per wake-up. The thread
     of ``leader`` may call what is here; others hold ``lock`` and make sure that the leader is
     inside a call of the application.
@@ -346,11 +349,11 @@ class Reactor:
 
     def has_room(self) -> bool:
         """Whether one more connection would find room, or somebody's who is idle."""
-        return not self.is_full() or any(map(is_idle, self.conns.values()))
+        return not self.is_full() or any(map(is_idle, list(self.conns.values())))
 
     def make_room(self) -> bool:
         """Close what has been idle for longest; False where nothing closes."""
-        idle = [(conn.since, fd) for fd, conn in self.conns.items() if is_idle(conn)]
+        idle = [(conn.since, fd) for fd, conn in list(self.conns.items()) if is_idle(conn)]
         oldest = heapq.nsmallest(1 + self._limit // _CROWDED, idle)
         return bool(self._close_quiet([fd for _, fd in oldest]))
 
@@ -436,14 +439,14 @@ class Reactor:
         """Return the connections on which nothing of a request has been received."""
         return [
             (fd, conn)
-            for fd, conn in self.conns.items()
+            for fd, conn in list(self.conns.items())
             if self.is_between_requests(fd, conn) and not conn.pending and not conn.has_request
         ]
 
     def unfinished(self) -> tuple[int, int]:
         """Count the requests that have come in part, and the answers that were taken in part."""
-        parts = sum(conn.state == BODY or conn.pending > 0 for conn in self.conns.values())
-        return parts, sum(conn.state == WRITE for conn in self.conns.values())
+        parts = sum(conn.state == BODY or conn.pending > 0 for conn in list(self.conns.values()))
+        return parts, sum(conn.state == WRITE for conn in list(self.conns.values()))
 
     def close(self) -> None:
         """Close all connections, save those in a call that goes on, and the poller."""
