@@ -19,6 +19,8 @@ SHOWN = {
     "tests/e2e/test_capacity.py::test_connections_are_never_more_than_allowed": (
         "worker_connections"
     ),
+    "tests/e2e/test_overload.py::test_what_has_waited_too_long_is_answered_503": "queue_timeout",
+    "tests/e2e/test_overload.py::test_queue_is_as_long_as_it_may_be": "max_queue",
     "tests/e2e/test_refused_uploads.py::test_too_large_upload_is_refused_unread": (
         "limit_request_body"
     ),

@@ -79,6 +79,7 @@ class Rig:
             wakeup=self.wakeup,
             warn=self.reports.append,
             report=self.reports.append,
+            note=self.reports.append,
             **settings,
         )
 

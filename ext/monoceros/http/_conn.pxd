@@ -19,7 +19,7 @@ cdef class Conn(Channel):
     cdef object buffer
     cdef HeadScan scan
     cdef bint scanning
-    cdef Request request
+    cdef readonly Request request
     cdef readonly bint has_request
     cdef Request answering
     cdef object body

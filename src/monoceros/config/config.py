@@ -53,6 +53,7 @@ class Config(
     sections.ServerSocket,
     sections.WorkerProcesses,
     sections.Security,
+    sections.Overload,
     sections.SlowClients,
     sections.Proxies,
     sections.Leniency,

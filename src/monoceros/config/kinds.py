@@ -40,6 +40,25 @@ def whole(unit: str, minimum: int = 0, maximum: int = C_INT_MAX) -> Kind[int]:
     return Kind(parse, allowed, resets=False)
 
 
+def seconds(maximum: int = C_INT_MAX) -> Kind[float]:
+    """A number of seconds that may have a fraction."""
+
+    def parse(value: object) -> float:
+        if isinstance(value, bool) or not isinstance(value, int | float | str):
+            raise ValueError
+        try:
+            number = float(value)
+        except ValueError:
+            raise ValueError from None
+        if not 0 <= number <= maximum:
+            raise ValueError
+        return int(number) if number.is_integer() else number
+
+    return Kind(
+        parse, f"a number of seconds from 0 to {maximum}, also with a fraction", resets=False
+    )
+
+
 def or_auto(kind: Kind[T]) -> Kind[T | str]:
     """``kind``, or the word ``auto``, which is a value of its own."""
 

@@ -112,6 +112,11 @@ class Conn(Channel):
         """Octets that were received and not used."""
         return len(self._buffer)
 
+    @property
+    def request(self) -> Request | None:
+        """The request whose head has come, until the application is called for it."""
+        return self._request
+
     # -- input -------------------------------------------------------------------------------
 
     def _rebind(self, core: Core | None) -> Core:

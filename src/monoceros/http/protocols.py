@@ -124,6 +124,10 @@ class Conn(Protocol):
     def pending(self) -> int:
         """Octets that were received and not used."""
 
+    @property
+    def request(self) -> Request | None:
+        """The request whose head has come, until the application is called for it."""
+
     def ready(self, core: Any = None, /) -> int:
         """Receive, parse, call the application and send, for all requests that have come."""
 

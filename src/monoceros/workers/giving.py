@@ -17,16 +17,17 @@ from monoceros.http import Conn, parse_head
 from monoceros.http.errors import BadRequest
 from monoceros.net.overflow import Moved
 from monoceros.scoreboard import count_moves
+from monoceros.workers.reactor import TICK_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from monoceros.http import Core
+    from monoceros.http.types import Head
     from monoceros.net.overflow import Overflow
     from monoceros.scoreboard import Scoreboard
     from monoceros.workers.reactor import Reactor
 
-TICK_S = 0.002  # what a complete request may wait before it is others' business
 _LONGEST_KEPT = 9  # doublings
 
 
@@ -63,8 +64,8 @@ class Giver:
 
     def shed(self, core: Core, rest: Iterator[tuple[int, int]]) -> None:
         """Give away an even share of what else a poll has reported."""
-        handlers, conns = self._reactor.handlers, self._reactor.conns
-        events = [fd for fd, _ in rest if fd in conns and handlers[fd] == conns[fd].ready]
+        conns, is_between = self._reactor.conns, self._reactor.is_between_requests
+        events = [fd for fd, _ in rest if fd in conns and is_between(fd, conns[fd])]
         idle = self.count_idle()
         for fd in events[: len(events) * idle // (idle + 1)]:
             if has_come(conns[fd], core) and not self._give(core, fd, core.now, 1):
@@ -108,13 +109,18 @@ def keep_until(now: float, hops: int) -> float:
 
 def has_come(conn: Conn, core: Core) -> bool:
     """Whether a request has come whole, and nothing of it was used."""
+    return whole_head(conn, core) is not None
+
+
+def whole_head(conn: Conn, core: Core) -> Head | None:
+    """Return the head of a request that has come whole, and of which nothing was used."""
     data = None if conn.has_request else conn.peek(core)
     if not data:
-        return False
+        return None
     try:
         head = parse_head(data, core.limits, core.rules)
     except BadRequest:
-        return False
+        return None
     if head is None or head.content_length is None:
-        return False
-    return len(data) >= head.length + head.content_length
+        return None
+    return head if len(data) >= head.length + head.content_length else None

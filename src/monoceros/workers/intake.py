@@ -97,9 +97,14 @@ class Intake:
         if self._is_watched:
             self.stop()
             self._is_aside = True
+            self.take_in(core)
+
+    def take_in(self, core: Core) -> None:
+        """Take in what has come since, where nobody else can see to it either."""
+        if self._is_aside and not self.is_held_up:
             for fd in self._listeners:
                 self._acceptors[fd](core, _ALL)
-            while self._overflow is not None and self._take_one(core):
+            while self._take_one(core):
                 pass
 
     def step_back(self) -> None:

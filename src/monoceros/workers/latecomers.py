@@ -14,6 +14,7 @@ NAMES = (
     "tempfile",
     "monoceros.config.pastefile",
     "monoceros.http.access_json",
+    "monoceros.workers.overload",
     "monoceros.workers.spew",
     "monoceros.wsgi.broken",
 )

@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING
 
 from monoceros.http import Watch
 from monoceros.http.types import HANDOFF, LATE_BATCH, LATE_CALL, QUIET
-from monoceros.workers.giving import TICK_S, has_come, keep_until
-from monoceros.workers.reactor import Waiting
+from monoceros.workers.giving import keep_until, whole_head
+from monoceros.workers.reactor import TICK_S, Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from monoceros.http import Core
+    from monoceros.http import Conn, Core
     from monoceros.net.wakeup import Wakeup
     from monoceros.workers.giving import Giver
     from monoceros.workers.reactor import Reactor
@@ -64,6 +64,7 @@ class Monitor:
         self._promote = promote
         self._breathe = breathe
         self._tick_s = TICK_S
+        self._next_intake = 0.0
         self._poller = select.poll()
         self._poller.register(bell.fileno(), select.POLLIN)
         reactor.adopt(core)
@@ -88,8 +89,8 @@ class Monitor:
 
     def _look(self, longest_s: float | None) -> None:
         found = self._watch.wait(self._tick_s, _PATIENCE)
-        if found == LATE_CALL:
-            self._relieve()
+        if found == LATE_CALL or (found == LATE_BATCH and self._wants_look()):
+            self._relieve(found)
             return
         self._tick_s = TICK_S
         if found == LATE_BATCH:
@@ -109,18 +110,25 @@ class Monitor:
         self._reactor.rouse = None
         self._bell.wake()
 
-    def _relieve(self) -> None:
+    def _wants_look(self) -> bool:
+        overload = self._reactor.overload
+        return overload is not None and overload.wants_look(time.monotonic())
+
+    def _relieve(self, reason: int) -> None:
         """Have another thread lead, this one if need be, while a call lasts."""
         reactor = self._reactor
         with reactor.lock:
             before, reactor.leader = reactor.leader, self._core
-            if self._watch.judge(self._tick_s) != LATE_CALL:
+            found = self._watch.judge(self._tick_s)
+            if found not in {reason, LATE_CALL}:
                 reactor.leader = before
                 return
             late = reactor.led_by
             reactor.lift()
-            reactor.write_log(late)
-            successor = None if self._promote is None else self._promote()
+            successor = None
+            if found == LATE_CALL:
+                reactor.write_log(late)
+                successor = None if self._promote is None else self._promote()
             if successor is not None:
                 self._tick_s = _SHORT_TICK_S
                 reactor.lead(successor)
@@ -139,6 +147,7 @@ class Monitor:
     def _step_in(self, late: Core) -> None:
         self._core.tick(late.now)
         self._core.closing = late.closing
+        self._reactor.wait_on()
         has_siblings = self._giver is not None and self._giver.has_siblings()
         if has_siblings and not self._reactor.is_leaving:
             self._reactor.intake.step_aside(self._core)
@@ -166,11 +175,23 @@ class Monitor:
         for fd in [*reactor.more, *fds]:
             self._step(fd)
         reactor.sweep(core, now, self._step)
-        if reactor.more:
-            return 0.0
-        if self._giver is None or not reactor.waiting:
+        pause = 0.0 if reactor.more else self._share(now)
+        if reactor.overload is not None:
+            pause = min(pause, reactor.overload.turn_away(core))
+        return pause
+
+    def _share(self, now: float) -> float:
+        """Give to siblings, or take in what they cannot; returns how long to rest."""
+        reactor, giver = self._reactor, self._giver
+        if giver is None:
             return _REST_S
-        self._giver.give_waiting(core)
+        if reactor.overload is not None and now >= self._next_intake and not reactor.is_leaving:
+            self._next_intake = now + _LOOK_S
+            if not giver.count_idle():
+                reactor.intake.take_in(self._core)
+        if not reactor.waiting:
+            return _REST_S
+        giver.give_waiting(self._core)
         return _LOOK_S
 
     def _step(self, fd: int) -> None:
@@ -188,11 +209,25 @@ class Monitor:
             if handler is not None:
                 handler(core)
         elif fd not in reactor.waiting:
-            hops = reactor.more.pop(fd, 0)
-            may_move = reactor.is_between_requests(fd, conn) and has_come(conn, core)
-            code = HANDOFF if may_move else reactor.collect(core, fd, conn)
-            if code == HANDOFF:
-                until = keep_until(core.now, hops)
-                reactor.set_aside(fd, Waiting(core.now, may_move, hops, until))
-            else:
-                reactor.follow(fd, code)
+            self._judge(fd, conn)
+
+    def _judge(self, fd: int, conn: Conn) -> None:
+        """Set a connection aside if a request has come whole, else take in what has come."""
+        reactor, core, overload = self._reactor, self._core, self._reactor.overload
+        before = reactor.more.pop(fd, None)
+        since = core.now if overload is None else overload.arrival(fd, conn, core.now)
+        is_between = reactor.is_between_requests(fd, conn)
+        head = whole_head(conn, core) if is_between else None
+        code = HANDOFF if head is not None else reactor.collect(core, fd, conn)
+        if code != HANDOFF:
+            reactor.follow(fd, code)
+            return
+        hops = 0
+        if before is not None:
+            since, hops = min(since, before.since), before.hops
+        if overload is not None:
+            if is_between:
+                since = min(since, overload.announced(conn, head, core.now))
+            overload.expect(since)
+        until = keep_until(core.now, hops)
+        reactor.set_aside(fd, Waiting(since, head is not None, hops, until))

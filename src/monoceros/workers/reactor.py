@@ -16,6 +16,7 @@ description that an application's child still holds would go on reporting events
 from __future__ import annotations
 
 import heapq
+import math
 import os
 import threading
 import time
@@ -53,7 +54,9 @@ if TYPE_CHECKING:
     from monoceros.net.trust import Trusted
     from monoceros.net.wakeup import Wakeup
     from monoceros.workers.lateness import Lateness
+    from monoceros.workers.overload import Overload
 
+TICK_S = 0.002  # what a complete request may wait before it is others' business
 _PARTING_S = 0.5  # how long an idle connection that was shut down is read
 _CROWDED = 64  # the part of all connections that makes room at a time
 SWEEP_S = 1.0  # how often timeouts are looked at
@@ -63,13 +66,18 @@ class Waiting(NamedTuple):
     """A complete request that no thread is free for.
 
     ``since`` is when it was found. Another process may have it, but not before ``keep_until``,
-    where it ``may_move``; ``hops`` is how often it has moved.
+    where it ``may_move``; ``hops`` is how often it has moved. While it ``is_aside`` its connection
+    is out of the poller.
     """
 
     since: float
     may_move: bool
     hops: int
     keep_until: float
+    is_aside: bool = True
+
+
+_AT_HAND = Waiting(math.inf, may_move=False, hops=0, keep_until=0.0, is_aside=False)
 
 
 class Reactor:
@@ -96,6 +104,7 @@ class Reactor:
         wakeup: Wakeup,
         warn: Callable[[str], None],
         report: Callable[[str], None],
+        note: Callable[[str], None],
         overflow: Overflow | None = None,
     ) -> None:
         self.lock = threading.RLock()
@@ -111,9 +120,10 @@ class Reactor:
         # Lifted out while their call goes on: an application may close a descriptor that it took.
         self.away: dict[Core, Conn] = {}
         self.waiting: dict[int, Waiting] = {}  # out of the poller until a thread is free
-        self.more: dict[int, int] = {}  # connections with input at hand, and how often they moved
+        self.more: dict[int, Waiting] = {}  # connections with input at hand
         self.rouse: Callable[[], object] | None = None  # wakes a monitor that sleeps
         self.is_leaving = False  # newcomers are no longer this worker's business
+        self.overload: Overload | None = None
         self.shed: Callable[[Core, Iterator[tuple[int, int]]], None] | None = None
         self._current = -1  # the descriptor that is being dealt with
         self.next_sweep = 0.0  # time.monotonic()
@@ -123,6 +133,7 @@ class Reactor:
         self._access = access
         self._wakeup = wakeup
         self.report = report
+        self._note = note
         self._parting: dict[int, float] = {}  # idle connections, and when they were shut down
         self.poller.add(wakeup.fileno())
         self.handlers[wakeup.fileno()] = self._wake
@@ -176,10 +187,14 @@ class Reactor:
         for _ in range(len(self.more)):
             if not self.more:
                 break
-            fd = next(iter(self.more))
-            del self.more[fd]
+            overload = self.overload
+            fd = next(iter(self.more)) if overload is None else overload.pick(core.now)
+            one = self.more.pop(fd)
+            if one.is_aside:
+                self.poller.add(fd)
             self._current = fd
-            code = self._call(core, fd)
+            has_waited = core.now - one.since > TICK_S
+            code = self._call_late(core, fd, one) if has_waited else self._call(core, fd)
             if self.leader is not core:
                 if not self._come_back(core, fd, code, iter(())):
                     return False
@@ -194,6 +209,24 @@ class Reactor:
             return AGAIN
         try:
             return handler(core)
+        except Exception:  # border: as in run_once
+            return self.give_up(core)
+
+    def _call_late(self, core: Core, fd: int, one: Waiting) -> int:
+        """Give a connection its turn whose client may not wait any longer."""
+        conn = self.conns.get(fd)
+        if conn is None or not (conn.has_request or self.is_between_requests(fd, conn)):
+            return self._call(core, fd)
+        try:
+            code = conn.collect(core)
+            if code != HANDOFF:
+                return code
+            if conn.is_gone():
+                self._note("Closing a connection: its client has gone before its turn came")
+                return CLOSE
+            if self.overload is not None and self.overload.is_over(one.since, core.now):
+                return self.overload.refuse(conn, core)
+            return conn.ready(core)
         except Exception:  # border: as in run_once
             return self.give_up(core)
 
@@ -224,7 +257,7 @@ class Reactor:
         elif code == WANT_WRITE:
             self._await_output(fd, conn)
         elif code == MORE:
-            self.more[fd] = 0
+            self.more[fd] = _AT_HAND
         elif code == LINGER:
             self.handlers[fd] = conn.discard
         elif code == CLOSE:
@@ -240,7 +273,7 @@ class Reactor:
         if code == WANT_WRITE:
             return AGAIN
         self.poller.watch_input(fd)
-        self.handlers[fd] = conn.ready
+        self.handlers[fd] = self._handler(fd, conn)
         return code
 
     # -- the lead ----------------------------------------------------------------------------
@@ -254,11 +287,15 @@ class Reactor:
         self.leader = self.led_by = core
         if self.watch is not None:
             self.watch.follow(core)
-        for fd, waiting in self.waiting.items():
-            self.poller.add(fd)
-            self.more[fd] = waiting.hops
+        self.more = {**self.waiting, **self.more}
         self.waiting.clear()
         self.intake.step_back()
+
+    def wait_on(self) -> None:
+        """Leave alone what the last leader has not come to; for one that calls no application."""
+        for fd, one in tuple(self.more.items()):
+            if one.is_aside:
+                self.waiting[fd] = self.more.pop(fd)
 
     def set_aside(self, fd: int, waiting: Waiting) -> None:
         """Leave a complete request alone until somebody leads who can answer it."""
@@ -266,6 +303,12 @@ class Reactor:
         if fd not in self.waiting:
             self.poller.remove(fd)
             self.waiting[fd] = waiting
+
+    def bring_back(self, fd: int) -> Conn:
+        """Take up again what was set aside; returns its connection."""
+        del self.waiting[fd]
+        self.poller.add(fd)
+        return self.conns[fd]
 
     def _release(self, fd: int) -> None:
         """The application takes over a descriptor; called inside its call."""
@@ -288,7 +331,10 @@ class Reactor:
             conn.close()
 
     def _come_back(self, core: Core, fd: int, code: int, rest: Iterator[tuple[int, int]]) -> bool:
-        """Put back what was lifted out; True where its thread leads all the same, and goes on."""
+        """Put back what was lifted out; True where its thread goes on with the ``rest``.
+
+        Where another one has led meanwhile, that may have been dealt with, or set aside.
+        """
         with self.lock:
             if code == UPGRADE:
                 self._forget_taken(core)
@@ -305,12 +351,17 @@ class Reactor:
                     self.shed(core, rest)
             elif self.leader is self.stand_in:
                 self.lead(core)
+                return False
             return self.leader is core
 
     def _put_back(self, fd: int, conn: Conn) -> None:
         self.conns[fd] = conn
-        self.handlers[fd] = conn.ready
+        self.handlers[fd] = self._handler(fd, conn)
         self.poller.add(fd)
+
+    def _handler(self, fd: int, conn: Conn) -> Callable[[Core], int]:
+        """Return what deals with a connection's input."""
+        return conn.ready if self.overload is None else partial(self.overload.ready, fd, conn)
 
     # -- connections -------------------------------------------------------------------------
 
@@ -326,15 +377,15 @@ class Reactor:
         conn = Conn(core, fd, moved.remote, moved.local, moved.scheme, moved.trusted)
         conn.unread(moved.data)
         self._put_back(fd, conn)
-        self.more[fd] = moved.hops
+        self.more[fd] = _AT_HAND._replace(since=moved.since, hops=moved.hops)
 
     def remove(self, fd: int) -> Conn:
         """Give up a connection that goes on elsewhere, or for which nothing is left to do."""
         conn = self.conns.pop(fd)
         del self.handlers[fd]
         self._parting.pop(fd, None)
-        self.more.pop(fd, None)
-        if self.waiting.pop(fd, None) is None:
+        one = self.waiting.pop(fd, None) or self.more.pop(fd, None)
+        if one is None or not one.is_aside:
             self.poller.remove(fd)
         return conn
 
@@ -386,19 +437,25 @@ class Reactor:
             return
         self.next_sweep = now + SWEEP_S
         self._end_parting(now)
-        late = [one for one in self._lateness.find(self.conns, now) if one[0] not in self.waiting]
+        if self.overload is not None:
+            self.overload.tell(now)
+        late = [one for one in self._lateness.find(self.conns, now) if not self._waits(one[0])]
         if late:
             for fd in ready_among(late):
                 (turn or partial(self._catch_up, core))(fd)
         for fd, conn in late:
-            is_here = self.conns.get(fd) is conn and fd not in self.waiting
+            is_here = self.conns.get(fd) is conn and not self._waits(fd)
             if is_here and not conn.has_request and self._lateness.is_late(fd, conn, now):
                 self._expire(core, fd, self.conns[fd])
+
+    def _waits(self, fd: int) -> bool:
+        """Whether it is for us to do something, not for the client."""
+        return fd in self.waiting or fd in self.more
 
     def _catch_up(self, core: Core, fd: int) -> None:
         code = self.collect(core, fd, self.conns[fd])
         if code == HANDOFF:
-            self.more[fd] = 0
+            self.more[fd] = _AT_HAND
         else:
             self.follow(fd, code)
 

@@ -103,6 +103,7 @@ class WsgiWorker(Worker):
 
         cfg = self.cfg
         limit = raise_limit(cfg.worker_connections)
+        limits_waiting = bool(cfg.queue_timeout or cfg.max_queue)
         if limit < cfg.worker_connections:
             self.log.warning(
                 "The system's limit of descriptors allows for %s connections only", limit
@@ -112,17 +113,27 @@ class WsgiWorker(Worker):
             self.sockets,
             limit=limit,
             # Connections that a sibling could take are left to it; without siblings nobody
-            # else will, and one per wake-up would make a crowd wait.
-            burst=1 if cfg.workers > 1 else _BURST,
+            # else will, and one per wake-up would make a crowd wait. Where requests may not
+            # wait for long, they have to be seen.
+            burst=1 if cfg.workers > 1 and not limits_waiting else _BURST,
             lateness=Lateness(Timeouts.from_config(cfg)),
             trusted=Trusted(cfg.forwarded_allow_ips),
             access=self.log.access_sink(),
             wakeup=wakeup,
             warn=self.log.warning,
             report=self.log.exception,
+            note=self.log.debug,
             overflow=self.overflow,
         )
+        if limits_waiting:
+            self._limit_waiting(self._reactor)
         return self._reactor
+
+    def _limit_waiting(self, reactor: Reactor) -> None:
+        from monoceros.workers.overload import Overload
+
+        cfg = self.cfg
+        reactor.overload = Overload(reactor, cfg.queue_timeout, cfg.max_queue, self.log.warning)
 
     def _make_giver(self, reactor: Reactor) -> Giver | None:
         from monoceros.workers.giving import Giver

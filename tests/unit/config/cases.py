@@ -147,6 +147,11 @@ CASES = {
     "limit_request_field_size": number(8190, "--limit-request-field_size"),
     "limit_request_head": replace(number(65536, "--limit-request-head"), gunicorn=819204),
     "limit_request_body": number(0, "--limit-request-body"),
+    # Overload
+    "queue_timeout": Case(
+        0, "'1.5'", 1.5, "'soon'", ("--queue-timeout", "1.5"), bad_cli=("--queue-timeout", "nan")
+    ),
+    "max_queue": number(0, "--max-queue"),
     # Slow Clients
     "header_timeout": number(30, "--header-timeout"),
     "body_timeout": number(30, "--body-timeout"),

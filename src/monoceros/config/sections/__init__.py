@@ -2,7 +2,7 @@
 
 from monoceros.config.sections.general import ConfigFile, Debugging
 from monoceros.config.sections.later import Asgi, Control, DirtyArbiters, Http2, Protocols, Tls
-from monoceros.config.sections.limits import Security, SlowClients
+from monoceros.config.sections.limits import Overload, Security, SlowClients
 from monoceros.config.sections.logs import Logging, Metrics
 from monoceros.config.sections.mechanics import ProcessNaming, ServerMechanics
 from monoceros.config.sections.processes import WorkerProcesses
@@ -16,6 +16,7 @@ SECTIONS: tuple[type[Section], ...] = (
     ServerSocket,
     WorkerProcesses,
     Security,
+    Overload,
     SlowClients,
     Proxies,
     Leniency,
@@ -52,6 +53,7 @@ __all__ = [
     "Leniency",
     "Logging",
     "Metrics",
+    "Overload",
     "ProcessNaming",
     "Protocols",
     "Proxies",

@@ -1,6 +1,6 @@
 """How large and how slow a request may be."""
 
-from monoceros.config.kinds import C_LONG_MAX, SWITCH, whole
+from monoceros.config.kinds import C_LONG_MAX, SWITCH, seconds, whole
 from monoceros.config.setting import Section, Setting
 
 
@@ -53,6 +53,34 @@ class Security(Section):
         "read where its length is announced. 0 means no limit.",
         cli=("--limit-request-body",),
         meta="BYTES",
+        ours=True,
+    )
+
+
+class Overload(Section):
+    """What happens to requests that no thread is free for."""
+
+    __slots__ = ()
+    title = "Overload"
+
+    queue_timeout = Setting(
+        seconds(),
+        0,
+        "For how many seconds a request may wait for a thread; then 503 is the answer, with "
+        "`Retry-After`. What a trusted proxy says in `X-Request-Start` counts: `t=` and the time "
+        "in seconds, or a time in milliseconds or microseconds. While requests wait for more than "
+        "half of it, the newest is served first. 0 means no limit.",
+        cli=("--queue-timeout",),
+        meta="SECONDS",
+        ours=True,
+    )
+    max_queue = Setting(
+        whole("requests"),
+        0,
+        "How many requests may wait in one worker while all its threads are at work; 503 is the "
+        "answer to more. Requests that an idle worker takes over do not count. 0 means no limit.",
+        cli=("--max-queue",),
+        meta="INT",
         ours=True,
     )
 
