@@ -27,7 +27,7 @@ def app(environ, start_response):
     while path.startswith("/stuck") and not os.path.exists("gate"):
         time.sleep(0.005)
     if path == "/short":
-        time.sleep(0.0015)
+        time.sleep(0.0018)
     start_response("200 OK", [("Content-Length", "2")])
     return [b"ok"]
 """
@@ -123,7 +123,7 @@ def test_queue_is_as_long_as_it_may_be(serve: Serve) -> None:
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_short_calls_make_a_queue_too(serve: Serve, threads: int) -> None:
-    srv = start(serve, "--threads", str(threads), "--queue-timeout", "0.1")
+    srv = start(serve, "--threads", str(threads), "--queue-timeout", "0.2")
     with contextlib.ExitStack() as clients:
         crowd = [clients.enter_context(srv.connect()) for _ in range(400)]
         for client in crowd:
