@@ -10,7 +10,7 @@ import pytest
 
 from monoceros.http import Core
 from monoceros.http.environ import base_environ
-from monoceros.http.types import HANDOFF, UPGRADE, Limits, Policy, Rules
+from monoceros.http.types import HANDOFF, MORE, UPGRADE, Limits, Policy, Rules
 from monoceros.net.wakeup import Wakeup
 from monoceros.workers.monitor import Monitor
 from tests.unit.test_reactor import REQUEST, FailingLog, Rig, hello, is_readable
@@ -67,7 +67,7 @@ def test_a_request_that_was_read_is_not_lost_by_a_move(rig: Rig) -> None:
         fd = lone(rig)
         client.sendall(CHUNKED)
         assert reactor.collect(rig.core, fd, reactor.conns[fd]) == HANDOFF
-        reactor.more[fd] = 0
+        reactor.follow(fd, MORE)
         # The next one has come whole as well, and nothing of it was used.
         client.sendall(REQUEST)
         monitor._step(fd)
