@@ -104,7 +104,7 @@ class Overload:
         more = self._reactor.more
         oldest = next(iter(more))
         if now - more[oldest].since > self._limit_s / 2:
-            for fd in reversed(more):
+            for fd in reversed(tuple(more)):  # a thread may come back meanwhile
                 if more[fd].is_aside:
                     return fd
         return oldest
