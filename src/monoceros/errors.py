@@ -22,6 +22,13 @@ class BindError(MonocerosError):
     """A listening address cannot be used; exit code 1."""
 
 
+class CallExpired(BaseException):
+    """Ends a call of the application that has been answered for, where its worker leaves.
+
+    No ``Exception``, so that an application lets it pass.
+    """
+
+
 class StopWorker(SystemExit):
     """Ends a worker process from inside a signal handler.
 

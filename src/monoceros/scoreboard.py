@@ -251,8 +251,7 @@ class Scoreboard:
 
     def read(self, index: int, attempts: int = 100) -> Record | None:
         """Return a consistent reading, or None where the owner keeps writing or died in a write."""
-        copy, is_whole = _copy(self.slot(index), attempts)
-        return _decode(copy) if is_whole else None
+        return read_record(self.slot(index), attempts)
 
     def read_run(self, first: int, records: int) -> list[Record | None]:
         """Return a reading of each record of a worker, its main thread's first."""
@@ -332,9 +331,18 @@ def count_moves(slot: memoryview, given: int, taken: int) -> None:
     _write(slot, _MOVES, _MOVES_OFFSET, *[total & _SEQUENCE_MASK for total in sums])
 
 
-def rest(slot: memoryview, now_ns: int) -> None:
-    """Record that no request is in flight; for owners that a signal took out of one."""
-    _write(slot, _STATE, _STATE_OFFSET, State.IDLE, now_ns, 0)
+def rest(slot: memoryview, now_ns: int, state: State = State.IDLE) -> None:
+    """Record that no request is in flight; for owners that a signal took out of one.
+
+    TENDING is for a record that nobody works with for a time, and counts as nobody who is free.
+    """
+    _write(slot, _STATE, _STATE_OFFSET, state, now_ns, 0)
+
+
+def read_record(slot: memoryview, attempts: int = 100) -> Record | None:
+    """Return a consistent reading of a record, as ``Scoreboard.read`` does."""
+    copy, is_whole = _copy(slot, attempts)
+    return _decode(copy) if is_whole else None
 
 
 def _write(slot: memoryview, kind: struct.Struct, offset: int, *values: int) -> None:

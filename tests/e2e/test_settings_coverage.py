@@ -39,6 +39,7 @@ SHOWN = {
     "tests/e2e/test_settings_processes.py::test_where_the_server_listens": "workers backlog umask",
     "tests/e2e/test_settings_processes.py::test_servers_share_a_port": "reuse_port",
     "tests/e2e/test_settings_processes.py::test_threads_run_the_application": "threads",
+    "tests/e2e/test_request_timeout.py::test_sync_is_replaced": "request_timeout",
     "tests/e2e/test_settings_requests.py::test_bodies_wait_where_they_are_told_to": (
         "body_memory_limit body_spool_limit tmp_upload_dir pre_request post_request"
     ),

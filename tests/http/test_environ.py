@@ -58,7 +58,8 @@ def test_all_keys(twin: Twin) -> None:
         "wsgi.input_terminated": True,
     }
     objects = {"wsgi.input", "wsgi.file_wrapper", "wsgi.early_hints", "gunicorn.socket"} | {
-        "monoceros.client_disconnected"
+        "monoceros.client_disconnected",
+        "monoceros.set_timeout",
     }
     assert {key: value for key, value in environ.items() if key not in objects} == constant
     assert objects <= set(environ)

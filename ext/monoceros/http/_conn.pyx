@@ -10,7 +10,7 @@ from monoceros.http._channel cimport Channel
 from monoceros.http._core cimport IN_SIZE, Core, check_idle, monotonic_ns, put
 from monoceros.http._environ cimport build_environ
 from monoceros.http._head cimport HeadSpans, is_decided
-from monoceros.http._request cimport Request
+from monoceros.http._request cimport OURS, Request
 from monoceros.http._socket cimport (
     EAGAIN,
     EINTR,
@@ -38,6 +38,7 @@ from monoceros.http.answers import CONTINUE, error_response
 from monoceros.http.body import Body
 from monoceros.http.environ import peer_environ
 from monoceros.http.errors import BadRequest, ClientGone
+from monoceros.http.expiry import check_limit
 from monoceros.http.rawsocket import ClientSocket, adopt, finish
 from monoceros.http.refusals import Refusal, refusal
 from monoceros.http.stream import open_stream
@@ -376,6 +377,8 @@ cdef class Conn(Channel):
 
     def _invite(self):
         """Send what the client may be waiting for before it sends (more of) a streamed body."""
+        if self.answering is not None:
+            self.answering.check_claim()
         if self.expect:
             self.expect = False
             put(self.core, PyBytes_AS_STRING(CONTINUE), PyBytes_GET_SIZE(CONTINUE))
@@ -392,6 +395,7 @@ cdef class Conn(Channel):
             template["gunicorn.socket"] = ClientSocket(self._take_socket)
             template["wsgi.early_hints"] = self._send_early_hints
             template["monoceros.client_disconnected"] = self._is_disconnected
+            template["monoceros.set_timeout"] = self._set_timeout
             self.template = template
         return template
 
@@ -410,8 +414,32 @@ cdef class Conn(Channel):
             return fd < 0 or mono_look(fd) != 0
         if fd < 0:
             return self.answering is None
+        if self.answering is not None and self.answering.is_too_late():
+            return True
         # Closed in the meantime by another thread, it may have become somebody else's.
         return mono_look(fd) != 0 or self.fd != fd
+
+    # -- requests that take too long -----------------------------------------------------------
+
+    @property
+    def deadline(self):
+        """When the time of the request in flight is up; None where none is, or it has no limit."""
+        cdef Request request = self.answering
+        return None if request is None or request.claim > OURS else self.core.deadline()
+
+    def _set_timeout(self, seconds):
+        """Let the request in flight take so many seconds from its start; 0 means no limit."""
+        self.core.limit_call(check_limit(seconds))
+
+    def expire(self, Core core not None, /):
+        """Answer 504 for the request in flight, or cut the connection; from another thread."""
+        cdef Request request = self.answering
+        if request is None or not self.core.pulse.running:
+            return None
+        told = request.expire(core)
+        if told is not None and self.body is not None:
+            self.body.closed = True
+        return told
 
     # -- errors ------------------------------------------------------------------------------
 
@@ -538,8 +566,10 @@ cdef class Conn(Channel):
     def _take_socket(self):
         if self.answering is None:
             raise OSError("the request that this socket came with has ended")
+        self.answering.check_claim()
         self.flush()
         self.wait(0)
+        self.answering.give_up()
         self.core.policy.release(self.fd)
         self.taken = adopt(*self.detach())
         return self.taken

@@ -75,12 +75,15 @@ cdef class Core:
     cdef object finished
     cdef public object flush_log
     cdef double flushed
+    cdef int64_t limited_ns  # the start of the call that has a limit of its own
+    cdef double limit_s
     cdef dict templates
     cdef dict methods
 
     cdef char *input
     cdef char *out
     cdef size_t out_size
+    cdef size_t out_before  # as much was there before the request in flight
     cdef size_t out_capacity
     cdef object large_input
     cdef bytes server_fields
@@ -110,6 +113,8 @@ cdef class Core:
     cdef str request_line(self, bint minor)
     cdef const char *start_of_line(self) noexcept
     cdef int end(self, int code) except -1
+    cdef object deadline(self)
+    cdef int limit_call(self, double seconds) except -1
     cdef void count_refusal(self, int code) noexcept
 
 cdef int64_t monotonic_ns() noexcept nogil

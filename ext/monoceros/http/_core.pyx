@@ -133,6 +133,7 @@ cdef class Core:
         self.methods = {}
         self.server_line = f"Server: {server}\r\n".encode("latin-1") if server else b""
         self.second = -1
+        self.limited_ns = -1
         self.input = <char *>malloc(IN_SIZE + IN_SLACK)
         self.out_capacity = OUT_CAPACITY
         self.out = <char *>malloc(self.out_capacity)
@@ -248,6 +249,7 @@ cdef class Core:
         check_idle(self)
         self.pulse.started_ns = monotonic_ns()
         self.pulse.running = True
+        self.out_before = self.out_size
         self.requests += 1
         self.line_size = size
         if size > REQUEST_SIZE:
@@ -300,6 +302,20 @@ cdef class Core:
                 self.flush_log()
         if self.now - self.pulse.ticked > 1:
             self.tick(self.now)
+        return 0
+
+    cdef object deadline(self):
+        """Return when the time of the call in flight is up, None for never."""
+        cdef int64_t started = self.pulse.started_ns
+        cdef double limit = self.policy.request_timeout
+        if self.limited_ns == started:
+            limit = self.limit_s
+        return started * 1e-9 + limit if self.pulse.running and limit else None
+
+    cdef int limit_call(self, double seconds) except -1:
+        """Let the call in flight take so long, 0 for as long as it likes."""
+        self.limit_s = seconds
+        self.limited_ns = self.pulse.started_ns
         return 0
 
     cdef void count_refusal(self, int code) noexcept:

@@ -7,6 +7,14 @@ from cpython.ref cimport PyObject
 from monoceros.http._channel cimport Channel
 from monoceros.http._core cimport Core
 
+# What became of a request's answer, with the numbers that ``expiry`` gives them.
+cdef enum:
+    FREE = 0
+    OURS = 1
+    ANSWERED = 2
+    CUT = 3
+    OVER = 4
+
 cdef class Request:
     cdef readonly dict environ
     cdef public bint keep_alive
@@ -25,6 +33,7 @@ cdef class Request:
     cdef bint body_allowed
     cdef bint chunked
     cdef bint complete
+    cdef int claim  # as ``expiry`` has it
     cdef bint ended  # nothing may be written any more
     cdef int64_t length  # announced octets of content, -1 where there is no announcement
     cdef int64_t sent
@@ -32,7 +41,7 @@ cdef class Request:
 
     cdef int call(self, Core core) except -1
     cdef int _call(self, Core core) except -1
-    cdef int record(self, Core core) except -1
+    cdef int record(self, Core core, int claim) except -1
     cdef bint has_same_keys(self) noexcept
     cdef object describe(self, Core core, object status, int64_t elapsed_us)
     cdef int finish(self) except -1
@@ -41,6 +50,14 @@ cdef class Request:
     cdef int respond(self, Core core, object result) except -1
     cdef int respond_at_once(self, object chunks) except -1
     cdef int respond_file(self, object wrapper) except -1
+    cdef bint claims(self) noexcept
+    cdef int commit(self) except -1
+    cdef bint is_too_late(self) noexcept
+    cdef int check_claim(self) except -1
+    cdef int give_up(self) except -1
+    cdef object expire(self, Core core)
+    cdef bint answer_late(self, Core core, bytes earlier) except -1
+    cdef int yield_to_other(self, Core core, int claim) except -1
     cdef int send(self) except -1
     cdef int write_now(self, object data) except -1
     cdef int write_head(self, int64_t total) except -1

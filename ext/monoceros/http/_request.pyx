@@ -5,7 +5,7 @@ from libc.stdint cimport int64_t
 from libc.stdio cimport snprintf
 from libc.string cimport memcpy
 
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_Size
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.ref cimport Py_INCREF, Py_XDECREF, PyObject
@@ -26,6 +26,10 @@ from monoceros.errors import StopWorker
 from monoceros.http.access import Entry
 from monoceros.http.answers import early_hints, error_response
 from monoceros.http.errors import BodyError, ClientGone
+from monoceros.http.expiry import ANSWERED as _ANSWERED
+from monoceros.http.expiry import HAS_GIL, TOO_LATE
+from monoceros.http.expiry import answer as answer_on
+from monoceros.http.expiry import cut as cut_off
 from monoceros.http.fields import encode_fields, without_length
 from monoceros.http.files import FileWrapper, open_range
 from monoceros.http.types import AGAIN as _AGAIN
@@ -57,6 +61,23 @@ cdef extern from *:
     #endif
     """
     const bint MONO_IS_FREE_THREADED
+
+cdef extern from *:
+    """
+    /* Changes a claim from one value to another; 0 where it has a third one. */
+    static inline int mono_take(int *claim, int from, int to) {
+        return __atomic_compare_exchange_n(
+            claim, &from, to, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+    }
+    static inline int mono_swap(int *claim, int to) {
+        return __atomic_exchange_n(claim, to, __ATOMIC_ACQ_REL);
+    }
+    """
+    bint mono_take(int *claim, int before, int after) noexcept nogil
+    int mono_swap(int *claim, int after) noexcept nogil
+
+if ANSWERED != _ANSWERED:
+    raise ImportError("the compiled HTTP modules were built for another expiry")
 
 cdef enum:
     LARGE = 16384  # a chunk of this size is sent from where it is instead of being copied
@@ -119,18 +140,98 @@ cdef class Request:
     cdef int call(self, Core core) except -1:
         """Run a request that is on the scoreboard already."""
         cdef int code
+        cdef int claim = OURS
         self.keys = PyDict_Size(self.environ)
         try:
             code = self._call(core)
         finally:
             self.ended = True
+            claim = mono_swap(&self.claim, OVER)
+            if claim == ANSWERED or claim == CUT:
+                self.yield_to_other(core, claim)
             try:
                 if core.access is not None or core.finished is not None:
-                    self.record(core)
+                    self.record(core, claim)
             finally:
                 core.end(self.code if self.channel.taken is None else 0)
                 self.channel.finish_request()
-        return code
+        return CLOSE if claim == ANSWERED or claim == CUT else code
+
+    cdef int yield_to_other(self, Core core, int claim) except -1:
+        """Drop what the application answered after its time."""
+        self.channel.drop_output()
+        if claim == ANSWERED:
+            # Counted, and in the access log, since then.
+            self.code = 0
+            self.sent = 0
+            self.status = "504"
+            self.headers = []
+        return 0
+
+    cdef bint claims(self) noexcept:
+        """Take the claim to the answer, unless another thread has it."""
+        if self.claim == FREE and mono_take(&self.claim, FREE, OURS):
+            return True
+        return self.claim == OURS or self.claim == OVER
+
+    cdef int commit(self) except -1:
+        """Make sure that it is this thread that answers; raises ``ClientGone`` where it is not."""
+        if self.claim != OURS and not self.claims():
+            raise ClientGone(TOO_LATE)
+        self.mark = -1
+        return 0
+
+    cdef bint is_too_late(self) noexcept:
+        """Whether another thread has answered, or cut the connection."""
+        return self.claim == ANSWERED or self.claim == CUT
+
+    cdef int check_claim(self) except -1:
+        """Raise ``ClientGone`` where it is too late."""
+        if self.is_too_late():
+            raise ClientGone(TOO_LATE)
+        return 0
+
+    cdef int give_up(self) except -1:
+        """Leave the answer to the application, which takes the socket; raises ``ClientGone``."""
+        if not mono_take(&self.claim, FREE, OVER) and not mono_take(&self.claim, OURS, OVER):
+            self.check_claim()
+        return 0
+
+    cdef object expire(self, Core core):
+        """Answer 504, or cut; see ``Conn.expire``."""
+        cdef Channel channel = self.channel
+        cdef Core own = channel.core
+        cdef bytes earlier = b""
+        if mono_take(&self.claim, FREE, ANSWERED):
+            if own.out_before:
+                if not HAS_GIL:
+                    # The other thread may move its buffer at any time.
+                    cut_off(channel.fd, False)
+                    return False
+                size = own.out_size if self.mark < 0 else <size_t>self.mark
+                earlier = PyBytes_FromStringAndSize(own.out, size)
+            return self.answer_late(core, earlier)
+        if mono_take(&self.claim, OURS, CUT):
+            cut_off(channel.fd, self.length == UNKNOWN and not self.chunked)
+            return False
+        return None
+
+    cdef bint answer_late(self, Core core, bytes earlier) except -1:
+        cdef Channel channel = self.channel
+        cdef Core own = channel.core
+        core.refresh_date()
+        response = error_response(504, core.server_fields, not self.head_request)
+        is_told = not channel.has_output() and answer_on(channel.fd, earlier + response)
+        if not is_told:
+            cut_off(channel.fd, False)
+        core.errors += 1
+        core.count_refusal(504)
+        if core.access is not None and not core.access.format.skips(self.environ, "504"):
+            elapsed_us = (monotonic_ns() - own.pulse.started_ns) // 1000
+            line = own.request_line(self.minor)
+            entry = Entry(self.environ, "504", [], 0, elapsed_us, core.access.when, line)
+            core.access.append(core.access.format.line(entry))
+        return is_told
 
     cdef int _call(self, Core core) except -1:
         try:
@@ -156,7 +257,7 @@ cdef class Request:
             return UPGRADE
         return self.finish()
 
-    cdef int record(self, Core core) except -1:
+    cdef int record(self, Core core, int claim) except -1:
         """Tell the access log, and who else wants to know, that a request is done."""
         cdef Facts facts
         # Nothing of a response that never began was ever looked at.
@@ -177,7 +278,8 @@ cdef class Request:
                 entry = self.describe(core, self.status, facts.elapsed_us)
                 core.access.append(core.access.format.line(entry))
         if core.finished is not None:
-            core.finished(self.describe(core, self.status if is_answered else "", facts.elapsed_us))
+            status = self.status if is_answered or claim == ANSWERED else ""
+            core.finished(self.describe(core, status, facts.elapsed_us))
         return 0
 
     cdef bint has_same_keys(self) noexcept:
@@ -221,7 +323,7 @@ cdef class Request:
             if not isinstance(error, StopIteration):
                 core.log.failed(self.environ, error)
             return UPGRADE
-        if isinstance(error, ClientGone):
+        if isinstance(error, ClientGone) or self.is_too_late():
             channel.drop_output()
             return CLOSE
         core.errors += 1
@@ -239,6 +341,9 @@ cdef class Request:
     cdef int answer_error(self, int status) except -1:
         cdef Core core = self.channel.core
         cdef bytes response
+        if not self.claims():
+            self.channel.drop_output()
+            return CLOSE
         core.refresh_date()
         response = error_response(status, core.server_fields, not self.head_request)
         if self.mark >= 0:
@@ -300,8 +405,12 @@ cdef class Request:
                 else:
                     if self.length != UNKNOWN:
                         file.count = min(file.count, self.length)
+                    try:
+                        self.commit()
+                    except ClientGone:
+                        file.close()
+                        raise
                     self.sent += file.count
-                    self.mark = -1
                     channel.send_file(file)
                 self.end_data(UNKNOWN)
                 self.send()
@@ -314,7 +423,7 @@ cdef class Request:
 
     cdef int send(self) except -1:
         """Send what there is, which no error can take back any more."""
-        self.mark = -1
+        self.commit()
         self.channel.flush()
         return 0
 
@@ -326,6 +435,7 @@ cdef class Request:
             return 0
         if self.ended:
             raise AssertionError("write() was called after the response had ended")
+        self.check_claim()
         if not self.head_written:
             self.write_head(UNKNOWN)
         self.write_data(data)
@@ -499,7 +609,7 @@ cdef class Request:
         if size < LARGE:
             put(core, PyBytes_AS_STRING(data), size)
         else:
-            self.mark = -1
+            self.commit()
             self.channel.flush_with(data, PyBytes_AS_STRING(data), size)
         if self.chunked:
             put(core, b"\r\n", 2)
@@ -529,6 +639,7 @@ cdef class Request:
         cdef bytes hints
         if not self.head_written and self.minor:
             hints = early_hints(headers)
+            self.check_claim()
             put(self.channel.core, PyBytes_AS_STRING(hints), PyBytes_GET_SIZE(hints))
             self.channel.flush()
         return 0

@@ -38,9 +38,6 @@ cdef int LATE_CALL = _types.LATE_CALL
 cdef int LATE_BATCH = _types.LATE_BATCH
 cdef int WOKEN = _types.WOKEN
 
-cdef enum:
-    LOOKS = 1024  # after which the caller may reconsider its tick
-
 
 cdef class Watch:
     """One thread's look at the Core of another; see ``monoceros.http.protocols.Watch``."""
@@ -61,12 +58,12 @@ cdef class Watch:
             self.followed.append(core)
         self.pulse = &core.pulse
 
-    def wait(self, double tick_s, int patience, /):
+    def wait(self, double tick_s, int patience, int looks=1024, /):
         """Look once each tick until there is something to say."""
         cdef int64_t tick_ns = <int64_t>(tick_s * 1e9)
         cdef int found
         with nogil:
-            found = self._wait(tick_ns, patience)
+            found = self._wait(tick_ns, patience, looks)
         return found
 
     def judge(self, double tick_s, /):
@@ -77,11 +74,11 @@ cdef class Watch:
         """Whether no batch has begun since the last look of ``wait``, and none is under way."""
         return self._is_unchanged()
 
-    cdef int _wait(self, int64_t tick_ns, int patience) noexcept nogil:
+    cdef int _wait(self, int64_t tick_ns, int patience, int looks) noexcept nogil:
         cdef int quiet = 0
         cdef int found
         cdef int _look
-        for _look in range(LOOKS):
+        for _look in range(looks):
             # Also a signal that interrupts is a reason to look what it was.
             if mono_poll(&self.wakeup, tick_ns) != 0:
                 return WOKEN

@@ -15,7 +15,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from monoceros.arbiter.frames import names_current_thread, shorten
+from monoceros.workers.frames import names_current_thread, shorten
 from monoceros.workers.stacks import ALL_THREADS, MAIN_THREAD
 
 if TYPE_CHECKING:

@@ -41,6 +41,8 @@ def receive_news(server: Arbiter, now: float) -> None:
             _welcome(server, child, now)
         if News.WORN_OUT in news:
             child.asks = "it has served max_requests"
+        if News.LOST in news:
+            child.asks = "its threads are lost to requests that have timed out"
         if News.LEAVING in news and child.is_ready:
             _let_leave(server, child, now)
 

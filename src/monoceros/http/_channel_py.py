@@ -36,6 +36,10 @@ class Channel:
             out.clear()
             self._send(data)
 
+    def has_output(self) -> bool:
+        """Whether the outbox holds anything."""
+        return bool(self._outbox)
+
     def flush_with(self, data: bytes) -> None:
         """Send the Core's buffer and then ``data``, without copying it."""
         out = self.core.out

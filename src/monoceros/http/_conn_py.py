@@ -23,6 +23,7 @@ from monoceros.http.answers import CONTINUE, error_response
 from monoceros.http.body import RECEIVE_SIZE, Body
 from monoceros.http.environ import peer_environ
 from monoceros.http.errors import BadRequest, ClientGone
+from monoceros.http.expiry import check_limit
 from monoceros.http.presence import GONE, look
 from monoceros.http.rawsocket import ClientSocket, adopt, finish
 from monoceros.http.refusals import Refusal, refusal
@@ -306,10 +307,12 @@ class Conn(Channel):
 
     def _invite(self) -> None:
         """Send what the client may be waiting for before it sends (more of) a streamed body."""
+        data = b""
         if self._expect:
             self._expect = False
-            self.core.out += CONTINUE
-        self.flush()
+            data = CONTINUE
+        if self._running is not None:
+            self._running.send_ahead(data)
 
     def take(self) -> Request | None:
         """Return the next complete request."""
@@ -326,6 +329,7 @@ class Conn(Channel):
                 "gunicorn.socket": ClientSocket(self._take_socket),
                 "wsgi.early_hints": self._send_early_hints,
                 "monoceros.client_disconnected": self._is_disconnected,
+                "monoceros.set_timeout": self._set_timeout,
             }
         return self._template
 
@@ -344,8 +348,32 @@ class Conn(Channel):
         fd = self.fd
         if fd < 0:
             return self._running is None
+        if self._running is not None and self._running.is_too_late:
+            return True
         # Closed in the meantime by another thread, it may have become somebody else's.
         return bool(look(fd)) or self.fd != fd
+
+    # -- requests that take too long -----------------------------------------------------------
+
+    @property
+    def deadline(self) -> float | None:
+        """When the time of the request in flight is up; None where none is, or it has no limit."""
+        running = self._running
+        return None if running is None or running.is_settled else self.core.deadline()
+
+    def _set_timeout(self, seconds: float) -> None:
+        """Let the request in flight take so many seconds from its start; 0 means no limit."""
+        self.core.limit_call(check_limit(seconds))
+
+    def expire(self, core: Core, /) -> bool | None:
+        """Answer 504 for the request in flight, or cut the connection; from another thread."""
+        running = self._running
+        if running is None or not self.core.running:
+            return None
+        told = running.expire(core)
+        if told is not None and self._body is not None:
+            self._body.closed = True
+        return told
 
     # -- errors ------------------------------------------------------------------------------
 
@@ -454,8 +482,9 @@ class Conn(Channel):
     def _take_socket(self) -> socket.socket:
         if self._running is None:
             raise OSError("the request that this socket came with has ended")
-        self.flush()
+        self._running.send_ahead(b"")
         self._wait(0)
+        self._running.give_up()
         self.core.policy.release(self.fd)
         self.taken = adopt(*self.detach())
         return self.taken

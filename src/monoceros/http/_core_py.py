@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import threading
 import time
 from bisect import bisect_left
 from typing import TYPE_CHECKING, Any
@@ -53,6 +54,8 @@ class Core:
     __slots__ = (
         "_flushed",
         "_keys",
+        "_limit_s",
+        "_limited_ns",
         "_line",
         "_lines",
         "_scratch",
@@ -68,6 +71,7 @@ class Core:
         "end_of_kept_head",
         "errors",
         "flush_log",
+        "guard",
         "limits",
         "log",
         "now",
@@ -110,6 +114,9 @@ class Core:
         self.closing = False
         self.flush_log: Callable[[], object] | None = None
         self.running = False
+        self.guard = threading.Lock()
+        self._limited_ns = -1  # the start of the call that has a limit of its own
+        self._limit_s = 0.0
         self.requests = self.responses = self.received = self.sent = self.errors = 0
         self.out = bytearray()
         self._scratch: memoryview | None = None
@@ -243,16 +250,40 @@ class Core:
             words[_RESPONSES + _class(code)] += 1
             words[0] = odd + 1
 
-    def record(self, request: Request, status: str, headers: list[Field], sent: int) -> None:
-        """Tell the access log, and who else wants to know, that a request is done."""
+    def deadline(self) -> float | None:
+        """Return when the time of the call in flight is up, None for never."""
+        started = self.started_ns
+        limit = self._limit_s if self._limited_ns == started else self.policy.request_timeout
+        return started / 1e9 + limit if self.running and limit else None
+
+    def limit_call(self, seconds: float) -> None:
+        """Let the call in flight take so long, 0 for as long as it likes."""
+        self._limit_s = seconds
+        self._limited_ns = self.started_ns
+
+    def request_line(self, version: str) -> str:
+        """Return the whole line of the request in flight."""
+        return f"{self._line.decode('latin-1')} {version}"
+
+    def add_line(self, line: bytes) -> None:
+        """Append to the access log's lines."""
+        self._lines.append(line)
+
+    def record(
+        self, request: Request, status: str, headers: list[Field], sent: int, is_new: bool
+    ) -> None:
+        """Tell the access log, and who else wants to know, that a request is done.
+
+        The access log knows already where it is not ``is_new``.
+        """
         access, finished = self.log.access, self.log.finished
         if access is None and finished is None:
             return
         environ = request.environ
         elapsed_us = (time.monotonic_ns() - self.started_ns) // 1000
-        line = f"{self._line.decode('latin-1')} {request.version}"
+        line = self.request_line(request.version)
         entry = Entry(environ, status, headers, sent, elapsed_us, self.when, line)
-        if access is not None and status and not access.skips(environ, status):
+        if access is not None and status and is_new and not access.skips(environ, status):
             self._lines.append(access.line(entry))
         if finished is not None:
             finished(entry)

@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING
 
 from monoceros.errors import StopWorker
+from monoceros.http.access import Entry
 from monoceros.http.answers import early_hints, error_response
 from monoceros.http.errors import BodyError, ClientGone
+from monoceros.http.expiry import (
+    ANSWERED,
+    CUT,
+    FREE,
+    OURS,
+    OVER,
+    TOO_LATE,
+    answer,
+    cut,
+)
 from monoceros.http.fields import ResponseFields, encode_fields, without_length
 from monoceros.http.files import FileRange, FileWrapper, open_range
 from monoceros.http.types import AGAIN, CLOSE, LINGER, UPGRADE, Environ, ExcInfo, Field, Head
@@ -27,6 +39,7 @@ class Request:
     __slots__ = (
         "_body_allowed",
         "_chunked",
+        "_claim",
         "_code",
         "_complete",
         "_conn",
@@ -66,6 +79,7 @@ class Request:
         self._ended = False  # nothing may be written any more
         self._length: int | None = None
         self._sent = 0  # octets of content
+        self._claim = FREE  # see ``expiry``
         self._mark = -1  # where this response begins in the buffer, while none of it is sent
 
     def start_response(
@@ -93,10 +107,18 @@ class Request:
             code = self._call(core)
         finally:
             self._ended = True
+            with core.guard:
+                claim, self._claim = self._claim, OVER
             answered = self._code if conn.taken is None else 0
             status = self._status or "" if answered else ""
+            if claim in (ANSWERED, CUT):
+                code = CLOSE
+                conn.drop_output()
+            if claim == ANSWERED:
+                answered = self._sent = 0
+                status, self._headers = "504", []
             try:
-                core.record(self, status, self._headers, self._sent)
+                core.record(self, status, self._headers, self._sent, claim != ANSWERED)
             finally:
                 core.end(answered)
                 conn.finish_request()
@@ -142,7 +164,7 @@ class Request:
             if not isinstance(error, StopIteration):
                 core.log.failed(self.environ, error)
             return UPGRADE
-        if isinstance(error, ClientGone):
+        if isinstance(error, ClientGone) or self.is_too_late:
             conn.drop_output()
             return CLOSE
         core.errors += 1
@@ -158,6 +180,9 @@ class Request:
     def _answer_error(self, status: int) -> int:
         conn = self._conn
         core = conn.core
+        if not self._claims():
+            conn.drop_output()
+            return CLOSE
         if self._mark >= 0:
             del core.out[self._mark :]
         core.refresh_date()
@@ -220,16 +245,83 @@ class Request:
         else:
             if self._length is not None:
                 file.count = min(file.count, self._length)
+            try:
+                self._commit()
+            except ClientGone:
+                file.close()
+                raise
             self._sent += file.count
-            self._mark = -1
             conn.send_file(file)
         self._finish(None)
         self._flush()
 
     def _flush(self) -> None:
         """Send what there is, which no error can take back any more."""
-        self._mark = -1
+        self._commit()
         self._conn.flush()
+
+    def _commit(self) -> None:
+        """Make sure that it is this thread that answers; raises ``ClientGone`` where it is not."""
+        if not self._claims():
+            raise ClientGone(TOO_LATE)
+        self._mark = -1
+
+    def _claims(self) -> bool:
+        """Take the claim to the answer, unless another thread has it."""
+        if self._claim == FREE:
+            with self._conn.core.guard:
+                if self._claim == FREE:
+                    self._claim = OURS
+        return not self.is_too_late
+
+    @property
+    def is_too_late(self) -> bool:
+        """Whether another thread has answered, or cut the connection."""
+        return self._claim in (ANSWERED, CUT)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether there is nothing left to answer."""
+        return self._claim > OURS
+
+    def give_up(self) -> None:
+        """Leave the answer to the application, which takes the socket; raises ``OSError``."""
+        with self._conn.core.guard:
+            if self.is_too_late:
+                raise ClientGone(TOO_LATE)
+            self._claim = OVER
+
+    def expire(self, core: Core, /) -> bool | None:
+        """Answer 504, or cut; see ``Conn.expire``."""
+        conn = self._conn
+        with conn.core.guard:
+            if self._claim == FREE:
+                self._claim = ANSWERED
+                # In this order: whoever adds the head has set the mark before.
+                earlier, mark = bytes(conn.core.out), self._mark
+                return self._answer_late(core, earlier[:mark] if mark >= 0 else earlier)
+            if self._claim == OURS:
+                self._claim = CUT
+                cut(conn.fd, self._length is None and not self._chunked)
+                return False
+        return None
+
+    def _answer_late(self, core: Core, earlier: bytes) -> bool:
+        conn = self._conn
+        core.refresh_date()
+        response = error_response(504, core.server_fields, not self._head_request)
+        is_told = not conn.has_output() and answer(conn.fd, earlier + response)
+        if not is_told:
+            cut(conn.fd, False)
+        core.errors += 1
+        core.count_refusal(504)
+        access = core.log.access
+        if access is not None and not access.skips(self.environ, "504"):
+            elapsed_us = (time.monotonic_ns() - conn.core.started_ns) // 1000
+            line = conn.core.request_line(self.version)
+            entry = Entry(self.environ, "504", [], 0, elapsed_us, core.when, line)
+            core.add_line(access.line(entry))
+        return is_told
 
     def _write_now(self, data: bytes) -> None:
         """Write and send: PEP 3333 wants nothing held back once it is yielded or written."""
@@ -239,6 +331,8 @@ class Request:
             return
         if self._ended:
             raise AssertionError("write() was called after the response had ended")
+        if self.is_too_late:
+            raise ClientGone(TOO_LATE)
         if self._fields is None:
             self._write_head(None)
         self._write(data)
@@ -322,7 +416,7 @@ class Request:
         if len(data) < _LARGE:
             out += data
         else:
-            self._mark = -1
+            self._commit()
             self._conn.flush_with(data)
         if self._chunked:
             out += b"\r\n"
@@ -346,5 +440,14 @@ class Request:
     def send_early_hints(self, headers: Iterable[Field]) -> None:
         """Send 103 Early Hints, unless the response has begun or the client speaks HTTP/1.0."""
         if self._fields is None and self._minor:
-            self._conn.core.out += early_hints(headers)
-            self._conn.flush()
+            self.send_ahead(early_hints(headers))
+
+    def send_ahead(self, data: bytes) -> None:
+        """Send what comes before the response; raises ``ClientGone``."""
+        conn = self._conn
+        # Together, so that whoever answers instead finds it unsent or sent.
+        with conn.core.guard:
+            if self.is_too_late:
+                raise ClientGone(TOO_LATE)
+            conn.core.out += data
+            conn.flush()

@@ -11,8 +11,6 @@ from monoceros.http.types import LATE_BATCH, LATE_CALL, QUIET, WOKEN
 if TYPE_CHECKING:
     from monoceros.http._core_py import Core
 
-_LOOKS = 1024  # after which the caller may reconsider its tick
-
 
 class Watch:
     """One thread's look at the Core of another; see ``monoceros.http.protocols.Watch``."""
@@ -29,10 +27,10 @@ class Watch:
         """Look at this Core from now on."""
         self._core = core
 
-    def wait(self, tick_s: float, patience: int, /) -> int:
+    def wait(self, tick_s: float, patience: int, looks: int = 1024, /) -> int:
         """Look once each tick until there is something to say."""
         quiet = 0
-        for _ in range(_LOOKS):
+        for _ in range(looks):
             if self._poller.poll(tick_s * 1000):
                 return WOKEN
             found = self.judge(tick_s)

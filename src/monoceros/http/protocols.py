@@ -158,6 +158,18 @@ class Conn(Protocol):
     def reject(self, status: int, core: Any = None, /) -> int:
         """Answer with an error and close; used for timeouts and overload."""
 
+    @property
+    def deadline(self) -> float | None:
+        """When the time of the request in flight is up; None where none is, or it has no limit."""
+
+    def expire(self, core: Any, /) -> bool | None:
+        """Answer 504 for the request in flight, or cut the connection where more than that is sent.
+
+        From another thread, whose Core is given, while nobody can close the connection. Returns
+        whether the client was told, None where the call is over. ``ready`` answers CLOSE then,
+        and drops what the application still gives it.
+        """
+
     def is_gone(self) -> bool:
         """Whether nobody is left to answer; a half-close is a farewell only from a proxy."""
 
@@ -180,11 +192,11 @@ class Watch(Protocol):
     def follow(self, core: Any, /) -> None:
         """Look at this Core from now on, of the same twin; from any thread."""
 
-    def wait(self, tick_s: float, patience: int, /) -> int:
+    def wait(self, tick_s: float, patience: int, looks: int = 1024, /) -> int:
         """Look once each tick, without the GIL where possible, until there is something to say.
 
         The codes are in ``http.types``; QUIET comes after so many ticks without any batch, and
-        now and then, so that the caller can choose another tick.
+        after so many ``looks``, so that the caller can choose another tick.
         """
 
     def judge(self, tick_s: float, /) -> int:

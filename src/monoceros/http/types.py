@@ -94,8 +94,10 @@ class Policy:
     ``body_min_rate`` octets per second, ``write_timeout`` how many a client may take nothing
     while the application waits. ``output_memory`` and ``output_spool`` are how many octets of
     unsent output one connection may keep in memory and in files; past these the application
-    waits. ``release`` is called with a descriptor that leaves the worker's poller because the
-    application takes it over. ``budget`` bounds what all connections of the worker may keep.
+    waits. ``request_timeout`` is how many seconds a call of the application may take where it does
+    not say so itself, 0 for no limit. ``release`` is called with a descriptor that leaves the
+    worker's poller because the application takes it over. ``budget`` bounds what all connections of
+    the worker may keep.
     """
 
     __slots__ = (
@@ -108,6 +110,7 @@ class Policy:
         "output_spool",
         "release",
         "request_buffering",
+        "request_timeout",
         "sendfile",
         "spares_trusted",
         "tmp_upload_dir",
@@ -128,6 +131,7 @@ class Policy:
         write_timeout: float = 60.0,
         output_memory: int = 1 << 20,
         output_spool: int = 64 << 20,
+        request_timeout: float = 0.0,
         release: Callable[[int], None] = _ignore,
         budget: Budget | None = None,
     ) -> None:
@@ -142,6 +146,7 @@ class Policy:
         self.write_timeout = write_timeout
         self.output_memory = output_memory
         self.output_spool = output_spool
+        self.request_timeout = request_timeout
         self.release = release
         self.budget = budget
 

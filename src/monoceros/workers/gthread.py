@@ -6,6 +6,11 @@ main thread, which is the monitor and takes the signals, makes the thread that w
 leader: light load stays on few threads, and so on few of the connections that applications keep for
 each thread. A request's whole life is on one thread. Where no thread is parked, the main
 thread tends the connections itself until one returns.
+
+A thread whose call takes longer than it may is lost, and another one works in its place until the
+call returns, with a Core of its own. When as many are lost as there are ``threads``, the worker
+asks for its successor. A thread that returns after all ends, since another has its place, and
+leaves its Core to the next that is needed.
 """
 
 from __future__ import annotations
@@ -16,11 +21,13 @@ import time
 from typing import TYPE_CHECKING
 
 from monoceros.net.wakeup import Wakeup
+from monoceros.scoreboard import State, rest
 from monoceros.workers.serving import WsgiWorker
 
 if TYPE_CHECKING:
     from monoceros.config import Config
     from monoceros.http import Core
+    from monoceros.workers.expiry import Expiry
     from monoceros.workers.reactor import Reactor
 
 _PARTING_S = 0.5  # how long threads may take to notice that it is over
@@ -29,6 +36,8 @@ _PARTING_S = 0.5  # how long threads may take to notice that it is over
 class ThreadWorker(WsgiWorker):
     """Serves as many requests at a time as there are ``threads``."""
 
+    _crew: Crew | None = None
+    _expiry: Expiry | None = None
     _is_told = False  # the leader knows that it is time to leave
 
     @classmethod
@@ -38,6 +47,7 @@ class ThreadWorker(WsgiWorker):
 
     def run(self) -> None:
         """Serve until asked to leave, then finish what has been received."""
+        from monoceros.workers.expiry import Expiry
         from monoceros.workers.monitor import Monitor
 
         if self.wakeup is None:
@@ -49,13 +59,16 @@ class ThreadWorker(WsgiWorker):
         reactor = self._make_reactor(cores[0], bell)
         crew = Crew(self, reactor, cores, bell)
         giver = self._make_giver(reactor)
+        self._expiry = Expiry(reactor, tender, self.log, crew.find_thread, crew.lose)
+        self._crew = crew
         monitor = Monitor(reactor, tender, self.wakeup, giver, crew.promote, self._breathe)
         self._hurry = crew.hurry
         crew.start()
         try:
             self._tick()
             while crew.is_serving:
-                monitor.look(self.next_tick - time.monotonic())
+                until_tick = max(0.0, self.next_tick - time.monotonic())
+                monitor.look(self._expiry.until_look(until_tick))
                 self.wakeup.drain()
                 self._breathe()
             if crew.fault is not None:
@@ -70,9 +83,18 @@ class ThreadWorker(WsgiWorker):
         if self.wakeup is not None:
             self.wakeup.wake()
 
+    def make_core(self) -> Core | None:
+        """Return a Core for one thread more; None where no scoreboard record is left for it."""
+        index = len(self.cores)
+        if index >= self.records:
+            return None
+        return self._make_core(index, multithread=self.cfg.threads > 1)
+
     def _breathe(self) -> None:
         """Do what the main thread owes to others: it may be busy with connections for long."""
         self._tick()
+        if self._expiry is not None and self._crew is not None and self._expiry.look():
+            self._crew.refill()
         if not self.alive and not self._is_told:
             self._is_told = True
             self._hurry()
@@ -84,6 +106,8 @@ class _Seat(threading.Thread):
     def __init__(self, crew: Crew, core: Core, number: int) -> None:
         super().__init__(name=f"monoceros-{number}", daemon=True)
         self.core = core
+        self.is_lost = False  # its request was answered for, while its call goes on
+        self.is_over = False
         self._crew = crew
         self._called = threading.Semaphore(0)
 
@@ -112,6 +136,9 @@ class Crew:
         self._bell = bell
         self._seats = [_Seat(self, core, number) for number, core in enumerate(cores, 1)]
         self._parked: list[_Seat] = []
+        self._wanted = len(cores)
+        self._spare: list[Core] = []  # of threads that have ended
+        reactor.dismisses = self._dismisses
 
     def start(self) -> None:
         """Have the threads begin, the first one as the leader."""
@@ -137,14 +164,14 @@ class Crew:
         """Lead whenever it is this thread's turn, and wait otherwise."""
         reactor, core = self._reactor, seat.core
         try:
-            while self.is_serving:
+            while self.is_serving and not seat.is_over:
                 if reactor.leader is not core and not self._leads(seat):
                     seat.park()
                 elif not self._worker.serve(reactor, core, sys.maxsize):
                     break
         except BaseException as error:  # border: a worker without a leader serves nobody
             self.fault = error
-        if self.is_serving:
+        if self.is_serving and not seat.is_over:
             self.is_serving = False
             self._worker.wake()
 
@@ -161,14 +188,71 @@ class Crew:
                 return False
             return True
 
+    # -- lost threads ------------------------------------------------------------------------
+
+    def _find(self, core: Core) -> _Seat:
+        return next(seat for seat in reversed(self._seats) if seat.core is core)
+
+    def find_thread(self, core: Core) -> int | None:
+        """Return the identity of the thread that has a Core."""
+        return self._find(core).ident
+
+    def lose(self, core: Core) -> None:
+        """Give up a thread until its call returns; with the reactor's lock."""
+        self._find(core).is_lost = True
+        if sum(seat.is_lost for seat in self._seats) >= self._wanted:
+            self._worker.ask_for_successor()
+
+    def refill(self) -> None:
+        """Have as many threads work as there are to be, as far as there are records for them."""
+        reactor = self._reactor
+        while self.is_serving:
+            with reactor.lock:
+                working = sum(not seat.is_lost for seat in self._seats)
+                core = self._take_core() if working < self._wanted else None
+                if core is None:
+                    return
+                seat = _Seat(self, core, len(self._seats) + 1)
+                self._seats.append(seat)
+            seat.start()
+
+    def _take_core(self) -> Core | None:
+        if self._spare:
+            core = self._spare.pop()
+            if core.scoreboard_record is not None:
+                rest(core.scoreboard_record, time.monotonic_ns())
+            return core
+        made = self._worker.make_core()
+        if made is not None:
+            self._reactor.adopt(made)
+        return made
+
+    def _dismisses(self, core: Core) -> bool:
+        """Whether a thread ends that was lost, because another has its place; with the lock."""
+        seat = self._find(core)
+        seat.is_lost = False
+        if self.is_serving and sum(not one.is_lost for one in self._seats) <= self._wanted:
+            return False
+        seat.is_over = True
+        self._seats.remove(seat)
+        self._spare.append(core)
+        if core.scoreboard_record is not None:
+            rest(core.scoreboard_record, time.monotonic_ns(), State.TENDING)
+        return True
+
     def stop(self) -> bool:
-        """Have all threads end that are not inside a call; False where some still are."""
+        """Have all threads end that are not inside a call; False where some still are.
+
+        Lost ones do not count.
+        """
         self.is_serving = False
         self._bell.wake()
-        for seat in self._seats:
+        with self._reactor.lock:
+            seats = [seat for seat in self._seats if not seat.is_lost]
+        for seat in seats:
             seat.call()
         deadline = time.monotonic() + _PARTING_S
-        for seat in self._seats:
+        for seat in seats:
             if not seat.core.running:
                 seat.join(max(0.0, deadline - time.monotonic()))
-        return not any(seat.is_alive() for seat in self._seats)
+        return not any(seat.is_alive() for seat in seats)

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from monoceros.workers.reactor import Reactor
 
 _PATIENCE = 5  # ticks without any batch, after which the monitor sleeps
+_LOOKS = 1024  # after which the tick is reconsidered
 _LOOK_S = 0.005  # how often it looks for an idle sibling while requests wait
 # Threads that block in short calls overlap as far as they are relieved early.
 _SHORT_TICK_S = 0.00025
@@ -79,7 +80,7 @@ class Monitor:
     def look(self, longest_s: float | None) -> None:
         """Watch, and do what is due, until the bell rings or nothing has happened for a while.
 
-        Sleeps for at most ``longest_s`` seconds then, or for ever.
+        Watches, and sleeps then, for at most ``longest_s`` seconds each, or for ever.
         """
         try:
             self._look(longest_s)
@@ -88,7 +89,8 @@ class Monitor:
             self._poller.poll(_FAULT_PAUSE_S * 1000)
 
     def _look(self, longest_s: float | None) -> None:
-        found = self._watch.wait(self._tick_s, _PATIENCE)
+        looks = _LOOKS if longest_s is None else min(_LOOKS, int(longest_s / self._tick_s) + 1)
+        found = self._watch.wait(self._tick_s, _PATIENCE, looks)
         if found == LATE_CALL or (found == LATE_BATCH and self._wants_look()):
             self._relieve(found)
             return

@@ -23,6 +23,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from monoceros.errors import CallExpired
 from monoceros.http import Conn
 from monoceros.http.types import (
     AGAIN,
@@ -119,6 +120,9 @@ class Reactor:
         self.conns: dict[int, Conn] = {}
         # Lifted out while their call goes on: an application may close a descriptor that it took.
         self.away: dict[Core, Conn] = {}
+        self.lost: dict[Core, Conn] = {}  # answered for, or cut, while their call goes on
+        # Asked whether a thread is to end whose call has been answered for.
+        self.dismisses: Callable[[Core], bool] | None = None
         self.waiting: dict[int, Waiting] = {}  # out of the poller until a thread is free
         self.more: dict[int, Waiting] = {}  # connections with input at hand
         self.rouse: Callable[[], object] | None = None  # wakes a monitor that sleeps
@@ -173,6 +177,8 @@ class Reactor:
                 code = handler(core)
             except Exception:  # border: a fault of ours costs a connection, not the worker
                 code = self.give_up(core)
+            except CallExpired:  # a moment too late for the application
+                code = CLOSE
             if self.leader is not core:
                 if not self._come_back(core, fd, code, rest):
                     return
@@ -211,6 +217,8 @@ class Reactor:
             return handler(core)
         except Exception:  # border: as in run_once
             return self.give_up(core)
+        except CallExpired:
+            return CLOSE
 
     def _call_late(self, core: Core, fd: int, one: Waiting) -> int:
         """Give a connection its turn whose client may not wait any longer."""
@@ -336,7 +344,12 @@ class Reactor:
         Where another one has led meanwhile, that may have been dealt with, or set aside.
         """
         with self.lock:
-            if code == UPGRADE:
+            lost = self.lost.pop(core, None)
+            if lost is not None:
+                lost.close()
+                if self.dismisses is not None and self.dismisses(core):
+                    return False
+            elif code == UPGRADE:
                 self._forget_taken(core)
             else:
                 conn = self.away.pop(core, None)
@@ -353,6 +366,14 @@ class Reactor:
                 self.lead(core)
                 return False
             return self.leader is core
+
+    def expire(self, core: Core, late: Core) -> bool | None:
+        """Answer for a call that takes too long; see ``Conn.expire``. With the lock."""
+        told = self.away[late].expire(core)
+        if told is not None:
+            self.lost[late] = self.away.pop(late)
+            self.write_log(core)
+        return told
 
     def _put_back(self, fd: int, conn: Conn) -> None:
         self.conns[fd] = conn
@@ -518,12 +539,13 @@ class Reactor:
 
     def abandon(self) -> None:
         """Close the descriptors in a child that the application forked; clients notice nothing."""
-        for conn in (*self.conns.values(), *self.away.values()):
+        for conn in (*self.conns.values(), *self.away.values(), *self.lost.values()):
             fd, _ = conn.detach()
             if fd >= 0:
                 os.close(fd)
         self.conns.clear()
         self.away.clear()
+        self.lost.clear()
         self.handlers.clear()
         self.intake.abandon()
         self.poller.close()

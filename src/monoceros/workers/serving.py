@@ -42,6 +42,7 @@ class WsgiWorker(Worker):
     _drain: Drain | None = None
     _told_to_leave: float | None = None  # time.monotonic()
     _is_abandoned = False  # by the arbiter
+    _has_asked = False  # for a successor, because threads are lost
     next_tick = 0.0  # time.monotonic()
 
     def __init__(self, *args: Any) -> None:
@@ -54,6 +55,7 @@ class WsgiWorker(Worker):
 
         A user that workers change to need not have access to the interpreter's library.
         """
+        import monoceros.workers.expiry
         import monoceros.workers.monitor
         import monoceros.workers.reactor
         import monoceros.wsgi.core  # noqa: F401
@@ -202,6 +204,12 @@ class WsgiWorker(Worker):
             self.log.info("Autorestarting worker after current request.")
             self.max_requests = sys.maxsize
             self.tell(News.WORN_OUT)
+
+    def ask_for_successor(self) -> None:
+        """Tell the arbiter that threads are lost; serves on until that says to leave."""
+        if not self._has_asked:
+            self._has_asked = True
+            self.tell(News.LOST)
 
     def _hesitates(self) -> bool:
         """Whether TERM came from somebody else and the arbiter may be about to send its own.

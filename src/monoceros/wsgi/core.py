@@ -101,5 +101,6 @@ def make_policy(cfg: Config) -> Policy:
         body_timeout=float(cfg.body_timeout or 1 << 20),
         body_min_rate=float(cfg.body_min_rate),
         write_timeout=float(cfg.write_timeout or 1 << 20),
+        request_timeout=float(cfg.request_timeout),
         budget=Budget(),
     )

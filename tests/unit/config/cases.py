@@ -136,6 +136,7 @@ CASES = {
     "max_memory_hard": size("--max-memory-hard"),
     "reload_surge": replace(number(0, "--reload-surge"), default="auto"),
     "timeout": number(30, "-t"),
+    "request_timeout": number(0, "--request-timeout"),
     "boot_timeout": number(0, "--boot-timeout"),
     "graceful_timeout": number(30, "--graceful-timeout"),
     "shutdown_delay": number(0, "--shutdown-delay"),

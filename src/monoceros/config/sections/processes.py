@@ -171,6 +171,20 @@ class WorkerProcesses(Section):
         cli=("-t", "--timeout"),
         meta="SECONDS",
     )
+    request_timeout = Setting(
+        whole("seconds"),
+        0,
+        "How many seconds the application may take for a request, until the last octet of its "
+        "response is written. Then the client gets 504, or the end of its connection where the "
+        "response had begun, the stack of the thread goes to the log, and others are served on. "
+        "What the application answers after that is dropped. The lost thread is replaced, with "
+        "as many lost as there are `threads` the worker; on `sync` that is the first. The "
+        "application may choose another limit for a request by "
+        '`environ["monoceros.set_timeout"](seconds)`. 0 means no limit.',
+        cli=("--request-timeout",),
+        meta="SECONDS",
+        ours=True,
+    )
     boot_timeout = Setting(
         whole("seconds"),
         0,

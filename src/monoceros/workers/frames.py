@@ -8,15 +8,19 @@ the application's code at the end of each thread. So are threads that only serve
 from __future__ import annotations
 
 import os
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import monoceros
+
+if TYPE_CHECKING:
+    from types import FrameType
 
 LIMIT = 65536  # characters
 
 _OURS = os.path.dirname(os.path.abspath(monoceros.__file__)) + os.sep  # noqa: PTH100, PTH120
 _FRAME = '  File "'
 _IMPORTLIB = _FRAME + "<frozen importlib"
+_MOST_FRAMES = 200
 _CURRENT = ("Current thread ", "Stack (most recent")
 
 
@@ -81,3 +85,13 @@ def _trim(lines: list[str]) -> list[str]:
     while len(kept) > 1 and f"importlib{os.sep}__init__.py" in kept[-1]:
         kept.pop()
     return kept or lines[:start]
+
+
+def describe(frame: FrameType | None) -> str:
+    """Return what matters of the stack that ends in ``frame``, as a dump has it."""
+    lines = ["Stack (most recent call first):"]
+    while frame is not None and len(lines) <= _MOST_FRAMES:
+        code = frame.f_code
+        lines.append(f'{_FRAME}{code.co_filename}", line {frame.f_lineno} in {code.co_name}')
+        frame = frame.f_back
+    return shorten("\n".join(lines))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import monoceros
-from monoceros.arbiter.frames import names_current_thread, shorten
+from monoceros.workers.frames import names_current_thread, shorten
 
 OURS = Path(monoceros.__file__).parent
 
