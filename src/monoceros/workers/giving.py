@@ -51,16 +51,19 @@ class Giver:
         return self._scoreboard.has_ready(self._own)
 
     def give_waiting(self, core: Core) -> None:
-        """Give away the requests that wait, if somebody is free for them; the oldest first."""
+        """Give away an even share of the requests that wait, the oldest first, if anybody is free.
+
+        The next look is soon: to give all of them away would make them wait there.
+        """
         waiting = [
             (fd, one)
             for fd, one in self._reactor.waiting.items()
             if one.may_move and one.keep_until <= core.now
         ]
-        if waiting and self.count_idle():
-            for fd, one in waiting:
-                if not self._give(core, fd, one.since, one.hops + 1):
-                    return
+        idle = self.count_idle() if waiting else 0
+        for fd, one in waiting[: -(-len(waiting) * idle // (idle + 1))]:
+            if not self._give(core, fd, one.since, one.hops + 1):
+                return
 
     def shed(self, core: Core, rest: Iterator[tuple[int, int]]) -> None:
         """Give away an even share of what else a poll has reported."""

@@ -38,6 +38,7 @@ _LOOK_S = 0.005  # how often it looks for an idle sibling while requests wait
 # Threads that block in short calls overlap as far as they are relieved early.
 _SHORT_TICK_S = 0.00025
 _FAULT_PAUSE_S = 0.5  # so that a fault which stays does not fill the log
+_LONG_TICK_S = 0.005
 _REST_S = 0.02  # the longest that it waits for events: the lead may be gone meanwhile
 
 
@@ -97,16 +98,20 @@ class Monitor:
         self._tick_s = TICK_S
         if found == LATE_BATCH:
             self._have_shed()
-        elif found == QUIET:
-            self._sleep(longest_s)
+        elif found == QUIET and not self._sleep(longest_s):
+            # Busy, and never late in all this time: it may go on like that.
+            self._tick_s = _LONG_TICK_S
 
-    def _sleep(self, longest_s: float | None) -> None:
+    def _sleep(self, longest_s: float | None) -> bool:
+        """Sleep until the next batch; False where it has begun already."""
         reactor = self._reactor
         reactor.rouse = self._rouse
         # A batch may have begun before the leader could know that it has to wake anybody.
-        if self._watch.is_unchanged():
+        is_unchanged = self._watch.is_unchanged()
+        if is_unchanged:
             self._poller.poll(None if longest_s is None else max(0.0, longest_s) * 1000)
         reactor.rouse = None
+        return is_unchanged
 
     def _rouse(self) -> None:
         self._reactor.rouse = None
