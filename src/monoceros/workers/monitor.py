@@ -90,6 +90,9 @@ class Monitor:
             self._poller.poll(_FAULT_PAUSE_S * 1000)
 
     def _look(self, longest_s: float | None) -> None:
+        if self._reactor.rouse is not None:
+            self._rest(longest_s)  # no batch has begun since
+            return
         looks = _LOOKS if longest_s is None else min(_LOOKS, int(longest_s / self._tick_s) + 1)
         found = self._watch.wait(self._tick_s, _PATIENCE, looks)
         if found == LATE_CALL or (found == LATE_BATCH and self._wants_look()):
@@ -107,11 +110,14 @@ class Monitor:
         reactor = self._reactor
         reactor.rouse = self._rouse
         # A batch may have begun before the leader could know that it has to wake anybody.
-        is_unchanged = self._watch.is_unchanged()
-        if is_unchanged:
-            self._poller.poll(None if longest_s is None else max(0.0, longest_s) * 1000)
-        reactor.rouse = None
-        return is_unchanged
+        if not self._watch.is_unchanged():
+            reactor.rouse = None
+            return False
+        self._rest(longest_s)
+        return True
+
+    def _rest(self, longest_s: float | None) -> None:
+        self._poller.poll(None if longest_s is None else max(0.0, longest_s) * 1000)
 
     def _rouse(self) -> None:
         self._reactor.rouse = None

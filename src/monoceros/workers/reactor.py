@@ -15,13 +15,15 @@ description that an application's child still holds would go on reporting events
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import math
 import os
+import sys
 import threading
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from monoceros.errors import CallExpired
 from monoceros.http import Conn
@@ -129,6 +131,7 @@ class Reactor:
         self.is_leaving = False  # newcomers are no longer this worker's business
         self.overload: Overload | None = None
         self.shed: Callable[[Core, Iterator[tuple[int, int]]], None] | None = None
+        self._is_abandoned = False  # this is a child that the application forked
         self._current = -1  # the descriptor that is being dealt with
         self.next_sweep = 0.0  # time.monotonic()
         self._limit = limit
@@ -136,6 +139,7 @@ class Reactor:
         self._trusted = trusted
         self._access = access
         self._wakeup = wakeup
+        self._warn = warn
         self.report = report
         self._note = note
         self._parting: dict[int, float] = {}  # idle connections, and when they were shut down
@@ -161,7 +165,7 @@ class Reactor:
         events = self.poller.poll(0 if self.more else timeout_s)
         core.tick(time.monotonic())
         rouse = self.rouse
-        if rouse is not None:
+        if rouse is not None and (events or self.more):
             rouse()
         if self.more and not self._run_more(core):
             return
@@ -343,6 +347,8 @@ class Reactor:
 
         Where another one has led meanwhile, that may have been dealt with, or set aside.
         """
+        if self._is_abandoned:
+            self._end_stray()
         with self.lock:
             lost = self.lost.pop(core, None)
             if lost is not None:
@@ -549,3 +555,16 @@ class Reactor:
         self.handlers.clear()
         self.intake.abandon()
         self.poller.close()
+        self._is_abandoned = True
+        self.leader = None
+
+    def _end_stray(self) -> NoReturn:
+        """End a child that returns from the application's call, as its parent does too."""
+        self._warn(
+            f"A process (pid:{os.getpid()}) that the application forked has come back, and ends"
+        )
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(OSError, ValueError, AttributeError):
+                stream.flush()
+        # The exit handlers of this process are its parent's.
+        os._exit(0)
