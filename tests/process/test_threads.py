@@ -93,3 +93,26 @@ def test_a_fault_of_the_loop_ends_the_worker(server: Callable[..., Server], thre
     srv.wait_for(rf"Worker \(pid:{pid}\) exited with code 255")
     srv.wait_for("Booting worker", count=2)
     assert srv.get("/").status == 200
+
+
+NEVER = """\
+import atexit, os, time
+atexit.register(os.write, 2, b"exit handlers have run\\n")
+def app(environ, start_response):
+    os.write(2, f"stuck in {environ['PATH_INFO']}\\n".encode())
+    time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGQUIT])
+def test_calls_that_never_return_do_not_stop_the_end(
+    server: Callable[..., Server], signum: int
+) -> None:
+    args = ("--threads", "2", "--workers", "1", "--graceful-timeout", "2", "app:app")
+    srv = server(*args, files={"app.py": NEVER})
+    (pid,) = srv.wait_workers(1)
+    with keep_two_busy(srv):
+        srv.signal(signum)
+        assert srv.wait() == 0
+    srv.wait_for("exit handlers have run")
+    assert srv.count(rf"Worker \(pid:{pid}\) was sent|Traceback") == 0

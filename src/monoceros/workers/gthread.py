@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 
 from monoceros.net.wakeup import Wakeup
 from monoceros.scoreboard import State, rest
+from monoceros.workers.draining import PATIENCE
 from monoceros.workers.serving import WsgiWorker
 
 if TYPE_CHECKING:
@@ -98,6 +99,19 @@ class ThreadWorker(WsgiWorker):
         if not self.alive and not self._is_told:
             self._is_told = True
             self._hurry()
+        if self._crew is not None and self._is_overdue():
+            self._crew.give_up()
+
+    def _is_overdue(self) -> bool:
+        told = self._told_to_leave
+        longest_s = PATIENCE * self.cfg.graceful_timeout
+        return told is not None and time.monotonic() >= told + longest_s
+
+    def _finish(self, reactor: Reactor) -> None:
+        super()._finish(reactor)
+        calls = sum(core.running for core in self.cores)
+        if calls:
+            self.log.warning("Cut off at the end of graceful_timeout: calls in progress: %s", calls)
 
 
 class _Seat(threading.Thread):
@@ -187,6 +201,14 @@ class Crew:
                 self._parked.append(seat)
                 return False
             return True
+
+    def give_up(self) -> None:
+        """Stop serving where all threads are inside calls; else the leader knows when."""
+        reactor = self._reactor
+        with reactor.lock:
+            if reactor.leader is reactor.stand_in:
+                self.is_serving = False
+                reactor.leader = None
 
     # -- lost threads ------------------------------------------------------------------------
 
