@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import struct
 import threading
 import time
 from bisect import bisect_left
+from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from monoceros.http.access import Entry
@@ -130,7 +132,7 @@ class Core:
         self._words = None if slot is None else slot.cast("Q")
         self._second = -1
         self._line = b""  # method and target of the request in flight
-        self._lines: list[bytes] = []
+        self._lines: deque[bytes] = deque()
         self._templates: dict[tuple[Any, str], Environ] = {}
         self._keys: dict[str, str] = {}
         self.tick(time.monotonic())
@@ -153,9 +155,12 @@ class Core:
     def drain_log(self) -> bytes:
         """Return and forget the access log's whole lines so far."""
         self._flushed = self.now
-        lines = b"".join(self._lines)
-        self._lines.clear()
-        return lines
+        lines = []
+        # One by one: another thread may write what has gathered while a call adds to it.
+        with contextlib.suppress(IndexError):
+            while True:
+                lines.append(self._lines.popleft())
+        return b"".join(lines)
 
     def drop_output(self) -> None:
         """Forget what a connection that failed has not sent."""
