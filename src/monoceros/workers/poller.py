@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-READ = 1  # EPOLLIN, EVENT_READ
 _BATCH = 64  # descriptors dealt with before signals, timeouts and new connections get a look
 
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import sys
-from typing import TYPE_CHECKING
+import time
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,6 +15,7 @@ from monoceros.http.environ import base_environ
 from monoceros.http.types import HANDOFF, MORE, UPGRADE, Limits, Policy, Rules
 from monoceros.net.wakeup import Wakeup
 from monoceros.workers.monitor import Monitor
+from monoceros.workers.serving import WsgiWorker
 from tests.unit.test_reactor import REQUEST, FailingLog, Rig, hello, is_readable
 
 if TYPE_CHECKING:
@@ -110,3 +113,16 @@ def test_a_descriptor_of_an_upgrade_may_be_somebody_elses_soon(rig: Rig) -> None
             client.sendall(REQUEST)
             rig.core = leader
             rig.turn(lambda: is_readable(client))
+
+
+def test_a_wish_that_comes_too_late_stops_nobody(rig: Rig) -> None:
+    reactor = rig.reactor
+    watch_over(rig)
+    worker: Any = SimpleNamespace(alive=True, max_requests=sys.maxsize)
+    with rig.connect() as client:
+        rig.turn(lambda: len(reactor) == 1)
+        client.sendall(REQUEST)
+        reactor.leader = None
+        for _ in range(10):
+            assert WsgiWorker.serve(worker, reactor, rig.core, time.monotonic() + 0.01)
+        assert is_readable(client)
