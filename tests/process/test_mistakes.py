@@ -230,7 +230,7 @@ MISTAKES = {
         1,
         refusal(
             "Invalid value for worker_class: 'gevent' (the gevent worker is not in this version). "
-            "Allowed: sync, a dotted name, egg:DISTRIBUTION#NAME, or in a file a class or a "
+            "Allowed: sync, gthread, a dotted name, egg:DISTRIBUTION#NAME, or in a file a class or a "
             "function returning one. Set in: command line."
         ),
     ),
