@@ -230,8 +230,8 @@ MISTAKES = {
         1,
         refusal(
             "Invalid value for worker_class: 'gevent' (the gevent worker is not in this version). "
-            "Allowed: sync, gthread, a dotted name, egg:DISTRIBUTION#NAME, or in a file a class or a "
-            "function returning one. Set in: command line."
+            "Allowed: sync, gthread, a dotted name, egg:DISTRIBUTION#NAME, or in a file a class or "
+            "a function returning one. Set in: command line."
         ),
     ),
     "no configuration file": Mistake(

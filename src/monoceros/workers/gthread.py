@@ -191,16 +191,11 @@ class Crew:
 
     def _leads(self, seat: _Seat) -> bool:
         """Whether a thread that has nothing to do is to lead; it is parked if not."""
-        reactor, core = self._reactor, seat.core
-        with reactor.lock:
-            if reactor.leader is reactor.stand_in:
-                reactor.lead(core)
-            elif reactor.leader is None and reactor.led_by is core:
-                reactor.leader = core
-            elif reactor.leader is not core:
+        with self._reactor.lock:
+            leads = self._reactor.regain(seat.core)
+            if not leads:
                 self._parked.append(seat)
-                return False
-            return True
+            return leads
 
     def give_up(self) -> None:
         """Stop serving where all threads are inside calls; else the leader knows when."""

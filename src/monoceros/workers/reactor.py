@@ -111,9 +111,8 @@ class Reactor:
         overflow: Overflow | None = None,
     ) -> None:
         self.lock = threading.RLock()
-        self.leader: Core | None = (
-            leader  # whoever is not it has lost the lead, or is asked to look
-        )
+        # Whoever is not it has lost the lead, or is asked to look.
+        self.leader: Core | None = leader
         self.led_by = leader
         self.stand_in: Core | None = None  # leads without calling the application
         self.watch: Watch | None = None
@@ -302,6 +301,16 @@ class Reactor:
         self.more = {**self.waiting, **self.more}
         self.waiting.clear()
         self.intake.step_back()
+
+    def regain(self, core: Core) -> bool:
+        """Whether a thread that has nothing to do leads, as it does where nobody else can."""
+        with self.lock:
+            if self.leader is self.stand_in:
+                self.lead(core)
+            elif self.leader is None and self.led_by is core:
+                # It was to give some of a batch away, which was over by then.
+                self.leader = core
+            return self.leader is core
 
     def wait_on(self) -> None:
         """Leave alone what the last leader has not come to; for one that calls no application."""

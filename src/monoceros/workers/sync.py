@@ -68,6 +68,8 @@ class SyncWorker(WsgiWorker):
             self._tick()
             while self.serve(reactor, core, self.next_tick):
                 self._tick()
+                if reactor.leader is not core:
+                    reactor.regain(core)
             self._finish(reactor)
         finally:
             helper.stop()

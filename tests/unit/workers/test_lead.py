@@ -63,6 +63,15 @@ def test_a_wish_that_was_for_the_leader_is_not_taken_by_another(rig: Rig) -> Non
         assert reactor.led_by is leader
 
 
+def test_a_wish_that_comes_too_late_does_not_stop_the_leader(rig: Rig) -> None:
+    reactor = rig.reactor
+    watch_over(rig)
+    reactor.leader = None
+    assert not reactor.regain(make_core())
+    assert reactor.regain(rig.core)
+    assert reactor.leader is rig.core
+
+
 def test_a_request_that_was_read_is_not_lost_by_a_move(rig: Rig) -> None:
     reactor, monitor = rig.reactor, watch_over(rig)
     with rig.connect() as client:
