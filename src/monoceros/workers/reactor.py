@@ -318,12 +318,6 @@ class Reactor:
             if one.is_aside:
                 self.waiting[fd] = self.more.pop(fd)
 
-    def forget_wish(self, core: Core) -> None:
-        """Lead on where a monitor's wish came too late, with nothing of the batch left to give."""
-        with self.lock:
-            if self.leader is None and self.led_by is core:
-                self.leader = core
-
     def set_aside(self, fd: int, waiting: Waiting) -> None:
         """Leave a complete request alone until somebody leads who can answer it."""
         self.more.pop(fd, None)

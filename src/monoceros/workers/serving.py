@@ -152,8 +152,6 @@ class WsgiWorker(Worker):
 
         False once there is nothing left to do.
         """
-        if reactor.leader is None:
-            reactor.forget_wish(core)
         now = time.monotonic()
         reactor.sweep(core, now)
         until = min(until, reactor.next_sweep)

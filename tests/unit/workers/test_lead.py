@@ -133,5 +133,6 @@ def test_a_wish_that_comes_too_late_stops_nobody(rig: Rig) -> None:
         client.sendall(REQUEST)
         reactor.leader = None
         for _ in range(10):
+            assert reactor.regain(rig.core)
             assert WsgiWorker.serve(worker, reactor, rig.core, time.monotonic() + 0.01)
         assert is_readable(client)
