@@ -171,21 +171,21 @@ def kept(rig: Rig) -> Iterator[socket.socket]:
 
 def test_a_request_that_came_in_time_is_answered(rig: Rig, kept: socket.socket) -> None:
     kept.sendall(REQUEST)
-    rig.reactor.sweep(rig.core, time.monotonic() + 1000)
+    rig.reactor.sweeper.sweep(rig.core, time.monotonic() + 1000)
     rig.turn(lambda: is_readable(kept))
     assert kept.recv(65536).startswith(b"HTTP/1.1 200 OK")
 
 
 def test_a_request_that_crosses_with_the_end_meets_no_reset(rig: Rig, kept: socket.socket) -> None:
     late = time.monotonic() + 1000
-    rig.reactor.sweep(rig.core, late)
+    rig.reactor.sweeper.sweep(rig.core, late)
     for _ in range(3):
         kept.sendall(REQUEST)
         rig.reactor.run_once(rig.core, 0)
         assert len(rig.reactor) == 1
     assert is_readable(kept)
     assert kept.recv(65536) == b""
-    rig.reactor.sweep(rig.core, late + 1)
+    rig.reactor.sweeper.sweep(rig.core, late + 1)
     assert len(rig.reactor) == 0
 
 
@@ -197,7 +197,7 @@ def test_trusted_peers_may_stay_until_there_is_no_room() -> None:
     begun.sendall(b"GET")
     rig.turn(lambda: is_readable(used) and rig.reactor.unfinished() == (1, 0))
     used.recv(65536)
-    rig.reactor.sweep(rig.core, time.monotonic() + 1000)
+    rig.reactor.sweeper.sweep(rig.core, time.monotonic() + 1000)
     rig.turn(lambda: is_readable(begun))
     assert begun.recv(65536).startswith(b"HTTP/1.1 408 ")
     assert len(rig.reactor) == 3

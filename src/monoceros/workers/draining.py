@@ -81,7 +81,7 @@ class Drain:
             self._look_at = now + TICK_S
             self._move(core)
             if now - self._began >= self._idle_grace_s:
-                self._reactor.close_idle(now - self._idle_grace_s)
+                self._reactor.sweeper.close_idle(now - self._idle_grace_s)
         self._reactor.run_once(core, pause)
 
     def _move(self, core: Core) -> None:

@@ -17,7 +17,7 @@ from monoceros.http import Conn, parse_head
 from monoceros.http.errors import BadRequest
 from monoceros.net.overflow import Moved
 from monoceros.scoreboard import count_moves
-from monoceros.workers.reactor import TICK_S
+from monoceros.workers.waiting import TICK_S
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -77,7 +77,7 @@ class Giver:
     def give_idle(self, core: Core) -> None:
         """Give away the connections on which nothing has been received, where somebody stays."""
         if self.has_siblings():
-            for fd, conn in self._reactor.idle():
+            for fd, conn in self._reactor.sweeper.idle():
                 if conn.peek(core) is not None and not self._give(core, fd, core.now, 0):
                     return
 

@@ -10,6 +10,7 @@ else. When it steps back, the poller looks anew, and finds whatever was missed m
 from __future__ import annotations
 
 import errno
+import heapq
 import select
 import time
 from functools import partial
@@ -19,7 +20,9 @@ from monoceros.http import accept
 from monoceros.http.types import AGAIN
 from monoceros.net.closing import is_ending, is_shut
 from monoceros.scoreboard import count_moves
+from monoceros.workers.lateness import ready_among
 from monoceros.workers.poller import ready_now
+from monoceros.workers.timeouts import is_idle
 
 if TYPE_CHECKING:
     import socket
@@ -32,6 +35,7 @@ if TYPE_CHECKING:
 
 _ACCEPT_PAUSE_S = 1.0
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_CROWDED = 64  # the part of all connections that makes room at a time
 FULL_PAUSE_S = 0.05  # how often a full worker looks whether one more would find room
 _ALL = 1 << 31
 
@@ -45,12 +49,15 @@ class Intake:
         poller: Poller,
         listeners: list[socket.socket],
         overflow: Overflow | None,
+        *,
+        limit: int,
         burst: int,
         warn: Callable[[str], None],
     ) -> None:
         self._reactor = reactor
         self._poller = poller
         self._overflow = overflow
+        self._limit = limit
         self._burst = burst
         self._warn = warn
         self._listeners = {listener.fileno(): listener for listener in listeners}
@@ -121,7 +128,7 @@ class Intake:
 
     def resume(self, now: float) -> None:
         """Watch again, as soon as a connection would find room."""
-        if now >= self._accept_after and self._reactor.has_room():
+        if now >= self._accept_after and self._has_room():
             self.is_held_up = False
             if not self._is_aside:
                 self.start()
@@ -139,7 +146,7 @@ class Intake:
 
         def accept_some(core: Core, most: int) -> int:
             for taken in range(most):
-                if reactor.is_full() and not self._make_room(listener):
+                if self._is_full() and not self._make_room(listener):
                     return taken
                 try:
                     accepted = accept(listener)
@@ -168,7 +175,7 @@ class Intake:
         """Have a connection closed if somebody waits; False where none was."""
         if not _is_awaited(listener):
             return False
-        if self._reactor.make_room():
+        if self._close_oldest():
             return True
         self.hold_up()
         return False
@@ -182,7 +189,7 @@ class Intake:
         overflow = self._overflow
         if overflow is None:
             return None
-        if self._reactor.is_full() and not self._reactor.make_room():
+        if self._is_full() and not self._close_oldest():
             self.hold_up()
             return None
         moved = overflow.take()
@@ -194,6 +201,27 @@ class Intake:
             count_moves(core.scoreboard_record, given=0, taken=1)
         self._reactor.admit_moved(core, moved)
         return moved
+
+    # -- room --------------------------------------------------------------------------------
+
+    def _is_full(self) -> bool:
+        """Whether there are as many connections as there may be."""
+        return len(self._reactor) >= self._limit
+
+    def _has_room(self) -> bool:
+        """Whether one more connection would find room, or somebody's who is idle."""
+        return not self._is_full() or any(map(is_idle, list(self._reactor.conns.values())))
+
+    def _close_oldest(self) -> bool:
+        """Close what has been idle for longest; False where nothing closes."""
+        conns = self._reactor.conns
+        idle = [(conn.since, fd) for fd, conn in list(conns.items()) if is_idle(conn)]
+        oldest = [fd for _, fd in heapq.nsmallest(1 + self._limit // _CROWDED, idle)]
+        busy = set(ready_among((fd, conns[fd]) for fd in oldest))
+        quiet = [fd for fd in oldest if fd not in busy]
+        for fd in quiet:
+            self._reactor.close_one(fd, conns[fd])
+        return bool(quiet)
 
     # -- the end -----------------------------------------------------------------------------
 

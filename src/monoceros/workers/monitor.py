@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from monoceros.http import Watch
 from monoceros.http.types import HANDOFF, LATE_BATCH, LATE_CALL, QUIET
 from monoceros.workers.giving import keep_until, whole_head
-from monoceros.workers.reactor import TICK_S, Waiting
+from monoceros.workers.waiting import TICK_S, Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -187,7 +187,7 @@ class Monitor:
             reactor.intake.stop()
         for fd in [*reactor.more, *fds]:
             self._step(fd)
-        reactor.sweep(core, now, self._step)
+        reactor.sweeper.sweep(core, now, self._step)
         pause = 0.0 if reactor.more else self._share(now)
         if reactor.overload is not None:
             pause = min(pause, reactor.overload.turn_away(core))

@@ -15,15 +15,11 @@ description that an application's child still holds would go on reporting events
 
 from __future__ import annotations
 
-import contextlib
-import heapq
-import math
 import os
-import sys
 import threading
 import time
 from functools import partial
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any
 
 from monoceros.errors import CallExpired
 from monoceros.http import Conn
@@ -41,11 +37,12 @@ from monoceros.http.types import (
     WANT_WRITE,
     WRITE,
 )
-from monoceros.workers.descriptors import move_up, shut_sending
+from monoceros.workers.descriptors import move_up
 from monoceros.workers.intake import FULL_PAUSE_S, Intake
-from monoceros.workers.lateness import ready_among
 from monoceros.workers.poller import make_poller
-from monoceros.workers.timeouts import is_idle
+from monoceros.workers.strays import end_stray
+from monoceros.workers.sweeping import Sweeper
+from monoceros.workers.waiting import AT_HAND, TICK_S, Waiting
 
 if TYPE_CHECKING:
     import socket
@@ -58,29 +55,6 @@ if TYPE_CHECKING:
     from monoceros.net.wakeup import Wakeup
     from monoceros.workers.lateness import Lateness
     from monoceros.workers.overload import Overload
-
-TICK_S = 0.002  # what a complete request may wait before it is others' business
-_PARTING_S = 0.5  # how long an idle connection that was shut down is read
-_CROWDED = 64  # the part of all connections that makes room at a time
-SWEEP_S = 1.0  # how often timeouts are looked at
-
-
-class Waiting(NamedTuple):
-    """A complete request that no thread is free for.
-
-    ``since`` is when it was found. Another process may have it, but not before ``keep_until``,
-    where it ``may_move``; ``hops`` is how often it has moved. While it ``is_aside`` its connection
-    is out of the poller.
-    """
-
-    since: float
-    may_move: bool
-    hops: int
-    keep_until: float
-    is_aside: bool = True
-
-
-_AT_HAND = Waiting(math.inf, may_move=False, hops=0, keep_until=0.0, is_aside=False)
 
 
 class Reactor:
@@ -132,19 +106,18 @@ class Reactor:
         self.shed: Callable[[Core, Iterator[tuple[int, int]]], None] | None = None
         self._is_abandoned = False  # this is a child that the application forked
         self._current = -1  # the descriptor that is being dealt with
-        self.next_sweep = 0.0  # time.monotonic()
-        self._limit = limit
-        self._lateness = lateness
         self._trusted = trusted
         self._access = access
         self._wakeup = wakeup
         self._warn = warn
         self.report = report
         self._note = note
-        self._parting: dict[int, float] = {}  # idle connections, and when they were shut down
+        self.sweeper = Sweeper(self, lateness)
         self.poller.add(wakeup.fileno())
         self.handlers[wakeup.fileno()] = self._wake
-        self.intake = Intake(self, self.poller, listeners, overflow, burst, warn)
+        self.intake = Intake(
+            self, self.poller, listeners, overflow, limit=limit, burst=burst, warn=warn
+        )
         self.adopt(leader)
 
     def __len__(self) -> int:
@@ -268,7 +241,7 @@ class Reactor:
         elif code == WANT_WRITE:
             self._await_output(fd, conn)
         elif code == MORE:
-            self.more[fd] = _AT_HAND
+            self.more[fd] = AT_HAND
         elif code == LINGER:
             self.handlers[fd] = conn.discard
         elif code == CLOSE:
@@ -357,7 +330,7 @@ class Reactor:
         Where another one has led meanwhile, that may have been dealt with, or set aside.
         """
         if self._is_abandoned:
-            self._end_stray()
+            end_stray(self._warn)
         with self.lock:
             lost = self.lost.pop(core, None)
             if lost is not None:
@@ -413,13 +386,13 @@ class Reactor:
         conn = Conn(core, fd, moved.remote, moved.local, moved.scheme, moved.trusted)
         conn.unread(moved.data)
         self._put_back(fd, conn)
-        self.more[fd] = _AT_HAND._replace(since=moved.since, hops=moved.hops)
+        self.more[fd] = AT_HAND._replace(since=moved.since, hops=moved.hops)
 
     def remove(self, fd: int) -> Conn:
         """Give up a connection that goes on elsewhere, or for which nothing is left to do."""
         conn = self.conns.pop(fd)
         del self.handlers[fd]
-        self._parting.pop(fd, None)
+        self.sweeper.parting.pop(fd, None)
         one = self.waiting.pop(fd, None) or self.more.pop(fd, None)
         if one is None or not one.is_aside:
             self.poller.remove(fd)
@@ -430,30 +403,6 @@ class Reactor:
         self.remove(fd)
         conn.close()
 
-    def is_full(self) -> bool:
-        """Whether there are as many connections as there may be."""
-        return len(self) >= self._limit
-
-    def has_room(self) -> bool:
-        """Whether one more connection would find room, or somebody's who is idle."""
-        return not self.is_full() or any(map(is_idle, list(self.conns.values())))
-
-    def make_room(self) -> bool:
-        """Close what has been idle for longest; False where nothing closes."""
-        idle = [(conn.since, fd) for fd, conn in list(self.conns.items()) if is_idle(conn)]
-        oldest = heapq.nsmallest(1 + self._limit // _CROWDED, idle)
-        return bool(self._close_quiet([fd for _, fd in oldest]))
-
-    def _close_quiet(self, fds: list[int]) -> int:
-        """Close connections, save those on which something has come; returns how many."""
-        busy = set(ready_among((fd, self.conns[fd]) for fd in fds))
-        quiet = [fd for fd in fds if fd not in busy]
-        for fd in quiet:
-            self.close_one(fd, self.conns[fd])
-        return len(quiet)
-
-    # -- time --------------------------------------------------------------------------------
-
     def collect(self, core: Core, fd: int, conn: Conn) -> int:
         """Do what can be done for a connection without calling the application."""
         if self.is_between_requests(fd, conn) or conn.state == BODY:
@@ -462,79 +411,9 @@ class Reactor:
 
     def is_between_requests(self, fd: int, conn: Conn) -> bool:
         """Whether the next octets are a head's, and whoever comes to them may do with them."""
-        return (conn.state == IDLE or conn.state == HEAD) and fd not in self._parting
-
-    def sweep(self, core: Core, now: float, turn: Callable[[int], None] | None = None) -> None:
-        """Deal with connections that have been in their state for too long, once a second.
-
-        What their clients have done meanwhile counts: ``turn`` is to take it in.
-        """
-        if now < self.next_sweep:
-            return
-        self.next_sweep = now + SWEEP_S
-        self._end_parting(now)
-        if self.overload is not None:
-            self.overload.tell(now)
-        late = [one for one in self._lateness.find(self.conns, now) if not self._waits(one[0])]
-        if late:
-            for fd in ready_among(late):
-                (turn or partial(self._catch_up, core))(fd)
-        for fd, conn in late:
-            is_here = self.conns.get(fd) is conn and not self._waits(fd)
-            if is_here and not conn.has_request and self._lateness.is_late(fd, conn, now):
-                self._expire(core, fd, self.conns[fd])
-
-    def _waits(self, fd: int) -> bool:
-        """Whether it is for us to do something, not for the client."""
-        return fd in self.waiting or fd in self.more
-
-    def _catch_up(self, core: Core, fd: int) -> None:
-        code = self.collect(core, fd, self.conns[fd])
-        if code == HANDOFF:
-            self.more[fd] = _AT_HAND
-        else:
-            self.follow(fd, code)
-
-    def _expire(self, core: Core, fd: int, conn: Conn) -> None:
-        unfinished = conn.state == BODY or (conn.state == HEAD and conn.pending > 0)
-        if unfinished:
-            self.follow(fd, conn.reject(408, core))
-        elif self.is_between_requests(fd, conn):
-            self._take_leave(fd, conn)
-        elif fd not in self._parting:
-            self.close_one(fd, conn)
-
-    def _take_leave(self, fd: int, conn: Conn) -> None:
-        """Shut down an idle connection, unless something has come by now.
-
-        It is read on for a moment, so that a request which crosses with our end meets no reset.
-        """
-        if not conn.pending and not ready_among([(fd, conn)]):
-            shut_sending(fd)
-            self.handlers[fd] = conn.discard
-            self._parting[fd] = time.monotonic()
-
-    def _end_parting(self, now: float) -> None:
-        for fd, parted in list(self._parting.items()):
-            if now - parted >= _PARTING_S:
-                self.close_one(fd, self.conns[fd])
+        return (conn.state == IDLE or conn.state == HEAD) and fd not in self.sweeper.parting
 
     # -- the end -----------------------------------------------------------------------------
-
-    def close_idle(self, since: float) -> None:
-        """Take leave of connections that no request has come on since then."""
-        self._end_parting(time.monotonic())
-        for fd, conn in self.idle():
-            if conn.since <= since:
-                self._take_leave(fd, conn)
-
-    def idle(self) -> list[tuple[int, Conn]]:
-        """Return the connections on which nothing of a request has been received."""
-        return [
-            (fd, conn)
-            for fd, conn in list(self.conns.items())
-            if self.is_between_requests(fd, conn) and not conn.pending and not conn.has_request
-        ]
 
     def unfinished(self) -> tuple[int, int]:
         """Count the requests that have come in part, and the answers that were taken in part."""
@@ -566,14 +445,3 @@ class Reactor:
         self.poller.close()
         self._is_abandoned = True
         self.leader = None
-
-    def _end_stray(self) -> NoReturn:
-        """End a child that returns from the application's call, as its parent does too."""
-        self._warn(
-            f"A process (pid:{os.getpid()}) that the application forked has come back, and ends"
-        )
-        for stream in (sys.stdout, sys.stderr):
-            with contextlib.suppress(OSError, ValueError, AttributeError):
-                stream.flush()
-        # The exit handlers of this process are its parent's.
-        os._exit(0)

@@ -153,8 +153,8 @@ class WsgiWorker(Worker):
         False once there is nothing left to do.
         """
         now = time.monotonic()
-        reactor.sweep(core, now)
-        until = min(until, reactor.next_sweep)
+        reactor.sweeper.sweep(core, now)
+        until = min(until, reactor.sweeper.due)
         while self.alive and now < until and reactor.leader is core:
             reactor.run_once(core, until - now)
             if self.max_requests < sys.maxsize:

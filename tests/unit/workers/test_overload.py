@@ -9,7 +9,7 @@ import pytest
 
 from monoceros.http.types import AGAIN, HANDOFF, HEAD, IDLE, LINGER
 from monoceros.workers.overload import Overload
-from monoceros.workers.reactor import Waiting
+from monoceros.workers.waiting import Waiting
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
