@@ -217,10 +217,12 @@ class Intake:
         conns = self._reactor.conns
         idle = [(conn.since, fd) for fd, conn in list(conns.items()) if is_idle(conn)]
         oldest = [fd for _, fd in heapq.nsmallest(1 + self._limit // _CROWDED, idle)]
-        busy = set(ready_among((fd, conns[fd]) for fd in oldest))
-        quiet = [fd for fd in oldest if fd not in busy]
-        for fd in quiet:
-            self._reactor.close_one(fd, conns[fd])
+        # What a thread has closed since is none of these.
+        here = [(fd, conn) for fd in oldest if (conn := conns.get(fd)) is not None]
+        busy = set(ready_among(here))
+        quiet = [one for one in here if one[0] not in busy]
+        for one in quiet:
+            self._reactor.close_one(*one)
         return bool(quiet)
 
     # -- the end -----------------------------------------------------------------------------

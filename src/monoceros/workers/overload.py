@@ -102,12 +102,12 @@ class Overload:
     def pick(self, now: float) -> int:
         """Return whose turn it is among the connections with input at hand."""
         more = self._reactor.more
-        oldest = next(iter(more))
-        if now - more[oldest].since > self._limit_s / 2:
-            for fd in reversed(tuple(more)):  # a thread may come back meanwhile
+        order = tuple(more)  # a thread may come back meanwhile
+        if now - more[order[0]].since > self._limit_s / 2:
+            for fd in reversed(order):
                 if more[fd].is_aside:
                     return fd
-        return oldest
+        return order[0]
 
     # -- the monitor -------------------------------------------------------------------------
 

@@ -166,12 +166,14 @@ class Reactor:
 
     def _run_more(self, core: Core) -> bool:
         """Give connections with input at hand their turn; False where the lead was lost."""
-        for _ in range(len(self.more)):
+        # Threads that come back add to it.
+        for first in list(self.more):
             if not self.more:
                 break
-            overload = self.overload
-            fd = next(iter(self.more)) if overload is None else overload.pick(core.now)
-            one = self.more.pop(fd)
+            fd = first if self.overload is None else self.overload.pick(core.now)
+            one = self.more.pop(fd, None)
+            if one is None:
+                continue
             if one.is_aside:
                 self.poller.add(fd)
             self._current = fd

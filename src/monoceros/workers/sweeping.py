@@ -12,7 +12,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
-from monoceros.http.types import BODY, HANDOFF, HEAD
+from monoceros.http.types import BODY, CLOSE, HANDOFF, HEAD
 from monoceros.workers.descriptors import shut_sending
 from monoceros.workers.lateness import ready_among
 from monoceros.workers.waiting import AT_HAND
@@ -50,9 +50,9 @@ class Sweeper:
         if reactor.overload is not None:
             reactor.overload.tell(now)
         found = self._lateness.find(reactor.conns, now)
-        late = [fd for fd, _ in found if not self._waits(fd)]
+        late = [one for one in found if not self._waits(one[0])]
         if late:
-            for fd in ready_among((fd, reactor.conns[fd]) for fd in late):
+            for fd in ready_among(late):
                 (turn or partial(self._catch_up, core))(fd)
         for fd, seen in found:
             conn = reactor.conns.get(fd)
@@ -83,7 +83,8 @@ class Sweeper:
 
     def _catch_up(self, core: Core, fd: int) -> None:
         reactor = self._reactor
-        code = reactor.collect(core, fd, reactor.conns[fd])
+        conn = reactor.conns.get(fd)
+        code = CLOSE if conn is None else reactor.collect(core, fd, conn)
         if code == HANDOFF:
             reactor.more[fd] = AT_HAND
         else:
@@ -107,5 +108,6 @@ class Sweeper:
 
     def _end_parting(self, now: float) -> None:
         for fd, parted in list(self.parting.items()):
-            if now - parted >= _PARTING_S:
-                self._reactor.close_one(fd, self._reactor.conns[fd])
+            conn = self._reactor.conns.get(fd)
+            if conn is not None and now - parted >= _PARTING_S:
+                self._reactor.close_one(fd, conn)
