@@ -237,7 +237,7 @@ def test_workers_killed_at_random(serve: Serve) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("impl", IMPLS[:1], indirect=True)
 def test_moving_loses_no_more_than_staying(serve: Serve) -> None:
-    lost = kill_at_random(start(serve), 10, seed=2)
-    lost_without = kill_at_random(start(serve, "--no-connection-handoff"), 10, seed=2)
+    lost = kill_at_random(start(serve), 8, seed=2)
+    lost_without = kill_at_random(start(serve, "--no-connection-handoff"), 8, seed=2)
 
     assert lost <= lost_without

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from tests.e2e.conftest import Serve, Server
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.settled]
 
 APP = """\
 import os, time
@@ -37,7 +37,7 @@ SLACK_S = 1.0  # on a machine that does other things; what is late without reaso
 
 
 def start(serve: Serve, *args: str) -> Server:
-    return serve("--workers", "1", *args, "app:app", files=FILES)
+    return serve("--workers", "1", "--keep-alive", "75", *args, "app:app", files=FILES)
 
 
 @contextlib.contextmanager

@@ -51,7 +51,8 @@ def test_2_gigabytes_denied_unread_are_over_in_a_second(serve: Serve, patience: 
     assert elapsed < (1.5 if "answer" in patience else 4)
     assert sent >= 16 * MIB
     assert peak(worker) - before < 8 * MIB
-    assert 0 < disk.highest <= 17 * MIB
+    # What was sent before the answer is not in memory; it may be gone before anybody looks.
+    assert disk.highest <= 17 * MIB
     srv.wait_until(lambda: not spooled(worker), "the end of the temporary file")
     with srv.connect() as client:
         assert ask(client).status == 200

@@ -94,7 +94,6 @@ def test_other_means(server: Callable[..., Server], tmp_path: Path, means: str, 
     [
         *((impl, 3, 0.5, moves) for moves, impl in enumerate(IMPLS)),
         pytest.param(IMPLS[0], 29, 1.0, True, marks=pytest.mark.slow),
-        pytest.param(IMPLS[0], 29, 1.0, False, marks=pytest.mark.slow),
     ],
     indirect=["impl"],
 )

@@ -407,7 +407,7 @@ def test_change_before_the_file_was_known(server: Callable[..., Server], tmp_pat
 def test_kept_alive_connection_gets_no_old_answer(
     server: Callable[..., Server], tmp_path: Path
 ) -> None:
-    srv = server("--reload", "-w", "1", "app:app", files={"app.py": app("one")})
+    srv = server("--reload", "--keep-alive=75", "app:app", files={"app.py": app("one")})
     srv.wait_workers(1)
     with srv.connect() as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")
@@ -422,7 +422,7 @@ def test_kept_alive_connection_that_nobody_takes_is_closed(
     server: Callable[..., Server], tmp_path: Path
 ) -> None:
     files = {"app.py": app("one")}
-    srv = server("--reload", "-w", "1", "--no-connection-handoff", "app:app", files=files)
+    srv = server("--reload", "--keep-alive=75", "--no-connection-handoff", "app:app", files=files)
     srv.wait_workers(1)
     with srv.connect() as connection:
         connection.sendall(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n")

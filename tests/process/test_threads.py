@@ -72,12 +72,12 @@ def test_timeout_is_for_processes_that_are_silent(server: Callable[..., Server])
 
 BREAKING = """\
 import os
-from monoceros.workers.reactor import Reactor
+from monoceros.workers.sweeping import Sweeper
 def app(environ, start_response):
     if environ["PATH_INFO"] == "/break":
         def sweep(*args):
             raise RuntimeError("broken by a test")
-        Reactor.sweep = sweep
+        Sweeper.sweep = sweep
     start_response("200 OK", [("Content-Length", "2")])
     return [b"ok"]
 """
