@@ -62,8 +62,14 @@ def assert_complete(found: dict[str, Found]) -> None:
 
 def start(serve: Serve, *args: str) -> Server:
     srv = serve("--workers", "2", "--keep-alive", "75", *args, APP, files=FILES)
-    srv.wait_workers(2)
+    workers = srv.wait_workers(2)
+    # A worker is ready a moment before it has all descriptors that it serves with.
+    srv.wait_until(lambda: all(map(has_monitor, workers)), "their monitors")
     return srv
+
+
+def has_monitor(pid: int) -> bool:
+    return len(list(Path(f"/proc/{pid}/task").iterdir())) > 1
 
 
 # -- nobody waits behind a busy worker
@@ -190,6 +196,7 @@ def test_worker_killed_while_its_connections_are_on_the_move(serve: Serve) -> No
         slow, *fast = [client for client in clients if owners[client] == busy]
         with stopped({idle}):
             slow.sendall(head("GET", "/sleep/5/0"))
+            srv.wait_for("GET /sleep/5/0")
             for number, client in enumerate(fast):
                 client.sendall(head("GET", f"/fast/{number}"))
             # A connection that was given away is none of its descriptors any more.
