@@ -105,20 +105,20 @@ def test_others_are_served_on(serve: Serve) -> None:
 
 
 def test_lost_threads_are_replaced_and_then_the_worker(serve: Serve) -> None:
-    args = ("--threads", "2", "--request-timeout", "1", "--graceful-timeout", "20", "app:app")
+    args = ("--threads", "4", "--request-timeout", "1", "--graceful-timeout", "20", "app:app")
     srv = serve(*args, files=FILES)
     (old,) = srv.wait_workers(1)
     with Others(srv) as others:
         with contextlib.ExitStack() as stack:
-            slow = [stack.enter_context(asked(srv, "/setting/60")) for _ in range(2)]
-            assert [wait()[0] for wait in slow] == [504, 504]
+            slow = [stack.enter_context(asked(srv, "/setting/60")) for _ in range(4)]
+            assert [wait()[0] for wait in slow] == [504] * 4
         srv.wait_for(rf"Replacing worker \(pid:{old}\): its threads are lost")
-        # Which has two threads more, and does not wait for the lost ones when it is to leave.
+        # Which has other threads in their place, and does not wait for the lost ones when it is to leave.
         srv.wait_for(rf"Worker exiting \(pid: {old}\)")
         srv.wait_until(lambda: others.pids and others.pids[-1] != old, "the successor's answer")
     assert set(others.statuses) == {200}
     assert others.errors == []
-    assert srv.count("REQUEST TIMEOUT") == 2
+    assert srv.count("REQUEST TIMEOUT") == 4
 
 
 def test_thread_that_returns(serve: Serve) -> None:
