@@ -113,7 +113,7 @@ def test_lost_threads_are_replaced_and_then_the_worker(serve: Serve) -> None:
             slow = [stack.enter_context(asked(srv, "/setting/60")) for _ in range(4)]
             assert [wait()[0] for wait in slow] == [504] * 4
         srv.wait_for(rf"Replacing worker \(pid:{old}\): its threads are lost")
-        # Which has other threads in their place, and does not wait for the lost ones when it is to leave.
+        # Which has others in their place, and does not wait for the lost ones when it is to leave.
         srv.wait_for(rf"Worker exiting \(pid: {old}\)")
         srv.wait_until(lambda: others.pids and others.pids[-1] != old, "the successor's answer")
     assert set(others.statuses) == {200}
