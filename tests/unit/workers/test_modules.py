@@ -45,6 +45,17 @@ def read(pipe: tuple[int, int]) -> list[str]:
         return []
 
 
+def tell(reporter: Modules, pipe: tuple[int, int]) -> list[str]:
+    """Report all there is, which is more than a pipe takes where this process has many modules."""
+    told: list[str] = []
+    while True:
+        reporter.report()
+        lines = read(pipe)
+        if not lines:
+            return told
+        told += lines
+
+
 def load(name: str, path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     module = types.ModuleType(name)
     module.__file__ = str(path)
@@ -56,15 +67,12 @@ def test_reports_what_is_new(
 ) -> None:
     assert sys.dont_write_bytecode
     load("one_module", tmp_path / "one.py", monkeypatch)
-    reporter.report()
-    first = read(pipe)
+    first = tell(reporter, pipe)
     assert str(tmp_path / "one.py") in first
     assert os.__file__ not in first
-    reporter.report()
-    assert read(pipe) == []
+    assert len(first) == len(set(first))
     load("another_module", tmp_path / "two.py", monkeypatch)
-    reporter.report()
-    assert read(pipe) == [str(tmp_path / "two.py")]
+    assert tell(reporter, pipe) == [str(tmp_path / "two.py")]
 
 
 def test_tells_a_new_watcher_everything(pipe: tuple[int, int]) -> None:
@@ -100,12 +108,8 @@ def test_full_pipe_is_no_obstacle(
     paths = {str(tmp_path / ("x" * 150) / f"{number}.py") for number in range(1000)}
     for number, path in enumerate(paths):
         load(f"module_number_{number}", Path(path), monkeypatch)
-    found: set[str] = set()
-    for _ in range(10):
-        reporter.report()
-        found.update(read(pipe))
 
-    assert paths <= found
+    assert paths <= set(tell(reporter, pipe))
 
 
 def test_messages_are_atomic_and_no_path_is_too_long(
