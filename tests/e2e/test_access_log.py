@@ -27,16 +27,16 @@ _LINE = re.compile(
 
 # Notes the size of every write of the access log, in the workers.
 _NOTING = """\
-import os
+from monoceros.log import file
 def post_worker_init(worker):
-    write = os.write
+    write = file.write
     notes = open("sizes", "a")
     def noting(fd, data):
         if fd == 1:
             notes.write(f"{len(data)}\\n")
             notes.flush()
         return write(fd, data)
-    os.write = noting
+    file.write = noting
 """
 
 

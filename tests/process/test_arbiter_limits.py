@@ -81,12 +81,13 @@ def test_deaths_are_found_without_pidfds(server: Callable[..., Server]) -> None:
 
 def test_failed_fork_is_tried_again(server: Callable[..., Server]) -> None:
     config = """\
-import errno, os
-fork = os.fork
+import errno
+from monoceros.arbiter import spawn
+fork = spawn.fork
 def fail_once():
-    os.fork = fork
+    spawn.fork = fork
     raise OSError(errno.EAGAIN, "no process left")
-os.fork = fail_once
+spawn.fork = fail_once
 """
     srv = server("app:app", files=configured(config))
     srv.wait_for(r"\[ERROR\] Cannot fork a worker: .*no process left")

@@ -25,7 +25,17 @@ LAYERS = (
     {"asgi", "wsgi", "net", "log", "demo"},
     {"http"},
     {"config"},
-    {"arity", "errors", "garbage", "identity", "scoreboard", "spelling", "typing", "__init__"},
+    {
+        "arity",
+        "errors",
+        "garbage",
+        "identity",
+        "scoreboard",
+        "spelling",
+        "typing",
+        "unpatched",
+        "__init__",
+    },
     {"_version"},
 )
 LEVEL = {name: level for level, names in enumerate(LAYERS) for name in names}

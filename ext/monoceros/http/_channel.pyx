@@ -142,7 +142,8 @@ cdef class Channel:
         """Wait until at most ``limit`` octets are unsent; raises ``ClientGone``."""
         if self.fd >= 0 and self.has_output():
             before = self.outbox.size
-            self.outbox.wait(self.fd, limit, self.core.policy.write_timeout)
+            policy = self.core.policy
+            self.outbox.wait(self.fd, limit, policy.write_timeout, policy.wait)
             self.core.sent += before - self.outbox.size
         return 0
 

@@ -10,6 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from monoceros.errors import ConfigError
+from monoceros.unpatched import fork
 
 if TYPE_CHECKING:
     from monoceros.config import Config
@@ -37,7 +38,7 @@ def detach(cfg: Config) -> None:
 
 
 def _continue_in_child() -> None:
-    if os.fork():
+    if fork():
         os._exit(0)
 
 

@@ -42,6 +42,7 @@ from monoceros.errors import MonocerosError
 from monoceros.net import closing, listeners
 from monoceros.net.inherited import Borrowed
 from monoceros.scoreboard import Scoreboard
+from monoceros.unpatched import poll as make_poll
 from monoceros.workers import hooks
 from monoceros.workers.application import Application
 from monoceros.workers.failure import format_application_error
@@ -341,7 +342,7 @@ class Arbiter:
         """Wait until something has happened or is due; return the readable descriptors."""
         # Hooks may have taken the wake-up descriptor away, and a signal with it.
         self.signals.wakeup.claim()
-        poll = select.poll()
+        poll = make_poll()
         poll.register(self.signals.wakeup, select.POLLIN)
         for fd in (*self.watching.descriptors(), *self.upgrade.descriptors()):
             poll.register(fd, select.POLLIN)

@@ -32,6 +32,8 @@ import socket
 import time
 from typing import TYPE_CHECKING
 
+from monoceros.unpatched import socket as Socket
+
 if TYPE_CHECKING:
     from monoceros.arbiter.loop import Arbiter
 
@@ -273,7 +275,7 @@ def _to_address(name: str) -> str | None:
 
 
 def _transmit(message: str, address: str) -> None:
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+    with Socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.setblocking(False)
         sock.sendto(message.encode("utf-8", "replace"), address)
 

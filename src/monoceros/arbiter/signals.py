@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from monoceros.net.forks import hold_signals
 from monoceros.net.wakeup import Wakeup
+from monoceros.unpatched import get_handler, set_handler
 from monoceros.workers import stacks
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ class Signals:
         """Handle the signals from now on; called once, in the main thread."""
         self.wakeup.claim()
         for signum in HANDLED:
-            signal.signal(signum, self._note)
+            set_handler(signum, self._note)
         self._installed = True
         hold_signals(HANDLED, self._let_go)
 
@@ -84,6 +85,6 @@ class Signals:
         self._installed = False
         self.wakeup.release()
         for signum in HANDLED:
-            if signal.getsignal(signum) == self._note:
-                signal.signal(signum, signal.SIG_DFL)
+            if get_handler(signum) == self._note:
+                set_handler(signum, signal.SIG_DFL)
         self._noted.clear()

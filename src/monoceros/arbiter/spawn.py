@@ -22,6 +22,7 @@ from monoceros.arbiter.title import set_title
 from monoceros.errors import AppImportError, StopWorker
 from monoceros.identity import program
 from monoceros.scoreboard import SlotPhase, rest
+from monoceros.unpatched import fork
 from monoceros.workers import hooks, stacks
 from monoceros.workers.failure import format_application_error
 
@@ -54,7 +55,7 @@ def _fork(server: Arbiter, worker: Worker) -> bool:
     try:
         stack_file = StackFile()
         with server.signals.blocked():
-            pid = os.fork()
+            pid = fork()
             if not pid:
                 os.close(read_end)
                 # While signals are blocked: a question that comes earlier would be deadly.

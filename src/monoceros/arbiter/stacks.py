@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
+from monoceros.unpatched import read
 from monoceros.workers.frames import names_current_thread, shorten
 from monoceros.workers.stacks import ALL_THREADS, MAIN_THREAD
 
@@ -74,7 +75,7 @@ class StackFile:
     def _read_some(self) -> bytes:
         if self._position is None:
             with contextlib.suppress(BlockingIOError):
-                return os.read(self._fd, _AT_ONCE)
+                return read(self._fd, _AT_ONCE)
             return b""
         piece = os.pread(self._fd, _AT_ONCE, self._position)
         self._position += len(piece)

@@ -13,6 +13,7 @@ from monoceros import identity
 from monoceros.arbiter import sizing, watching
 from monoceros.garbage import uncollected
 from monoceros.net import listeners, owner
+from monoceros.unpatched import poll
 from monoceros.workers import hooks, latecomers
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def start(server: Arbiter) -> None:
     server.notifier.start()
     server.set_wanted(sizing.begin(server), None)
     if watching.preloads(cfg):
+        worker_class.prepare_import(server.log)
         server.app.wsgi()
     server.adopt_names()
     hooks.call(cfg, "on_starting", server)
@@ -84,7 +86,9 @@ def log_remarks(server: Arbiter) -> None:
 def _pause(signals: Signals, seconds: float) -> None:
     until = time.monotonic() + seconds
     while (left := until - time.monotonic()) > 0:
-        select.select([signals.wakeup], [], [], left)
+        poller = poll()
+        poller.register(signals.wakeup, select.POLLIN)
+        poller.poll(left * 1000)
         signals.wakeup.drain()
         if signals.has(*_ENDING):
             raise StopRequested

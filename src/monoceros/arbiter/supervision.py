@@ -14,6 +14,7 @@ from monoceros.arbiter.heartbeat import describe_in_hand
 from monoceros.arbiter.obituary import REASONS, is_foreign_kill, write_obituary
 from monoceros.arbiter.spawn import close_child
 from monoceros.scoreboard import SlotPhase, State
+from monoceros.unpatched import waitpid
 from monoceros.workers import hooks
 from monoceros.workers.news import News, listen
 
@@ -118,7 +119,7 @@ def reap(server: Arbiter, children: Iterable[Child], now: float) -> None:
     """Take leave of those that are dead."""
     for child in children:
         try:
-            pid, status = os.waitpid(child.pid, os.WNOHANG)
+            pid, status = waitpid(child.pid, os.WNOHANG)
         except ChildProcessError:
             _bury(server, child, None, now)  # a hook waited for any child
         else:
@@ -132,7 +133,7 @@ def reap_adopted(server: Arbiter) -> None:
         while info := os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT):
             if info.si_pid in server.children or info.si_pid == server.reexec_pid:
                 return  # its own signal is on the way
-            os.waitpid(info.si_pid, os.WNOHANG)
+            waitpid(info.si_pid, os.WNOHANG)
 
 
 def _bury(server: Arbiter, child: Child, status: int | None, now: float) -> None:

@@ -21,6 +21,7 @@ from monoceros.arbiter.signals import HANDLED
 from monoceros.arbiter.spawn import open_pidfd
 from monoceros.errors import MonocerosError
 from monoceros.net import closing, inherited, listeners
+from monoceros.unpatched import fork, read, waitpid, write
 from monoceros.workers import hooks
 from monoceros.workers.failure import format_application_error
 
@@ -136,7 +137,7 @@ class Upgrade:
         read_end, write_end = os.pipe()
         try:
             with server.signals.blocked():
-                pid = os.fork()
+                pid = fork()
                 if not pid:
                     self._become_new(write_end)
         except OSError as error:
@@ -166,7 +167,7 @@ class Upgrade:
         except BaseException as error:  # the border of the process
             reason = format_application_error(error)
         with contextlib.suppress(OSError):
-            os.write(report, reason.encode("utf-8", "backslashreplace")[:REPORT_SIZE])
+            write(report, reason.encode("utf-8", "backslashreplace")[:REPORT_SIZE])
         os._exit(1)
 
     def _execute(self) -> NoReturn:
@@ -191,7 +192,7 @@ class Upgrade:
         if not pid:
             return
         try:
-            gone, status = os.waitpid(pid, os.WNOHANG)
+            gone, status = waitpid(pid, os.WNOHANG)
         except ChildProcessError:
             gone, status = pid, 0  # a hook waited for any child
         if gone:
@@ -206,7 +207,7 @@ class Upgrade:
         reason = b""
         # A process that the hook has left behind may hold the pipe open.
         with contextlib.suppress(BlockingIOError):
-            reason = os.read(self._report, REPORT_SIZE)
+            reason = read(self._report, REPORT_SIZE)
         self._close()
         if reason:
             text = reason.decode("utf-8", "replace")

@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING
 from monoceros.arbiter.watchevents import Events
 from monoceros.arbiter.watchlist import Watchlist
 from monoceros.arbiter.watchnews import CHANGED, WARNING, send_news
+from monoceros.unpatched import poll as make_poll
+from monoceros.unpatched import read, sleep
 from monoceros.workers.modules import decode
 
 if TYPE_CHECKING:
@@ -78,7 +80,7 @@ class Watcher:
         if os.getppid() != self._parent:
             return True
         # The parent is the one that reads: the pipe is broken a moment before it is gone.
-        poll = select.poll()
+        poll = make_poll()
         poll.register(self._news, 0)
         return bool(poll.poll(0))
 
@@ -93,7 +95,7 @@ class Watcher:
     # -- waiting
 
     def _wait(self) -> None:
-        poll = select.poll()
+        poll = make_poll()
         poll.register(self._reports, select.POLLIN)
         poll.register(self._news, 0)  # an error once nobody reads it
         if self._events is not None:
@@ -105,7 +107,7 @@ class Watcher:
 
     def _receive(self) -> None:
         try:
-            data = os.read(self._reports, REPORTS_SIZE)
+            data = read(self._reports, REPORTS_SIZE)
         except BlockingIOError:
             return
         for since_ns, path in decode(data):
@@ -156,7 +158,7 @@ class Watcher:
         """Wait for the end of the burst, then tell what has changed."""
         end = time.monotonic() + BURST_S
         while time.monotonic() < end:
-            time.sleep(QUIET_S)
+            sleep(QUIET_S)
             more = self._list.scan()
             if not more:
                 break

@@ -12,6 +12,8 @@ import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from monoceros.unpatched import read, write
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -44,7 +46,7 @@ class Events:
         """Forget all events so far; whether there was any."""
         drained = False
         with contextlib.suppress(BlockingIOError):
-            while os.read(self._read, 4096):
+            while read(self._read, 4096):
                 drained = True
         return drained
 
@@ -81,4 +83,4 @@ class Events:
 
     def _wake(self) -> None:
         with contextlib.suppress(BlockingIOError):
-            os.write(self._write, b"\0")
+            write(self._write, b"\0")

@@ -21,6 +21,7 @@ from monoceros.arbiter.watchnews import CHANGED, WARNING, Plan, send_news, split
 from monoceros.errors import ConfigError
 from monoceros.identity import program
 from monoceros.net import owner
+from monoceros.unpatched import fork, read, waitpid
 from monoceros.workers.modules import Board, Modules, module_files
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ class Watching:
         """Take leave of watchers that have ended; called at every turn."""
         for pid in tuple(self._leaving):
             try:
-                gone, _ = os.waitpid(pid, os.WNOHANG)
+                gone, _ = waitpid(pid, os.WNOHANG)
             except ChildProcessError:
                 gone = pid  # a hook waited for any child
             if gone:
@@ -166,7 +167,7 @@ class Watching:
         self._board.watcher += 1
         try:
             with self._server.signals.blocked():
-                pid = os.fork()
+                pid = fork()
                 if not pid:
                     self._become(plan, self._reports[0], news_end)
         except OSError:
@@ -197,7 +198,7 @@ class Watching:
 
     def _receive(self, now: float) -> None:
         try:
-            data = os.read(self._news, NEWS_SIZE)
+            data = read(self._news, NEWS_SIZE)
         except BlockingIOError:
             return
         whole, end, self._text = (self._text + data).rpartition(b"\0")

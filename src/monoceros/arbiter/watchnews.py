@@ -8,6 +8,8 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, NamedTuple
 
+from monoceros.unpatched import write
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -26,7 +28,7 @@ def send_news(pipe: int, kind: str, text: str) -> None:
     """Tell the arbiter; raises BrokenPipeError where it is gone."""
     data = f"{kind} ".encode() + os.fsencode(text) + b"\0"
     while data:
-        data = data[os.write(pipe, data) :]
+        data = data[write(pipe, data) :]
 
 
 def split_news(data: bytes) -> Iterator[tuple[str, str]]:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from monoceros.http.errors import ClientGone
 from monoceros.http.outbox import Outbox
+from monoceros.unpatched import socket as Socket
 
 if TYPE_CHECKING:
     from monoceros.http._core_py import Core
@@ -113,7 +114,8 @@ class Channel:
         outbox = self._outbox
         if outbox and self.fd >= 0:
             before = outbox.size
-            outbox.wait(self.fd, limit, self.core.policy.write_timeout)
+            policy = self.core.policy
+            outbox.wait(self.fd, limit, policy.write_timeout, policy.wait)
             self.core.sent += before - outbox.size
 
     def drop_output(self) -> None:
@@ -134,4 +136,4 @@ def _wrap(fd: int, remote: Any) -> socket.socket:
         family = socket.AF_INET6 if len(remote) == 4 else socket.AF_INET
     else:
         family = socket.AF_UNIX
-    return socket.socket(family, socket.SOCK_STREAM, 0, fd)
+    return Socket(family, socket.SOCK_STREAM, 0, fd)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO
 from monoceros.http.chunked import ChunkedDecoder
 from monoceros.http.refusals import Refusal, refusal
 from monoceros.http.spool import is_disk_short, open_spool
+from monoceros.unpatched import read
 
 if TYPE_CHECKING:
     from monoceros.http.budget import Budget
@@ -137,7 +138,7 @@ class Body:
 
     def _receive_some(self, fd: int, scratch: memoryview) -> int:
         if self.ahead < self._direct:
-            data = os.read(fd, self._step)
+            data = read(fd, self._step)
             if data:
                 self.feed(data)
             # Large steps only where they are filled: memory for them is not had for nothing.

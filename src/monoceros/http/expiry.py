@@ -22,6 +22,9 @@ import socket
 import struct
 import sys
 
+from monoceros.unpatched import socket as Socket
+from monoceros.unpatched import socketpair, write
+
 # What became of a request's answer.
 FREE = 0  # nothing yet: whoever comes first
 OURS = 1  # its own thread answers
@@ -47,7 +50,7 @@ def answer(fd: int, data: bytes) -> bool:
     """Send the last octets of a connection; False where not all were taken, and it was cut."""
     sent = 0
     with contextlib.suppress(OSError):
-        sent = os.write(fd, data)
+        sent = write(fd, data)
     is_whole = sent == len(data)
     # The rest of a request may be on its way, and would turn a full close into a reset.
     _shut(fd, socket.SHUT_WR if is_whole else socket.SHUT_RDWR)
@@ -64,7 +67,7 @@ def cut(fd: int, reset: bool) -> None:
 
 
 def _shut(fd: int, how: int) -> None:
-    client = socket.socket(fileno=fd) if fd >= 0 else None
+    client = Socket(fileno=fd) if fd >= 0 else None
     if client is not None:
         with contextlib.suppress(OSError):  # the client was first
             client.shutdown(how)
@@ -73,8 +76,8 @@ def _shut(fd: int, how: int) -> None:
 
 def _reset(fd: int) -> None:
     """Put another socket, which is at its end, in the place of a connection; raises OSError."""
-    dead, other = socket.socketpair()
-    client = socket.socket(fileno=fd)
+    dead, other = socketpair()
+    client = Socket(fileno=fd)
     try:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         # Whoever waits for it would keep it open. On the wire this is nothing.

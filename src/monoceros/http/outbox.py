@@ -13,7 +13,6 @@ No connection waits for another's client: each gets on as soon as its own one ta
 from __future__ import annotations
 
 import errno
-import os
 import select
 import time
 from collections import deque
@@ -22,8 +21,11 @@ from typing import TYPE_CHECKING
 from monoceros.http.errors import ClientGone
 from monoceros.http.files import FileRange
 from monoceros.http.spool import is_disk_short, open_spool
+from monoceros.unpatched import write
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from monoceros.http.budget import Budget
 
 _SEGMENT = 8 << 20  # octets after which a spool file is not continued
@@ -90,20 +92,20 @@ class Outbox:
             return False
         return not self._queue
 
-    def wait(self, fd: int, limit: int, timeout_s: float) -> None:
+    def wait(
+        self, fd: int, limit: int, timeout_s: float, wait: Callable[[int, int, float], bool]
+    ) -> None:
         """Send what the socket takes, until at most ``limit`` octets wait, less without room.
 
-        Raises ``ClientGone``.
+        ``wait`` is the ``Policy``'s. Raises ``ClientGone``.
         """
         # Nobody else sends meanwhile, and nothing else tells that the client has gone.
         self._try_to_send(fd)
         if not self._has_to_wait(limit):
             return
-        poller = select.poll()
-        poller.register(fd, select.POLLOUT)
         moved = time.monotonic()
         while self._has_to_wait(limit):
-            if poller.poll(min(timeout_s, _LOOK_S) * 1000):
+            if wait(fd, select.POLLOUT, min(timeout_s, _LOOK_S)):
                 self._try_to_send(fd)
                 moved = time.monotonic()
             elif time.monotonic() - moved >= timeout_s:
@@ -192,7 +194,7 @@ class Outbox:
             if not first.count:
                 self._drop_first(first)
             return
-        sent = os.write(fd, first)
+        sent = write(fd, first)
         self.size -= sent
         if sent == len(first):
             self._drop_first(first)

@@ -5,6 +5,9 @@ from __future__ import annotations
 import select
 import socket
 
+from monoceros.unpatched import poll
+from monoceros.unpatched import socket as Socket
+
 HALF_CLOSED = 1  # it will send nothing more, and may still read
 GONE = 2  # it has reset the connection, or both sides have closed it
 
@@ -13,7 +16,7 @@ _PEER_CLOSED = getattr(select, "POLLRDHUP", 0)  # Linux alone tells it behind un
 
 def look(fd: int) -> int:
     """Return 0 for a client that is there, else a sum of the above; waits for nothing."""
-    poller = select.poll()
+    poller = poll()
     poller.register(fd, _PEER_CLOSED)
     found = 0
     for _, events in poller.poll(0):
@@ -28,7 +31,7 @@ def look(fd: int) -> int:
 
 def _is_at_end(fd: int) -> bool:
     """Tell whether the end of the input is the next thing to come."""
-    with socket.socket(fileno=fd) as client:
+    with Socket(fileno=fd) as client:
         try:
             return not client.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT)
         except OSError:

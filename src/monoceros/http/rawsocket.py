@@ -32,37 +32,43 @@ class ClientSocket:
         return getattr(self._socket, name)
 
 
-class _Resumed(socket.socket):
-    """A socket of which some octets had been received already."""
-
-    def __init__(self, fd: int, unread: bytes) -> None:
-        super().__init__(fileno=fd)
-        self._unread = unread
-
-    def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
-        """Receive, what had come before first."""
-        if not self._unread:
-            return super().recv(bufsize, flags)
-        data = self._unread[:bufsize]
-        if not flags & socket.MSG_PEEK:
-            self._unread = self._unread[bufsize:]
-        return data
-
-    def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
-        """Receive into a buffer, what had come before first."""
-        if not self._unread:
-            return super().recv_into(buffer, nbytes, flags)
-        view = memoryview(buffer).cast("B")
-        data = self.recv(nbytes or len(view), flags)
-        view[: len(data)] = data
-        return len(data)
-
-
 def adopt(fd: int, unread: bytes) -> socket.socket:
-    """Return a blocking socket for a descriptor, with what had been received and not used."""
-    taken = _Resumed(fd, unread) if unread else socket.socket(fileno=fd)
+    """Return a blocking socket for a descriptor, with what had been received and not used.
+
+    Under gevent and eventlet it is one of theirs, which lets other greenlets run.
+    """
+    taken = _resume(fd, unread) if unread else socket.socket(fileno=fd)
     taken.setblocking(True)
     return taken
+
+
+def _resume(fd: int, unread: bytes) -> socket.socket:
+    """Return a socket of which some octets had been received already."""
+
+    class Resumed(socket.socket):
+        def __init__(self) -> None:
+            super().__init__(fileno=fd)
+            self._unread = unread
+
+        def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
+            """Receive, what had come before first."""
+            if not self._unread:
+                return super().recv(bufsize, flags)
+            data = self._unread[:bufsize]
+            if not flags & socket.MSG_PEEK:
+                self._unread = self._unread[bufsize:]
+            return data
+
+        def recv_into(self, buffer: Any, nbytes: int = 0, flags: int = 0) -> int:
+            """Receive into a buffer, what had come before first."""
+            if not self._unread:
+                return super().recv_into(buffer, nbytes, flags)
+            view = memoryview(buffer).cast("B")
+            data = self.recv(nbytes or len(view), flags)
+            view[: len(data)] = data
+            return len(data)
+
+    return Resumed()
 
 
 def finish(taken: socket.socket) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import io
-import os
 import select
 import time
 from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 from monoceros.http.body import LARGE, RECEIVE_SIZE, SCRATCH_SIZE
 from monoceros.http.errors import BadRequest, BodyError
+from monoceros.unpatched import read
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -30,7 +30,7 @@ def open_stream(
 
     ``invite`` is called before anything is asked of the client; it sends 100 Continue.
     """
-    patience = Patience(fd, policy.body_timeout, policy.body_min_rate)
+    patience = Patience(fd, policy.body_timeout, policy.body_min_rate, policy.wait)
     return io.BufferedReader(BodyStream(body, fd, patience, invite), RECEIVE_SIZE)
 
 
@@ -43,11 +43,13 @@ class Patience:
     waited for is no credit, or it could hold a thread for hours with what took it seconds.
     """
 
-    __slots__ = ("_debt_s", "_min_rate", "_poller", "_timeout_s")
+    __slots__ = ("_debt_s", "_fd", "_min_rate", "_timeout_s", "_wait")
 
-    def __init__(self, fd: int, timeout_s: float, min_rate: float) -> None:
-        self._poller = select.poll()
-        self._poller.register(fd, select.POLLIN)
+    def __init__(
+        self, fd: int, timeout_s: float, min_rate: float, wait: Callable[[int, int, float], bool]
+    ) -> None:
+        self._fd = fd
+        self._wait = wait
         self._timeout_s = timeout_s
         self._min_rate = min_rate
         self._debt_s = 0.0
@@ -55,7 +57,7 @@ class Patience:
     def wait(self) -> None:
         """Wait for input; raises ``BodyError`` where the client is late."""
         began = time.monotonic()
-        if not self._poller.poll(max(0.0, self._timeout_s - self._debt_s) * 1000):
+        if not self._wait(self._fd, select.POLLIN, self._timeout_s - self._debt_s):
             raise BodyError(_TOO_SLOW if self._debt_s else _STALLED, 408)
         if self._min_rate:
             # Nothing is the client's fault that goes on after it has sent something.
@@ -134,7 +136,7 @@ class BodyStream(io.RawIOBase):
         return 0
 
     def _decode(self, fd: int, _: None) -> int:
-        data = os.read(fd, RECEIVE_SIZE)
+        data = read(fd, RECEIVE_SIZE)
         if data:
             pieces = self._body.decode(data)
             self._data = memoryview(pieces[0] if len(pieces) == 1 else b"".join(pieces))

@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterable, Mapping
 from types import MappingProxyType, TracebackType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from monoceros.http.waiting import wait_for
+
 if TYPE_CHECKING:
     from monoceros.http.budget import Budget
     from monoceros.http.protocols import Conn as Conn
@@ -97,7 +99,8 @@ class Policy:
     waits. ``request_timeout`` is how many seconds a call of the application may take where it does
     not say so itself, 0 for no limit. ``release`` is called with a descriptor that leaves the
     worker's poller because the application takes it over. ``budget`` bounds what all connections of
-    the worker may keep.
+    the worker may keep. ``wait`` is called inside a call of the application that has to wait for
+    its client: with a descriptor, events of poll(2) and seconds; False where time was up first.
     """
 
     __slots__ = (
@@ -114,6 +117,7 @@ class Policy:
         "sendfile",
         "spares_trusted",
         "tmp_upload_dir",
+        "wait",
         "write_timeout",
     )
 
@@ -134,6 +138,7 @@ class Policy:
         request_timeout: float = 0.0,
         release: Callable[[int], None] = _ignore,
         budget: Budget | None = None,
+        wait: Callable[[int, int, float], bool] = wait_for,
     ) -> None:
         self.keepalive = keepalive
         self.keepalive_timeout = keepalive_timeout
@@ -149,6 +154,7 @@ class Policy:
         self.request_timeout = request_timeout
         self.release = release
         self.budget = budget
+        self.wait = wait
 
 
 class Head(NamedTuple):

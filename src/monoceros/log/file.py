@@ -10,6 +10,8 @@ import stat
 import time
 from typing import TYPE_CHECKING
 
+from monoceros.unpatched import poll, sleep, write
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -71,7 +73,7 @@ class LogFile:
         sent = 0
         if not self._stalled and not self._is_pipe:
             try:
-                sent = os.write(self.fd, data)
+                sent = write(self.fd, data)
             except OSError:
                 sent = 0
             if sent == len(data):
@@ -158,7 +160,7 @@ class LogFile:
                 return
             if self._is_held:
                 return
-            time.sleep(_LOCK_PAUSE_S)
+            sleep(_LOCK_PAUSE_S)
 
 
 def give_away(fd: int, path: str, uid: int, gid: int) -> None:
@@ -200,7 +202,7 @@ def _open(path: str, flags: int = 0) -> int:
 
 def _write_some(fd: int, data: memoryview, deadline: float) -> int | None:
     try:
-        return os.write(fd, data)
+        return write(fd, data)
     except BlockingIOError:
         return 0 if _wait_for_room(fd, deadline) else None
     except OSError:
@@ -208,7 +210,7 @@ def _write_some(fd: int, data: memoryview, deadline: float) -> int | None:
 
 
 def _wait_for_room(fd: int, deadline: float) -> bool:
-    poller = select.poll()
+    poller = poll()
     poller.register(fd, select.POLLOUT)
     left_ms = max(0.0, deadline - time.monotonic()) * 1000
     return bool(poller.poll(left_ms))

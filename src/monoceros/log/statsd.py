@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from monoceros.log.atoms import microseconds, status_code
 from monoceros.log.logger import Logger
+from monoceros.unpatched import socket as Socket
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -141,7 +142,7 @@ class Statsd(Logger):
         except (OSError, UnicodeError) as error:
             super().warning("statsd: no metrics before the next reload: %s: %s", host, error)
             return
-        self._socket = socket.socket(family, socket.SOCK_DGRAM)
+        self._socket = Socket(family, socket.SOCK_DGRAM)
         self._socket.setblocking(False)
 
     def _send(self, metric: str) -> None:

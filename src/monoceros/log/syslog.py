@@ -17,6 +17,8 @@ from logging.handlers import SysLogHandler
 from typing import TYPE_CHECKING, NamedTuple
 
 from monoceros.errors import ConfigError
+from monoceros.unpatched import poll
+from monoceros.unpatched import socket as Socket
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -190,13 +192,13 @@ class SyslogHandler(SysLogHandler):
 
     def _connect(self, wait_s: float) -> socket.socket | None:
         target = self._targets[self._next % len(self._targets)]
-        sock = socket.socket(target.family, target.kind)
+        sock = Socket(target.family, target.kind)
         sock.setblocking(False)
         try:
             with contextlib.suppress(BlockingIOError):
                 sock.connect(target.address)
             if wait_s and target.kind == socket.SOCK_STREAM:
-                poller = select.poll()
+                poller = poll()
                 poller.register(sock, select.POLLOUT)
                 poller.poll(wait_s * 1000)
                 if code := sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):

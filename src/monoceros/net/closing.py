@@ -31,6 +31,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from monoceros.unpatched import poll
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -137,7 +139,7 @@ def is_shut(listener: socket.socket) -> bool:
     """Whether a unix socket was shut down for input; it is readable for ever then."""
     if sys.platform != "linux" or listener.family != socket.AF_UNIX:
         return False
-    poller = select.poll()
+    poller = poll()
     poller.register(listener, select.POLLRDHUP)
     return bool(poller.poll(0))
 

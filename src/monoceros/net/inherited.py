@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from monoceros.errors import BindError
+from monoceros.unpatched import socket as PlainSocket
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -33,7 +34,7 @@ _NO_SYSTEMD = "Unset LISTEN_FDS and LISTEN_PID where no service manager has pass
 _UNSET = f"Unset {_FROM_MASTER} and {MASTER} where no other master has started this one."
 
 
-class Borrowed(socket.socket):
+class Borrowed(PlainSocket):
     """A listener of somebody who will go on to use it: systemd, or whoever passed ``fd://``."""
 
 
@@ -67,7 +68,7 @@ def collect(environ: Mapping[str, str], pid: int, backlog: int) -> Inherited:
     parts = listed.split(",")
     if None in map(_number, parts):
         raise BindError(f"{_FROM_MASTER} is no list of numbers: {listed!r}. {_UNSET}")
-    sockets = _adopt(socket.socket, map(int, parts), backlog, _FROM_MASTER, _UNSET)
+    sockets = _adopt(PlainSocket, map(int, parts), backlog, _FROM_MASTER, _UNSET)
     return Inherited(sockets, False, master_pid)
 
 

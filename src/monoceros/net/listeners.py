@@ -7,13 +7,14 @@ import errno
 import os
 import socket
 import stat
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from monoceros.errors import BindError
 from monoceros.net import closing, inherited, owner
 from monoceros.net.hints import explain
+from monoceros.unpatched import sleep
+from monoceros.unpatched import socket as Socket
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -34,7 +35,7 @@ _PROBES = (("TCP_KEEPIDLE", 120), ("TCP_KEEPINTVL", 30), ("TCP_KEEPCNT", 4))
 def create(
     cfg: Config,
     log: Logger,
-    pause: Callable[[float], object] = time.sleep,
+    pause: Callable[[float], object] = sleep,
     given: Sequence[socket.socket] = (),
 ) -> list[socket.socket]:
     """Bind and listen on every address in ``cfg.address``, in its order.
@@ -61,7 +62,7 @@ def join(other: socket.socket) -> socket.socket:
     The new socket does not listen yet, so that nothing comes to it.
     """
     with contextlib.ExitStack() as undo:
-        sock = undo.enter_context(socket.socket(other.family, socket.SOCK_STREAM))
+        sock = undo.enter_context(Socket(other.family, socket.SOCK_STREAM))
         for level, option in _options(other):
             sock.setsockopt(level, option, other.getsockopt(level, option))
         sock.bind(other.getsockname())
@@ -94,7 +95,7 @@ def create_one(
     cfg: Config,
     log: Logger,
     attempts: int = 1,
-    pause: Callable[[float], object] = time.sleep,
+    pause: Callable[[float], object] = sleep,
 ) -> socket.socket:
     """Bind and listen on one address; raises BindError."""
     if isinstance(address, int):
@@ -158,11 +159,11 @@ def format_address(sock: socket.socket) -> str:
 def _open(address: tuple[str, int] | str, cfg: Config) -> socket.socket:
     with contextlib.ExitStack() as undo:
         if isinstance(address, str):
-            sock = undo.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+            sock = undo.enter_context(Socket(socket.AF_UNIX, socket.SOCK_STREAM))
             _bind_unix(sock, address, cfg)
         else:
             family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-            sock = undo.enter_context(socket.socket(family, socket.SOCK_STREAM))
+            sock = undo.enter_context(Socket(family, socket.SOCK_STREAM))
             _bind_tcp(sock, address, cfg)
         sock.setblocking(False)
         sock.listen(cfg.backlog)

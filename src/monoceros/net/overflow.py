@@ -36,6 +36,9 @@ import sys
 import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from monoceros.unpatched import socket as Socket
+from monoceros.unpatched import socketpair
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -85,7 +88,7 @@ class Overflow:
     def __init__(self, warn: Callable[[str], object] = _ignore) -> None:
         """Make a new one; raises OSError. ``warn`` is told of connections that were lost."""
         self._warn = warn
-        self._receiving, self._sending = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._receiving, self._sending = socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._receiving.setblocking(False)
         self._sending.setblocking(False)
         with contextlib.suppress(OSError):
@@ -196,7 +199,7 @@ class Overflow:
         """End all connections that nobody has taken; returns how many they were."""
         count = 0
         while (moved := self.take()) is not None:
-            sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, moved.fd)
+            sock = Socket(socket.AF_INET, socket.SOCK_STREAM, 0, moved.fd)
             with contextlib.suppress(OSError), sock:
                 sock.shutdown(socket.SHUT_RDWR)
             count += 1

@@ -12,6 +12,8 @@ import contextlib
 import os
 import signal
 
+from monoceros.unpatched import read, write
+
 
 class Wakeup:
     """A non-blocking pipe for ``signal.set_wakeup_fd``; the main thread makes and uses it."""
@@ -37,12 +39,12 @@ class Wakeup:
     def wake(self) -> None:
         """End the present or the next poll, from any thread."""
         with contextlib.suppress(BlockingIOError):
-            os.write(self._write, b"\0")
+            write(self._write, b"\0")
 
     def drain(self) -> None:
         """Forget all wake-ups so far."""
         with contextlib.suppress(BlockingIOError):
-            while os.read(self._read, 4096):
+            while read(self._read, 4096):
                 pass
 
     def release(self) -> None:

@@ -13,6 +13,8 @@ import re
 import socket
 import sys
 
+from monoceros.unpatched import socket as Socket
+
 # Past it a clock is wrong, more likely than that a proxy has held a request for so long.
 LONGEST_S = 600.0
 _START = re.compile(r"(?:t=)?([0-9]{1,20}(?:\.[0-9]{0,9})?)")
@@ -45,7 +47,7 @@ def unread_for(fd: int) -> float:
     if _TCP_INFO is None:
         return 0.0
     # Given all three, the constructor asks the kernel for none of them; they are not used.
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, fd) as client:
+    with Socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, fd) as client:
         try:
             info = client.getsockopt(socket.IPPROTO_TCP, _TCP_INFO, _END)
         except OSError:

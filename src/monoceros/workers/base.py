@@ -25,6 +25,7 @@ from monoceros.net import listeners, owner
 from monoceros.net.forks import hold_signals
 from monoceros.net.wakeup import Wakeup
 from monoceros.scoreboard import Scoreboard, beat
+from monoceros.unpatched import get_handler, set_handler
 from monoceros.workers import hooks
 from monoceros.workers.failure import format_application_error
 from monoceros.workers.insistence import insist, raise_again
@@ -115,6 +116,13 @@ class Worker:
         """Prepare for the fork; runs in the arbiter, at its start and at every reload."""
 
     @classmethod
+    def prepare_import(cls, log: Logger) -> None:
+        """Prepare a process in which the application is about to be imported.
+
+        It is the arbiter's where the application is preloaded.
+        """
+
+    @classmethod
     def check_config(cls, cfg: Config, log: Logger) -> None:
         """Look at settings that concern this class; runs in the arbiter before the first fork."""
 
@@ -175,11 +183,11 @@ class Worker:
     def init_signals(self) -> None:
         """Take over the signals, with a wake-up descriptor for polls in ``run``."""
         for signum in self.SIGNALS:
-            signal.signal(signum, signal.SIG_DFL)
+            set_handler(signum, signal.SIG_DFL)
         self.wakeup = Wakeup()
         self.wakeup.claim()
         for signum, handler in self._handlers():
-            signal.signal(signum, handler)
+            set_handler(signum, handler)
         # C libraries under the application need not know about EINTR.
         signal.siginterrupt(signal.SIGTERM, False)
         signal.siginterrupt(signal.SIGUSR1, False)
@@ -261,8 +269,8 @@ class Worker:
         if self.wakeup is not None:
             self.wakeup.release()
         for signum, handler in self._handlers():
-            if signal.getsignal(signum) == handler:
-                signal.signal(signum, signal.SIG_DFL)
+            if get_handler(signum) == handler:
+                set_handler(signum, signal.SIG_DFL)
         if self.news_fd >= 0:
             os.close(self.news_fd)
             self.news_fd = -1

@@ -12,6 +12,8 @@ import os
 import resource
 import socket
 
+from monoceros.unpatched import socket as Socket
+
 FIRST_HIGH = 1024
 _KEPT_LOW = 256  # connections up to here may stay low: moving one costs two system calls
 _RESERVE = 1024  # descriptors for everything that is not a connection
@@ -37,7 +39,7 @@ def raise_limit(connections: int) -> int:
 
 def shut_sending(fd: int) -> None:
     """Tell the peer of a connection that nothing more will come."""
-    sock = socket.socket(socket.AF_INET, socket.SOCK_STREAM, 0, fd)  # whatever its family
+    sock = Socket(socket.AF_INET, socket.SOCK_STREAM, 0, fd)  # whatever its family
     try:
         with contextlib.suppress(OSError):  # the peer was first
             sock.shutdown(socket.SHUT_WR)

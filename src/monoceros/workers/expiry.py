@@ -9,7 +9,6 @@ that but to tell where it is, and to let another one work in its place.
 
 from __future__ import annotations
 
-import sys
 import time
 from typing import TYPE_CHECKING
 
@@ -18,6 +17,7 @@ from monoceros.workers.frames import describe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from types import FrameType
 
     from monoceros.http import Conn, Core
     from monoceros.log.logger import Logger
@@ -29,8 +29,8 @@ LOOK_S = 0.1  # how often is looked while a call is under way
 class Expiry:
     """Looks for late requests; ``core`` is that of the thread that does.
 
-    ``find_thread`` returns the identity of the thread that has a Core, and ``lose`` is told, with
-    the reactor's lock, that it is lost.
+    ``find_frame`` returns where the thread is that has a Core, and ``lose`` is told, with the
+    reactor's lock, that it is lost.
     """
 
     def __init__(
@@ -38,13 +38,13 @@ class Expiry:
         reactor: Reactor,
         core: Core,
         log: Logger,
-        find_thread: Callable[[Core], int | None],
+        find_frame: Callable[[Core], FrameType | None],
         lose: Callable[[Core], object],
     ) -> None:
         self._reactor = reactor
         self._core = core
         self._log = log
-        self._find_thread = find_thread
+        self._find_frame = find_frame
         self._lose = lose
 
     def look(self) -> bool:
@@ -69,7 +69,7 @@ class Expiry:
             if conn is None or not is_late(conn, time.monotonic()):
                 return False
             doing = _describe(late)
-            stack = _describe_stack(self._find_thread(late))
+            stack = describe(self._find_frame(late))
             self._core.tick(time.monotonic())
             told = reactor.expire(self._core, late)
             if told is None:
@@ -93,9 +93,3 @@ def _describe(core: Core) -> str:
     age = time.monotonic() - record.started_ns / 1e9
     peer = ascii(record.peer or "unix socket")[1:-1]
     return f"running {ascii(record.request)[1:-1]} from {peer} for {age:.1f}s"
-
-
-def _describe_stack(thread: int | None) -> str:
-    # Without the GIL the frames may be a step ahead of their lines.
-    frame = None if thread is None else sys._current_frames().get(thread)
-    return describe(frame)

@@ -8,6 +8,7 @@ the application's code at the end of each thread. So are threads that only serve
 from __future__ import annotations
 
 import os
+import sys
 from typing import TYPE_CHECKING, NamedTuple
 
 import monoceros
@@ -85,6 +86,12 @@ def _trim(lines: list[str]) -> list[str]:
     while len(kept) > 1 and f"importlib{os.sep}__init__.py" in kept[-1]:
         kept.pop()
     return kept or lines[:start]
+
+
+def frame_of(thread: int | None) -> FrameType | None:
+    """Return where a thread is, by its identity; None where there is no such thread."""
+    # Without the GIL the frames may be a step ahead of their lines.
+    return None if thread is None else sys._current_frames().get(thread)
 
 
 def describe(frame: FrameType | None) -> str:

@@ -23,9 +23,12 @@ from typing import TYPE_CHECKING
 from monoceros.net.wakeup import Wakeup
 from monoceros.scoreboard import State, rest
 from monoceros.workers.draining import PATIENCE
+from monoceros.workers.frames import frame_of
 from monoceros.workers.serving import WsgiWorker
 
 if TYPE_CHECKING:
+    from types import FrameType
+
     from monoceros.config import Config
     from monoceros.http import Core
     from monoceros.workers.expiry import Expiry
@@ -60,7 +63,7 @@ class ThreadWorker(WsgiWorker):
         reactor = self._make_reactor(cores[0], bell)
         crew = Crew(self, reactor, cores, bell)
         giver = self._make_giver(reactor)
-        self._expiry = Expiry(reactor, tender, self.log, crew.find_thread, crew.lose)
+        self._expiry = Expiry(reactor, tender, self.log, crew.find_frame, crew.lose)
         self._crew = crew
         monitor = Monitor(
             reactor, tender, self.wakeup, self.siblings(), giver, crew.promote, self._breathe
@@ -108,12 +111,6 @@ class ThreadWorker(WsgiWorker):
         told = self._told_to_leave
         longest_s = PATIENCE * self.cfg.graceful_timeout
         return told is not None and time.monotonic() >= told + longest_s
-
-    def _finish(self, reactor: Reactor) -> None:
-        super()._finish(reactor)
-        calls = sum(core.running for core in self.cores if core not in reactor.lost)
-        if calls:
-            self.log.warning("Cut off at the end of graceful_timeout: calls in progress: %s", calls)
 
 
 class _Seat(threading.Thread):
@@ -212,9 +209,9 @@ class Crew:
     def _find(self, core: Core) -> _Seat:
         return next(seat for seat in reversed(self._seats) if seat.core is core)
 
-    def find_thread(self, core: Core) -> int | None:
-        """Return the identity of the thread that has a Core."""
-        return self._find(core).ident
+    def find_frame(self, core: Core) -> FrameType | None:
+        """Return where the thread is that has a Core."""
+        return frame_of(self._find(core).ident)
 
     def lose(self, core: Core) -> None:
         """Give up a thread until its call returns; with the reactor's lock."""

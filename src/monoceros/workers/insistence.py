@@ -10,14 +10,12 @@ Threads are started past ``threading``, whose locks the main thread may hold at 
 
 from __future__ import annotations
 
-import _thread
 import signal
 import sys
-import threading
-import time
 from typing import TYPE_CHECKING
 
 from monoceros.errors import StopWorker
+from monoceros.unpatched import get_ident, sleep, start_new_thread
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,16 +27,16 @@ _AGAIN_S = 0.2
 
 def insist(signum: signal.Signals, is_heard: Callable[[], bool]) -> None:
     """Send this thread, the main one, ``signum`` again and again, until it ``is_heard``."""
-    main = threading.get_ident()
+    main = get_ident()
 
     def repeat() -> None:
         while True:
-            time.sleep(_AGAIN_S)
+            sleep(_AGAIN_S)
             if is_heard():
                 return
             signal.pthread_kill(main, signum)
 
-    _thread.start_new_thread(repeat, ())
+    start_new_thread(repeat, ())
 
 
 def raise_again(signum: signal.Signals) -> None:
@@ -46,16 +44,16 @@ def raise_again(signum: signal.Signals) -> None:
 
     To be called on the main thread.
     """
-    main = threading.get_ident()
+    main = get_ident()
     report = sys.unraisablehook
 
     def once_more() -> None:
-        time.sleep(_SOON_S)
+        sleep(_SOON_S)
         signal.pthread_kill(main, signum)
 
     def hook(lost: UnraisableHookArgs, /) -> None:
         if isinstance(lost.exc_value, StopWorker):
-            _thread.start_new_thread(once_more, ())
+            start_new_thread(once_more, ())
         else:
             report(lost)
 

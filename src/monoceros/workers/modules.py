@@ -21,6 +21,8 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from monoceros.unpatched import write
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from types import TracebackType
@@ -164,7 +166,7 @@ class Modules:
 
     def _write(self, message: bytes) -> bool:
         try:
-            os.write(self._pipe, message)
+            write(self._pipe, message)
         except (BlockingIOError, BrokenPipeError):
             return False
         return True

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from monoceros.http import Watch
 from monoceros.http.types import HANDOFF, LATE_BATCH, LATE_CALL, QUIET
+from monoceros.unpatched import poll
 from monoceros.workers.giving import keep_until, whole_head
 from monoceros.workers.waiting import TICK_S, Waiting
 
@@ -70,7 +71,7 @@ class Monitor:
         self._breathe = breathe
         self._tick_s = TICK_S
         self._next_intake = 0.0
-        self._poller = select.poll()
+        self._poller = poll()
         self._poller.register(bell.fileno(), select.POLLIN)
         reactor.adopt(core)
         reactor.stand_in = core

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import enum
-import os
+
+from monoceros.unpatched import read, write
 
 
 class News(enum.Enum):
@@ -19,13 +20,13 @@ class News(enum.Enum):
 def tell(fd: int, news: News) -> None:
     """Write to the arbiter, who may have died meanwhile."""
     with contextlib.suppress(BrokenPipeError):
-        os.write(fd, news.value)
+        write(fd, news.value)
 
 
 def listen(fd: int) -> list[News] | None:
     """Return what is new on a non-blocking descriptor; None at its end."""
     try:
-        octets = os.read(fd, 64)
+        octets = read(fd, 64)
     except BlockingIOError:
         return []
     if not octets:

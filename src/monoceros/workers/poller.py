@@ -6,6 +6,8 @@ import select
 import selectors
 from typing import TYPE_CHECKING, Protocol
 
+from monoceros.unpatched import epoll, poll
+
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -33,6 +35,9 @@ class Poller(Protocol):
     def remove(self, fd: int) -> None:
         """Stop watching; before the descriptor is closed."""
 
+    def fileno(self) -> int:
+        """Return the descriptor that is readable while something is ready."""
+
     def poll(self, timeout_s: float) -> list[tuple[int, int]]:
         """Return what is ready, waiting for at most ``timeout_s`` seconds."""
 
@@ -44,7 +49,7 @@ class EpollPoller:
     """Level-triggered epoll(7): no system call per request beyond the poll itself."""
 
     def __init__(self) -> None:
-        self._epoll = select.epoll()
+        self._epoll = epoll()
 
     def add(self, fd: int) -> None:
         """Watch a descriptor of this process for input."""
@@ -70,6 +75,10 @@ class EpollPoller:
     def remove(self, fd: int) -> None:
         """Stop watching; before the descriptor is closed."""
         self._epoll.unregister(fd)
+
+    def fileno(self) -> int:
+        """Return the descriptor that is readable while something is ready."""
+        return self._epoll.fileno()
 
     def poll(self, timeout_s: float) -> list[tuple[int, int]]:
         """Return what is ready, waiting for at most ``timeout_s`` seconds."""
@@ -110,6 +119,10 @@ class SelectorPoller:
         """Stop watching; before the descriptor is closed."""
         self._selector.unregister(fd)
 
+    def fileno(self) -> int:
+        """Return the descriptor that is readable while something is ready."""
+        return self._selector.fileno()
+
     def poll(self, timeout_s: float) -> list[tuple[int, int]]:
         """Return what is ready, waiting for at most ``timeout_s`` seconds."""
         return [(key.fd, events) for key, events in self._selector.select(timeout_s)]
@@ -121,7 +134,7 @@ class SelectorPoller:
 
 def ready_now(wanted: Iterable[tuple[int, int]]) -> list[int]:
     """Return those descriptors that are ready for the events of poll(2) given with them."""
-    poller = select.poll()
+    poller = poll()
     for fd, events in wanted:
         poller.register(fd, events)
     return [fd for fd, _ in poller.poll(0)]

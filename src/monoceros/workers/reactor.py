@@ -55,6 +55,7 @@ if TYPE_CHECKING:
     from monoceros.net.wakeup import Wakeup
     from monoceros.workers.lateness import Lateness
     from monoceros.workers.overload import Overload
+    from monoceros.workers.poller import Poller
 
 
 class Reactor:
@@ -84,6 +85,7 @@ class Reactor:
         note: Callable[[str], None],
         overflow: Overflow | None = None,
         shares_listeners: bool = True,
+        poller: Poller | None = None,
     ) -> None:
         self.lock = threading.RLock()
         # Whoever is not it has lost the lead, or is asked to look.
@@ -91,7 +93,7 @@ class Reactor:
         self.led_by = leader
         self.stand_in: Core | None = None  # leads without calling the application
         self.watch: Watch | None = None
-        self.poller = make_poller()
+        self.poller = poller or make_poller()
         self.handlers: dict[int, Callable[[Core], int]] = {}
         self.conns: dict[int, Conn] = {}
         # Lifted out while their call goes on: an application may close a descriptor that it took.

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from monoceros.http import Core
     from monoceros.net.wakeup import Wakeup
     from monoceros.workers.giving import Giver
+    from monoceros.workers.poller import Poller
     from monoceros.workers.reactor import Reactor
 
 TICK_S = 1.0  # how often the arbiter hears and is looked for
@@ -101,7 +102,7 @@ class WsgiWorker(Worker):
         self.cores.append(core)
         return core
 
-    def _make_reactor(self, leader: Core, wakeup: Wakeup) -> Reactor:
+    def _make_reactor(self, leader: Core, wakeup: Wakeup, poller: Poller | None = None) -> Reactor:
         from monoceros.workers.reactor import Reactor
 
         cfg = self.cfg
@@ -128,6 +129,7 @@ class WsgiWorker(Worker):
             note=self.log.debug,
             overflow=self.overflow,
             shares_listeners=not cfg.reuse_port,
+            poller=poller,
         )
         if limits_waiting:
             self._limit_waiting(self._reactor)
@@ -256,6 +258,9 @@ class WsgiWorker(Worker):
                 received,
                 sent,
             )
+        calls = sum(core.running for core in self.cores if core not in reactor.lost)
+        if calls:
+            self.log.warning("Cut off at the end of graceful_timeout: calls in progress: %s", calls)
 
     def _let_go(self) -> None:
         super()._let_go()

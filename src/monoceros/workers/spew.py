@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import linecache
-import os
 import sys
 import threading
 from typing import TYPE_CHECKING
+
+from monoceros.unpatched import write
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,5 +35,5 @@ def _trace(frame: FrameType, event: str, arg: object) -> Trace | None:
         source = linecache.getline(frame.f_code.co_filename, number, frame.f_globals).rstrip()
         # Not by sys.stderr, which the application may have replaced by code of its own.
         with contextlib.suppress(OSError):
-            os.write(STDERR, f"{module}:{number}: {source}\n".encode(errors="backslashreplace"))
+            write(STDERR, f"{module}:{number}: {source}\n".encode(errors="backslashreplace"))
     return _trace

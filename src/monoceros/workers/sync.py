@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from monoceros.errors import CallExpired
 from monoceros.net.wakeup import Wakeup
 from monoceros.scoreboard import SlotPhase
+from monoceros.workers.frames import frame_of
 from monoceros.workers.serving import WsgiWorker
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class SyncWorker(WsgiWorker):
         bell = Wakeup()
         giver = self._make_giver(reactor)
         tender = self._make_core(1, tends=True)
-        expiry = Expiry(reactor, tender, self.log, _find_main_thread, self._lose)
+        expiry = Expiry(reactor, tender, self.log, _find_main_frame, self._lose)
         late = _Late(self, reactor, tender, giver, expiry)
         monitor = Monitor(reactor, tender, bell, self.siblings(), giver, breathe=late.look)
         helper = _Helper(monitor, bell)
@@ -125,8 +126,8 @@ class _Late:
             giver.give_idle(self._core)
 
 
-def _find_main_thread(core: Core) -> int | None:
-    return threading.main_thread().ident
+def _find_main_frame(core: Core) -> FrameType | None:
+    return frame_of(threading.main_thread().ident)
 
 
 class _Helper(threading.Thread):

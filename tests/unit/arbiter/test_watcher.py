@@ -6,7 +6,6 @@ import importlib.util
 import os
 import py_compile
 import threading
-import time
 from pathlib import Path
 
 import pytest
@@ -78,7 +77,7 @@ def test_burst_of_changes_is_told_as_one(tmp_path: Path, monkeypatch: pytest.Mon
     plan = Plan("poll", (f"{tmp_path}/*.html",))
     made = watcher.Watcher(plan, os.getppid(), reports, news_end, None)
     save_one_more(0)
-    monkeypatch.setattr(time, "sleep", save_one_more)
+    monkeypatch.setattr(watcher, "sleep", save_one_more)
     thread = threading.Thread(target=made.run)
     thread.start()
     told = list(split_news(os.read(news, 65536)))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from monoceros.log import file
 from monoceros.log.access import AccessSink
 from monoceros.log.file import PIECE, split_lines
 
@@ -47,7 +48,7 @@ def writes(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         sizes.append(len(data))
         return real(fd, data)
 
-    monkeypatch.setattr(os, "write", counted)
+    monkeypatch.setattr(file, "write", counted)
     return sizes
 
 

@@ -8,7 +8,6 @@ import os
 import resource
 import signal
 import threading
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -276,7 +275,7 @@ def test_a_lock_that_is_never_released_costs_patience_once(
         log = LogFile("-", write_end)
         pauses: list[float] = []
         monkeypatch.setattr(module, "_PATIENCE_S", 0.01)
-        monkeypatch.setattr(time, "sleep", pauses.append)
+        monkeypatch.setattr(module, "sleep", pauses.append)
         log.write_lines(b"one\n")
         assert pauses
         pauses.clear()

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from monoceros.workers import modules
 from monoceros.workers.modules import Board, Modules, decode, failed_files, module_files, source_of
 
 if TYPE_CHECKING:
@@ -116,7 +117,7 @@ def test_messages_are_atomic_and_no_path_is_too_long(
     reporter: Modules, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sizes: list[int] = []
-    monkeypatch.setattr(os, "write", lambda _, data: sizes.append(len(data)))
+    monkeypatch.setattr(modules, "write", lambda _, data: sizes.append(len(data)))
     load("far_away", tmp_path / ("x" * select.PIPE_BUF), monkeypatch)
     for number in range(200):
         load(f"module_number_{number}", tmp_path / f"{number}.py", monkeypatch)
