@@ -81,6 +81,8 @@ PEERS = {
         _monoceros("monoceros-c-threads", "c", "--threads", "4"),
         _monoceros("monoceros-c-log", "c", *_ACCESS_LOG),
         _monoceros("monoceros-c-json", "c", *_ACCESS_LOG, "--access-logformat", "json"),
+        _monoceros("monoceros-gevent", "c", "--worker-class", "gevent"),
+        _monoceros("monoceros-eventlet", "c", "--worker-class", "eventlet"),
         Peer("raw", ("{raw_epoll}", "{port}", "{body}"), apps=frozenset({"hello", "ten_kb"})),
         _launched("bjoern", needs="a C compiler and libev's headers (Debian: libev-dev)"),
         _launched("fastpysgi"),
@@ -92,6 +94,11 @@ PEERS = {
         # Its extra "fast" pins a version of the parser; any that it accepts at run time will do.
         _gunicorn("gunicorn-gthread-c", *_GTHREAD, "fast", requirements=("gunicorn_h1c",)),
         _gunicorn("gunicorn-sync", "--http-parser", "python"),
+        _gunicorn(
+            "gunicorn-gevent",
+            *("--worker-class", "gevent", "--http-parser", "python"),
+            requirements=("gevent", "packaging"),
+        ),
     )
 }
 

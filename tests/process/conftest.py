@@ -17,6 +17,7 @@ pids.
 There is one worker unless the test asks for more: WEB_CONCURRENCY is 1 where the test sets
 nothing else. MONOCEROS_TEST_COMPAT=gunicorn in the environment of the tests runs every server
 under ``--compat gunicorn``; ``COMPAT`` tells the tests under which of the two they run.
+MONOCEROS_TEST_WORKER=gevent gives those of them that worker which do not ask for another.
 
 Waiting is always for an event with a deadline: ``wait_for`` for a line of the log (standard
 error), ``wait_workers`` for a number of workers that are ready (it needs ``--log-level debug``,
@@ -51,6 +52,9 @@ T = TypeVar("T")
 
 DEADLINE_S = 20.0  # for anything that ought to happen soon
 COMPAT = os.environ.get("MONOCEROS_TEST_COMPAT", "monoceros")
+WORKER = os.environ.get("MONOCEROS_TEST_WORKER", "")
+
+_WORKER_OPTIONS = ("-k", "--worker-class", "--threads")
 
 APP = """\
 import os, time
@@ -297,6 +301,8 @@ def server(tmp_path: Path) -> Iterator[Callable[..., Server]]:
             given = ["--log-level", "debug", *given]
         if COMPAT != "monoceros" and not any(one.startswith("--compat") for one in args):
             given = ["--compat", COMPAT, *given]
+        if WORKER and not any(one.startswith(_WORKER_OPTIONS) for one in args):
+            given = ["--worker-class", WORKER, *given]
         running = Server(given, tmp_path, env or {}, launch=launch, pass_fds=pass_fds)
         started.append(running)
         if listening:

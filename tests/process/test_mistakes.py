@@ -226,12 +226,13 @@ MISTAKES = {
         file="\nworkers = 'many'\n",
     ),
     "worker class that is not there yet": Mistake(
-        "-k gevent app:app",
+        "-k asgi app:app",
         1,
         refusal(
-            "Invalid value for worker_class: 'gevent' (the gevent worker is not in this version). "
-            "Allowed: sync, gthread, a dotted name, egg:DISTRIBUTION#NAME, or in a file a class or "
-            "a function returning one. Set in: command line."
+            "Invalid value for worker_class: 'asgi' (the asgi worker is not in this version). "
+            "Allowed: sync, gthread, gevent, eventlet, tornado, a dotted name, "
+            "egg:DISTRIBUTION#NAME, or in a file a class or a function returning one. Set in: "
+            "command line."
         ),
     ),
     "no configuration file": Mistake(

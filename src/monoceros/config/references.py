@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 
 Reference = str | type[Any]
 
+_EXTRAS = ("eventlet", "gevent", "tornado")  # each brings the package of its name
 _CALLED = "a dotted name, egg:DISTRIBUTION#NAME, or in a file a class or a function returning one"
 
 
@@ -67,7 +68,7 @@ class ClassSetting(Setting[Any]):
             return self._find(value)
         except (ImportError, AttributeError, LookupError, TypeError, ValueError) as error:
             origin = holder._origins.get(self.name, DEFAULT)
-            raise invalid(self, value, origin, f"cannot be used: {error}") from error
+            raise invalid(self, value, origin, f"cannot be used: {_explain(error)}") from error
 
     def _find(self, value: object) -> type[Any]:
         found = (
@@ -78,6 +79,12 @@ class ClassSetting(Setting[Any]):
         if not hasattr(found, self.method):
             raise TypeError(f"it has no method {self.method}")
         return found
+
+
+def _explain(error: Exception) -> str:
+    if isinstance(error, ModuleNotFoundError) and error.name in _EXTRAS:
+        return f"it needs {error.name}: pip install 'monoceros[{error.name}]'"
+    return str(error)
 
 
 def load(name: str, group: str) -> object:

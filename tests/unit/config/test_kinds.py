@@ -134,12 +134,11 @@ def test_bind_needs_addresses(bad: str, configure: Configure) -> None:
         ("tmp_upload_dir = 'nowhere'", "no such directory"),
         ("logconfig_dict = []", "not a dict with names as its keys"),
         ("worker_class = 7", "neither a name nor a class"),
-        ("worker_class = 'eventlet'", "the eventlet worker is not in this version"),
         (
             "worker_class = 'uvicorn.workers.UvicornWorker'",
             "the asgi worker is not in this version",
         ),
-        ("worker_class = 'egg:gunicorn#tornado'", "the tornado worker is not in this version"),
+        ("worker_class = 'egg:gunicorn#asgi'", "the asgi worker is not in this version"),
     ],
 )
 def test_reasons(line: str, reason: str, configure: Configure) -> None:

@@ -17,22 +17,35 @@ _WORKERS = {
             "gunicorn.workers.gthread.ThreadWorker",
             "egg:gunicorn#gthread",
         ),
+        "monoceros.workers.ggevent.GeventWorker": (
+            "gevent",
+            "gunicorn.workers.ggevent.GeventWorker",
+            "egg:gunicorn#gevent",
+        ),
+        "monoceros.workers.ggevent.GeventPyWSGIWorker": (
+            "gevent_wsgi",
+            "gevent_pywsgi",
+            "gunicorn.workers.ggevent.GeventPyWSGIWorker",
+            "gunicorn.workers.ggevent.PyWSGIWorker",
+            "egg:gunicorn#gevent_wsgi",
+            "egg:gunicorn#gevent_pywsgi",
+        ),
+        "monoceros.workers.geventlet.EventletWorker": (
+            "eventlet",
+            "gunicorn.workers.geventlet.EventletWorker",
+            "egg:gunicorn#eventlet",
+        ),
+        "monoceros.workers.gtornado.TornadoWorker": (
+            "tornado",
+            "gunicorn.workers.gtornado.TornadoWorker",
+            "egg:gunicorn#tornado",
+        ),
     }.items()
     for name in names
 }
 _MISSING = {
     name: f"the {kind} worker"
     for kind, names in {
-        "gevent": (
-            "gevent",
-            "gevent_wsgi",
-            "gevent_pywsgi",
-            "gunicorn.workers.ggevent.GeventWorker",
-            "gunicorn.workers.ggevent.GeventPyWSGIWorker",
-            "gunicorn.workers.ggevent.PyWSGIWorker",
-        ),
-        "eventlet": ("eventlet", "gunicorn.workers.geventlet.EventletWorker"),
-        "tornado": ("tornado", "gunicorn.workers.gtornado.TornadoWorker"),
         "asgi": (
             "asgi",
             "gunicorn.workers.gasgi.ASGIWorker",
@@ -76,7 +89,10 @@ class WorkerProcesses(Section):
         "sync",
         "How a worker runs the application. `sync` calls it on the main thread, one request at "
         "a time, while slow clients and idle connections wait in the worker's event loop. "
-        "`gthread` calls it on `threads` other threads.",
+        "`gthread` calls it on `threads` other threads. `gevent` and `eventlet` call it in "
+        "greenlets, as many as there are connections with a request, after the standard library "
+        "was patched to let others run while one waits. `tornado` is tornado's own server, for "
+        "applications made of its handlers.",
         cli=("-k", "--worker-class"),
         group="gunicorn.workers",
         method="init_process",

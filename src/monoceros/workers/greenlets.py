@@ -1,0 +1,202 @@
+"""What workers have in common that run the application in greenlets.
+
+Theory of operation. It is the ``gthread`` worker with greenlets in the place of threads, and with
+the hub in that of its monitor. The greenlet that leads polls and runs the application itself, so
+that an application that answers at once pays for no switch. When a call waits for something, the
+hub has the process, and as soon as there is something to do on any connection, the greenlet that
+was parked last leads on (``lookout``). Each greenlet has a Core of its own, since the output of a
+call that waits stays where it is. There are as many as there are calls at the same time, of which
+there are at most as many as connections.
+
+Nothing here is ever interrupted by another greenlet: the application's calls are the only ones
+that let others run. A call that computes for long stops the whole process, hub and all.
+"""
+
+from __future__ import annotations
+
+import time
+from functools import partial
+from typing import TYPE_CHECKING
+
+from monoceros.errors import CallExpired
+from monoceros.workers.expiry import LOOK_S, Expiry
+from monoceros.workers.lookout import Lookout
+from monoceros.workers.patching import describe_late, format_warning
+from monoceros.workers.poller import make_poller
+from monoceros.workers.serving import WsgiWorker
+
+if TYPE_CHECKING:
+    from types import FrameType
+
+    from monoceros.config import Config
+    from monoceros.http import Core
+    from monoceros.log.logger import Logger
+    from monoceros.workers.lookout import Hub
+    from monoceros.workers.reactor import Reactor
+
+_HELPERS = 2  # scoreboard records beyond those of calls: who leads, and who answers for the late
+
+
+class GreenletWorker(WsgiWorker):
+    """Serves as many requests at a time as there are connections."""
+
+    _shift: Shift | None = None
+
+    @classmethod
+    def count_records(cls, cfg: Config) -> int:
+        """One for each call, the main thread's being the first of them, and the helpers'."""
+        return cfg.worker_connections + _HELPERS
+
+    @classmethod
+    def prepare_import(cls, log: Logger) -> None:
+        """Have the standard library wait in greenlets before an application is imported."""
+        raise NotImplementedError
+
+    @staticmethod
+    def warn_of_late(log: Logger, library: str) -> None:
+        """Log which modules were imported before the patching."""
+        late = describe_late()
+        if late:
+            log.warning("%s", format_warning(library, late))
+
+    def make_hub(self) -> Hub:
+        """Return the hub of this process."""
+        raise NotImplementedError
+
+    def patch(self) -> None:
+        """Patch the standard library; subclasses add to it."""
+        self.prepare_import(self.log)
+
+    def init_process(self) -> None:
+        """Become a working process whose standard library waits in greenlets."""
+        self.patch()
+        super().init_process()
+
+    def run(self) -> None:
+        """Serve until asked to leave, then finish what has been received."""
+        if self.wakeup is None:
+            raise RuntimeError("run() needs signals; init_process() sets them up")
+        hub = self.make_hub()
+        core = self._make_core(0, multithread=True)
+        core.policy.wait = hub.wait
+        self._shift = shift = Shift(self, hub)
+        reactor = self._make_reactor(core, self.wakeup, shift.lookout)
+        tender = self._make_core(1, tends=True)
+        expiry = Expiry(reactor, tender, self.log, shift.find_frame, shift.lose)
+        try:
+            shift.run(reactor, core, expiry)
+            self._finish(reactor)
+        finally:
+            reactor.write_log(core)
+            reactor.close()
+
+    def make_core(self) -> Core:
+        """Return the Core of one greenlet more."""
+        return self._make_core(len(self.cores), multithread=True)
+
+    def serve_on(self, reactor: Reactor, core: Core, expiry: Expiry) -> bool:
+        """Do what is to do as the leading greenlet, for about a second; False when all is done."""
+        self._tick()
+        expiry.look()
+        until = self.next_tick
+        if reactor.away:
+            until = min(until, time.monotonic() + LOOK_S)
+        return self.serve(reactor, core, until)
+
+    def _let_go(self) -> None:
+        if self._shift is not None:
+            self._shift.lookout.leave()
+        super()._let_go()
+
+
+class _Seat:
+    """One greenlet that runs the application, with its Core."""
+
+    def __init__(self, shift: Shift, core: Core) -> None:
+        self.core = core
+        self.greenlet = shift.hub.spawn(self._run)
+        self._shift = shift
+
+    def _run(self) -> None:
+        self._shift.work(self)
+
+
+class Shift:
+    """The greenlets of one worker that run the application."""
+
+    def __init__(self, worker: GreenletWorker, hub: Hub) -> None:
+        self.hub = hub
+        self.lookout = Lookout(make_poller(), hub, self._relieve)
+        self._worker = worker
+        self._seats: dict[Core, _Seat] = {}
+        self._parked: list[_Seat] = []
+        self._main = hub.current()
+        self._is_serving = True
+        self._fault: BaseException | None = None  # that ended one of the greenlets
+        self._reactor: Reactor
+        self._expiry: Expiry
+
+    def run(self, reactor: Reactor, core: Core, expiry: Expiry) -> None:
+        """Have greenlets serve until nothing is left to do; the first one leads with ``core``."""
+        self._reactor, self._expiry = reactor, expiry
+        self._add(core)
+        try:
+            while self._is_serving:
+                self.hub.pause()
+        finally:
+            self._is_serving = False
+        if self._fault is not None:
+            raise self._fault
+
+    def work(self, seat: _Seat) -> None:
+        """Lead whenever it is this greenlet's turn, and wait otherwise."""
+        reactor, core = self._reactor, seat.core
+        try:
+            while self._is_serving:
+                if reactor.leader is not core:
+                    self._parked.append(seat)
+                    self.hub.pause()
+                elif not self._worker.serve_on(reactor, core, self._expiry):
+                    break
+        except BaseException as error:  # border: a worker without a leader serves nobody
+            self._fault = error
+        if self._is_serving:
+            self._is_serving = False
+            self.hub.call_later(0, self._main.switch)
+
+    def _add(self, core: Core) -> _Seat:
+        seat = self._seats[core] = _Seat(self, core)
+        return seat
+
+    def _relieve(self) -> bool:
+        """Have another greenlet lead while a call waits; False where there is none."""
+        reactor = self._reactor
+        late = reactor.led_by
+        if not (late.running and self._is_serving):
+            return False
+        seat = self._parked.pop() if self._parked else None
+        core = self._worker.make_core() if seat is None else seat.core
+        with reactor.lock:
+            reactor.lift()
+            reactor.write_log(late)
+            reactor.lead(core)
+        if seat is None:
+            reactor.adopt(core)
+            self._add(core)
+        else:
+            seat.greenlet.switch()
+        return True
+
+    # -- calls that take too long --------------------------------------------------------------
+
+    def find_frame(self, core: Core) -> FrameType | None:
+        """Return where the greenlet is that has a Core."""
+        return self._seats[core].greenlet.gr_frame
+
+    def lose(self, core: Core) -> None:
+        """End a call that has been answered for."""
+        self.hub.call_later(0, partial(self._interrupt, core))
+
+    def _interrupt(self, core: Core) -> None:
+        if core in self._reactor.lost:
+            self._seats[core].greenlet.throw(CallExpired())
