@@ -133,9 +133,11 @@ cdef class Channel:
 
     cdef int wait_for_room(self) except -1:
         """Make the application wait while too much is unsent; raises ``ClientGone``."""
+        policy = self.core.policy
+        if policy.turn is not None:
+            policy.turn()
         if self.outbox is None:
             return 0
-        policy = self.core.policy
         return self.wait(policy.output_memory + policy.output_spool)
 
     cdef int wait(self, object limit) except -1:

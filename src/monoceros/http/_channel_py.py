@@ -107,6 +107,8 @@ class Channel:
     def wait_for_room(self) -> None:
         """Make the application wait while too much is unsent; raises ``ClientGone``."""
         policy = self.core.policy
+        if policy.turn is not None:
+            policy.turn()
         self._wait(policy.output_memory + policy.output_spool)
 
     def _wait(self, limit: int) -> None:

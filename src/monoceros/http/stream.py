@@ -31,7 +31,8 @@ def open_stream(
     ``invite`` is called before anything is asked of the client; it sends 100 Continue.
     """
     patience = Patience(fd, policy.body_timeout, policy.body_min_rate, policy.wait)
-    return io.BufferedReader(BodyStream(body, fd, patience, invite), RECEIVE_SIZE)
+    stream = BodyStream(body, fd, patience, invite, policy.turn)
+    return io.BufferedReader(stream, RECEIVE_SIZE)
 
 
 class Patience:
@@ -75,8 +76,16 @@ class BodyStream(io.RawIOBase):
     Octets go straight into the caller's buffer wherever no framing can be among them.
     """
 
-    def __init__(self, body: Body, fd: int, patience: Patience, invite: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        body: Body,
+        fd: int,
+        patience: Patience,
+        invite: Callable[[], None],
+        turn: Callable[[], object] | None = None,
+    ) -> None:
         super().__init__()
+        self._turn = turn
         self._body = body
         self._fd = fd
         self._patience = patience
@@ -123,6 +132,8 @@ class BodyStream(io.RawIOBase):
             # The descriptor may be another connection's by now.
             raise BodyError("request content was read after its request had ended")
         self._invite()
+        if self._turn is not None:
+            self._turn()
         try:
             if min(len(buffer), self._body.ahead) >= LARGE:
                 return self._receive(self._body.receive_into, buffer)

@@ -101,6 +101,8 @@ class Policy:
     worker's poller because the application takes it over. ``budget`` bounds what all connections of
     the worker may keep. ``wait`` is called inside a call of the application that has to wait for
     its client: with a descriptor, events of poll(2) and seconds; False where time was up first.
+    ``turn`` is called between two pieces of content that have not to wait, so that others get
+    their turn, where they do not by themselves.
     """
 
     __slots__ = (
@@ -117,6 +119,7 @@ class Policy:
         "sendfile",
         "spares_trusted",
         "tmp_upload_dir",
+        "turn",
         "wait",
         "write_timeout",
     )
@@ -139,6 +142,7 @@ class Policy:
         release: Callable[[int], None] = _ignore,
         budget: Budget | None = None,
         wait: Callable[[int, int, float], bool] = wait_for,
+        turn: Callable[[], object] | None = None,
     ) -> None:
         self.keepalive = keepalive
         self.keepalive_timeout = keepalive_timeout
@@ -155,6 +159,7 @@ class Policy:
         self.release = release
         self.budget = budget
         self.wait = wait
+        self.turn = turn
 
 
 class Head(NamedTuple):

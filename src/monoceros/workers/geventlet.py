@@ -60,6 +60,10 @@ class EventletHub:
         here: greenlet = eventlet.getcurrent()
         return here
 
+    def rest(self) -> None:
+        """Let all others run once that are ready."""
+        eventlet.sleep(0)
+
     def pause(self) -> None:
         """Let others run until this greenlet is switched to from the hub."""
         self._hub.switch()

@@ -97,6 +97,10 @@ class GeventHub:
         """Return the greenlet that calls."""
         return gevent.getcurrent()
 
+    def rest(self) -> None:
+        """Let all others run once that are ready."""
+        gevent.sleep(0)
+
     def pause(self) -> None:
         """Let others run until this greenlet is switched to from the hub."""
         self._hub.switch()

@@ -80,6 +80,7 @@ class GreenletWorker(WsgiWorker):
         core = self._make_core(0, multithread=True)
         core.policy.wait = hub.wait
         self._shift = shift = Shift(self, hub)
+        core.policy.turn = shift.lookout.turn
         reactor = self._make_reactor(core, self.wakeup, shift.lookout)
         tender = self._make_core(1, tends=True)
         expiry = Expiry(reactor, tender, self.log, shift.find_frame, shift.lose)

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from monoceros.workers.poller import Poller
 
 _TURN_S = 0.001  # how long the hub is left alone while there is enough to do here
+_SHARE_S = 0.005  # how long one call may go on without waiting
 
 
 class Timer(Protocol):
@@ -38,6 +39,9 @@ class Hub(Protocol):
 
     def current(self) -> greenlet:
         """Return the greenlet that calls."""
+
+    def rest(self) -> None:
+        """Let all others run once that are ready."""
 
     def pause(self) -> None:
         """Let others run until this greenlet is switched to from the hub."""
@@ -93,6 +97,11 @@ class Lookout:
             # Somebody is to look after a call that waits in these.
             self._arm(self._rested + LOOK_S)
         return events
+
+    def turn(self) -> None:
+        """Do what ``Policy.turn`` does."""
+        if time.monotonic() - self._rested > _SHARE_S:
+            self._hub.rest()
 
     def close(self) -> None:
         """Let go of the descriptors, and of the hub."""
