@@ -19,20 +19,49 @@ codespell
 zizmor --offline --quiet --persona pedantic .github
 
 # Everything with the compiled twin and our defaults; tests of HTTP and from end to end take each
-# twin in turn by themselves. Real servers also with Gunicorn's defaults: the arbiter's tests with
-# the pure-Python twin, those from end to end with the compiled one. These wait most of the time, and
-# run beside what needs no quiet machine.
-export MONOCEROS_REQUIRE_C=1
+# twin in turn by themselves. Real servers also with Gunicorn's defaults, the arbiter's tests with the
+# pure-Python twin; and what may be lost, or held up by slow clients, also in greenlets. Two at a time,
+# because most of them wait most of the time; those that compare times come last and alone.
+export MONOCEROS_REQUIRE_C=1 MONOCEROS_IMPL=c
+usual="not slow and not settled and not soak"
+losses="tests/e2e/test_losses.py tests/e2e/test_no_request_lost.py tests/e2e/test_slow_clients.py
+    tests/e2e/test_stop.py"
 others=$(mktemp)
 trap 'kill $beside 2>/dev/null || true; rm -f "$others"' EXIT
-MONOCEROS_IMPL=py MONOCEROS_TEST_COMPAT=gunicorn \
-    python -m pytest -m "not slow and not settled and not soak" \
-    tests/process tests/e2e >"$others" 2>&1 &
-beside=$!
 failed=0
-export MONOCEROS_IMPL=c
-python -m pytest --ignore=tests/process --ignore=tests/e2e || failed=1
-wait $beside || failed=1
-cat "$others"
-python -m pytest tests/process tests/e2e || failed=1
+
+beside() {
+    "$@" >"$others" 2>&1 &
+    beside=$!
+}
+
+join() {
+    wait $beside || failed=1
+    cat "$others"
+}
+
+with_other_defaults() {
+    local failed=0
+    MONOCEROS_IMPL=py MONOCEROS_TEST_COMPAT=gunicorn \
+        python -m pytest -m "$usual" tests/process tests/e2e || failed=1
+    in_greenlets gevent || failed=1
+    return $failed
+}
+
+in_greenlets() {
+    # One twin will do: MONOCEROS_TEST_COMPAT takes the compiled one.
+    # shellcheck disable=SC2086
+    MONOCEROS_TEST_COMPAT=gunicorn MONOCEROS_TEST_WORKER=$1 python -m pytest -m "$usual" $losses
+}
+
+beside with_other_defaults
+python -m pytest --ignore=tests/process --ignore=tests/e2e --ignore=tests/packaging || failed=1
+in_greenlets eventlet || failed=1
+join
+
+beside python -m pytest tests/process
+python -m pytest -m "not quiet and not soak" tests/e2e tests/packaging || failed=1
+join
+
+python -m pytest -m "quiet and not soak" tests/e2e || failed=1
 exit $failed

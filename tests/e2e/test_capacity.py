@@ -16,7 +16,7 @@ from tests.process.descriptors import descriptors
 if TYPE_CHECKING:
     from tests.e2e.conftest import Serve
 
-pytestmark = pytest.mark.process
+pytestmark = [pytest.mark.process, pytest.mark.quiet, pytest.mark.quiet]
 
 _PLAIN = "tests.e2e.apps.plain:app"
 

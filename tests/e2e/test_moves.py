@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
 pytestmark = [
     pytest.mark.process,
+    pytest.mark.quiet,
     pytest.mark.settled,
     pytest.mark.skipif(sys.platform != "linux", reason="nothing is given away elsewhere"),
 ]

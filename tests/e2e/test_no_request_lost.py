@@ -19,6 +19,7 @@ import pytest
 from tests.e2e.conftest import IMPLS
 from tests.e2e.load import load
 from tests.e2e.sampler import CONFIGURATION, read_lowest, wait_for_sampler
+from tests.process.conftest import WORKER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -183,7 +184,9 @@ def test_reload_that_fails(serve: Serve, fault: str, tmp_path: Path) -> None:
             srv.wait_for("Reload (given up|failed)", count)
             clients.wait_for_more(50)
             assert srv.workers() == old
-        srv.wait_for(cause)
+        # A greenlet that waits at its import is not on the stack that the process is asked for.
+        if not (fault == "hang" and WORKER):
+            srv.wait_for(cause)
 
 
 def _break(fault: str, directory: Path, port: int) -> str:

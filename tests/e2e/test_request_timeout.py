@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from tests.e2e.conftest import Serve, Server
 
-pytestmark = [pytest.mark.process, pytest.mark.settled]
+pytestmark = [pytest.mark.process, pytest.mark.quiet, pytest.mark.settled]
 
 APP = """\
 import os, time

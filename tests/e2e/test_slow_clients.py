@@ -15,7 +15,7 @@ from tests.process.descriptors import descriptors
 if TYPE_CHECKING:
     from tests.e2e.conftest import Serve
 
-pytestmark = [pytest.mark.process, needs_proc]
+pytestmark = [pytest.mark.process, pytest.mark.quiet, needs_proc]
 
 _PLAIN = "tests.e2e.apps.plain:app"
 _P99_S = 0.05
