@@ -296,8 +296,8 @@ def test_closed_standard_descriptors_are_filled() -> None:
     script = (
         "import os, sys\n"
         "os.close(0); os.close(2)\n"
-        "from monoceros import cli\n"
-        "cli._open_standard_descriptors()\n"
+        "from monoceros import hosting\n"
+        "hosting.open_standard_descriptors()\n"
         "null = os.stat('/dev/null').st_rdev\n"
         "same = {os.fstat(0).st_rdev, os.fstat(2).st_rdev} == {null}\n"
         "print(same, os.get_inheritable(0), os.get_inheritable(2), os.open('/', 0) > 2)\n"

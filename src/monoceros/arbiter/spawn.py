@@ -146,6 +146,8 @@ def _leave(server: Arbiter, worker: Worker) -> None:
 def _close_arbiter_descriptors(server: Arbiter, worker: Worker) -> None:
     for child in server.children:
         close_child(child)
+    for sibling in server.WORKERS.values():
+        sibling.close_tmp()
     server.watching.release()
     server.upgrade.release()
     server.handoff.release(worker)

@@ -38,6 +38,9 @@ _HESITATION_S = 1.0  # how long a TERM waits for the arbiter to second it
 class WsgiWorker(Worker):
     """Serves a WSGI application."""
 
+    serves_wsgi_only = True
+    is_ready_to_run = True
+
     _reactor: Reactor | None = None
     _drain: Drain | None = None
     _told_to_leave: float | None = None  # time.monotonic()
