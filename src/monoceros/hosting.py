@@ -37,12 +37,18 @@ def load_http(parser: str) -> ModuleType:
         if asked:
             os.environ[IMPL_VARIABLE] = str(wanted)
         with uncollected():
-            return importlib.import_module("monoceros.http")
+            http = importlib.import_module("monoceros.http")
     except ImportError as error:
         raise ConfigError(str(error)) from error
     finally:
         if asked:
             del os.environ[IMPL_VARIABLE]
+    if asked and wanted != http.IMPL:
+        raise ConfigError(
+            "http_parser: the other implementation was imported already, by a module of "
+            f"{finder.NAME}.http. Import that later, or leave http_parser out"
+        )
+    return http
 
 
 def current_directory() -> str:

@@ -47,7 +47,7 @@ def _told(name: str) -> str | None:
     attributes only then, see ``compat.facade.gunicorn``; the real package always does.
     """
     for module in ("gunicorn.http.wsgi", "gunicorn"):
-        attributes = vars(sys.modules[module]) if module in sys.modules else {}
+        attributes: dict[str, object] = getattr(sys.modules.get(module), "__dict__", {})
         if attributes.get("IS_FACADE") and name in attributes:
             # It stands in a field of the response's head.
             return "".join(char for char in str(attributes[name]) if " " <= char <= "~")

@@ -18,8 +18,7 @@ from monoceros import cli, http
 from monoceros.config.sections import SETTINGS
 
 if TYPE_CHECKING:
-    from monoceros.config import Config
-    from monoceros.workers.application import Application
+    from monoceros.workers.application import Source
 
 
 @pytest.fixture(autouse=True)
@@ -325,8 +324,9 @@ def test_the_server_is_started_in_its_surroundings(
     seen: list[object] = []
 
     class Arbiter:
-        def __init__(self, cfg: Config, app: Application) -> None:
-            seen.extend([cfg.workers, app.uri, app.callable])
+        def __init__(self, app: Source) -> None:
+            cfg = app.configuration()
+            seen.extend([cfg.workers, cfg.app_uri, app.callable])
 
         def run(self) -> None:
             seen.extend([Path.cwd(), os.environ["CLI_SEEN"]])

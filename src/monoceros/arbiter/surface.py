@@ -2,7 +2,7 @@
 
 A subclass that overrides ``manage_workers`` decides itself when workers come and go; the method of
 the base class does what the server does without it. A fork in the middle of a subclass's method
-is different from those of the loop in one thing: the child leaves through its frames, by SystemExit.
+differs from those of the loop in one thing: the child leaves through its frames, by SystemExit.
 """
 
 from __future__ import annotations

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from monoceros.errors import ConfigError, MonocerosError
@@ -18,8 +17,8 @@ from monoceros.workers.application import Application as Loader
 from monoceros.workers.application import check_app, serves_wsgi_only
 
 if TYPE_CHECKING:
-    import argparse
-    from collections.abc import Mapping
+    from argparse import ArgumentParser, Namespace
+    from collections.abc import Callable, Mapping
 
     from monoceros.arbiter.loop import Arbiter
     from monoceros.compat.settings import EditableConfig
@@ -61,9 +60,7 @@ class BaseApplication:
         """Fill ``cfg``; for subclasses."""
         raise NotImplementedError(f"{type(self).__name__} has to say how it is configured")
 
-    def init(
-        self, parser: argparse.ArgumentParser, opts: argparse.Namespace, args: list[str]
-    ) -> Any:
+    def init(self, parser: ArgumentParser, opts: Namespace, args: list[str]) -> Any:
         """Return settings by name, or None, once the command line was read; for subclasses."""
         raise NotImplementedError(f"{type(self).__name__} has no init")
 
@@ -156,9 +153,7 @@ class BaseApplication:
 class Application(BaseApplication):
     """Takes its settings from command line, configuration file and environment, too."""
 
-    def init(
-        self, parser: argparse.ArgumentParser, opts: argparse.Namespace, args: list[str]
-    ) -> Any:
+    def init(self, parser: ArgumentParser, opts: Namespace, args: list[str]) -> Any:
         """Return settings by name that everything else goes before; none here."""
         return None
 
@@ -230,9 +225,7 @@ class WSGIApplication(Application):
 
     app_uri: str | None = None
 
-    def init(
-        self, parser: argparse.ArgumentParser, opts: argparse.Namespace, args: list[str]
-    ) -> Any:
+    def init(self, parser: ArgumentParser, opts: Namespace, args: list[str]) -> Any:
         """Take the application from the command line."""
         self.app_uri = opts.args[0] if opts.args else None
         return None

@@ -202,7 +202,7 @@ class EditableConfig(Config):
     env_orig: dict[str, str]
     _editable: dict[str, Setting]
 
-    def __setattr__(self, name: str, value: object) -> None:
+    def __setattr__(self, name: str, value: object) -> None:  # type: ignore[override]
         if name in self._editable:
             raise AttributeError(f"{name} is a setting: use set({name!r}, ...)")
         object.__setattr__(self, name, value)
@@ -216,7 +216,7 @@ class EditableConfig(Config):
         return self._editable
 
     def set(self, name: str, value: Any, origin: str = PROGRAM) -> None:
-        """Set one setting; raises ConfigError for a wrong value, AttributeError for a wrong name."""
+        """Set one setting; raises ConfigError, or AttributeError for a name that is none."""
         if name not in self._editable:
             raise AttributeError(f"No configuration setting for: {name}")
         self._editable[name].set(value, origin)

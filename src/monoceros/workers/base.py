@@ -123,7 +123,9 @@ class Worker:
         if self._tmp is None:
             # Imported late: the server's own classes do without.
 
-            self._tmp = WorkerTmp(self)
+            from monoceros.workers import signs
+
+            self._tmp = signs.WorkerTmp(self)
         return self._tmp
 
     def open_tmp(self) -> None:

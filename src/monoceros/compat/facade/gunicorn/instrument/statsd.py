@@ -1,0 +1,3 @@
+"""The logger that tells statsd."""
+
+from monoceros.log.statsd import Statsd as Statsd
