@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 MODULE_NAME = "__config__"
 
 _NO_GUNICORN = (
-    "\nMonoceros has the parts of gunicorn that its documentation names (docs/python-api.md), and no "
-    "others."
+    "\nMonoceros has those parts of gunicorn that its documentation names (docs/python-api.md), "
+    "and no others."
 )
 
 _SCOPES = (

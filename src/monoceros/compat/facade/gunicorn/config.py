@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     # has the type of those that can be changed.
     from monoceros.config import Config as Config
 else:
-    pass
+    Config = _settings.EditableConfig
 
 KNOWN_SETTINGS: list[type[Setting]] = list(_settings.make_classes())
 

@@ -1,5 +1,7 @@
 """The command, for programs that run it themselves."""
 
+# Whoever waits for this module wants to get hold of how the application is loaded.
+import gunicorn.app.base  # noqa: F401
 from monoceros.compat.application import WSGIApplication as WSGIApplication
 
 
