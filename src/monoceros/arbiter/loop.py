@@ -60,7 +60,7 @@ if TYPE_CHECKING:
 SLOTS = 16384  # at least so many scoreboard records; untouched ones take no memory
 T = TypeVar("T")
 
-MANAGE_S = 1.0  # how often ``manage_workers`` of a subclass is called at least
+MANAGE_S = 1.0  # how often ``manage_workers`` of a subclass is called where nothing happens
 CROWDED_S = 60.0  # how long no more workers are tried once all records are taken
 UNHANDLED = 255
 
@@ -101,6 +101,7 @@ class Arbiter(Surface):
         self.notifier = Notifier(self)
         self._pidfile: Pidfile | None = None
         self.was_ready = False  # whether any worker ever was
+        self._manage_at = 0.0  # time.monotonic()
 
     # -- what hooks see
 
@@ -175,7 +176,9 @@ class Arbiter(Surface):
             self._guard(self._turn)
 
     def _manage(self) -> None:
-        if not self.stopping.is_final:
+        now = time.monotonic()
+        if now >= self._manage_at and not self.stopping.is_final:
+            self._manage_at = now + MANAGE_S
             self.manage_workers()
 
     def _guard(self, step: Callable[[], T]) -> T | None:
@@ -244,6 +247,8 @@ class Arbiter(Surface):
         supervision.welcome_silent(self, now)
         every = signal.SIGCHLD in signums
         dead = [child for child in self.children if every or child.pidfd in readable]
+        if dead or signums:
+            self._manage_at = 0.0
         supervision.reap(self, dead, now)
         self.watching.reap()
         self.upgrade.reap()
@@ -389,7 +394,7 @@ class Arbiter(Surface):
         if not self.stopping.is_under_way:
             due += [self.reload.give_up_at, self.watching.next_due()]
         if self.is_managed:
-            due.append(time.monotonic() + MANAGE_S)
+            due.append(self._manage_at)
         times = [moment for moment in due if moment is not None]
         if not times:
             return None

@@ -85,7 +85,7 @@ class Surface:
     def manage_workers(self) -> None:
         """Fork the workers that are missing, and let those go who are too many.
 
-        Called after every event, and once a second at least.
+        Called when a worker has died, after a signal, and once a second else.
         """
         server = self._server
         server.retire_leavers()
