@@ -200,7 +200,7 @@ def missing(stubs: Path) -> Iterator[str]:
         module = importlib.import_module(name)
         for public, node in declared(tree.body):
             dotted = f"{name}.{public}"
-            if (public.startswith("_") and not public.startswith("__")) or is_typing_only(node):
+            if (public.startswith("_") and public != "__version__") or is_typing_only(node):
                 continue
             if dotted.startswith(ELSEWHERE):
                 continue
