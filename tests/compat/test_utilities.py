@@ -7,7 +7,7 @@ import os
 import socket
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gunicorn.app.pasterapp
 import gunicorn.debug
@@ -22,9 +22,13 @@ from gunicorn import util
 
 from monoceros.compat.settings import EditableConfig
 from monoceros.errors import AppImportError
+from monoceros.log import outputs
 from monoceros.log.logger import Logger
 from monoceros.workers.gthread import ThreadWorker
 from monoceros.workers.sync import SyncWorker
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 @pytest.mark.parametrize(
@@ -142,6 +146,17 @@ def test_sockets() -> None:
         assert far.recv(1) == b""
 
 
+@pytest.fixture
+def log() -> Iterator[Logger]:
+    """A logger, of which nothing is left afterwards."""
+    made = Logger(EditableConfig())
+    yield made
+    for one in (made.error_log, made.access_log):
+        outputs.remove_own(one)
+        one.propagate = True
+        one.setLevel(logging.NOTSET)
+
+
 def test_pidfile(tmp_path: Path) -> None:
     file = gunicorn.pidfile.Pidfile(str(tmp_path / "pid"))
     assert file.validate() is None
@@ -154,7 +169,7 @@ def test_pidfile(tmp_path: Path) -> None:
     assert not (tmp_path / "other").exists()
 
 
-def test_systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, log: Logger) -> None:
     monkeypatch.setenv("LISTEN_PID", str(os.getpid()))
     monkeypatch.setenv("LISTEN_FDS", "2")
     assert gunicorn.systemd.listen_fds() == 2
@@ -162,7 +177,6 @@ def test_systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
         manager.bind(str(tmp_path / "notify"))
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
-        log = Logger(EditableConfig())
         gunicorn.systemd.sd_notify("STATUS=x", log, unset_environment=True)
         assert manager.recv(99) == b"STATUS=x"
     gunicorn.systemd.sd_notify("STATUS=x", log)
@@ -170,11 +184,11 @@ def test_systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gunicorn.systemd.sd_notify("STATUS=x", log)
 
 
-def test_listening_sockets() -> None:
+def test_listening_sockets(log: Logger) -> None:
     cfg = EditableConfig()
     cfg.set("bind", "127.0.0.1:0")
-    (sock,) = gunicorn.sock.create_sockets(cfg, Logger(cfg))
-    (same,) = gunicorn.sock.create_sockets(cfg, Logger(cfg), fds=[os.dup(sock.fileno())])
+    (sock,) = gunicorn.sock.create_sockets(cfg, log)
+    (same,) = gunicorn.sock.create_sockets(cfg, log, fds=[os.dup(sock.fileno())])
     assert same.getsockname() == sock.getsockname()
     gunicorn.sock.close_sockets([sock, same])
     assert sock.fileno() == -1

@@ -319,8 +319,9 @@ class Arbiter(Surface):
         worker.take_records(self.scoreboard, slot, records)
         worker.place = place
         worker.modules = self.watching.equip(self.current.number)
-        worker.overflow = self.handoff.equip()
-        if not worker_class.is_ready_to_run:
+        if worker_class.is_ready_to_run:
+            worker.overflow = self.handoff.equip()
+        else:
             worker.open_tmp()
         self._mark_alive()
         self.call_hook("pre_fork", self, worker)

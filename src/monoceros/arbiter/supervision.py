@@ -168,7 +168,9 @@ def _bury(server: Arbiter, child: Child, status: int | None, now: float) -> None
         server.log.log(obituary.level, "%s", obituary.message)
     if not planned:
         server.notifier.count_death()
-        _judge_death(server, child, obituary.code, _has_worked(records), now)
+        # Classes of others count no requests.
+        has_worked = not worker.is_ready_to_run or _has_worked(records)
+        _judge_death(server, child, obituary.code, has_worked, now)
     if not server.stopping.is_halting:
         hooks.try_call(server.cfg, server.log, "child_exit", server, worker)
 
