@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 from typing import TYPE_CHECKING
 
@@ -70,6 +71,22 @@ def test_the_recipe_of_an_application(program: Callable[..., Server], tmp_path: 
     assert srv.get("/").status == 200
 
     srv.signal(signal.SIGTERM)
+    assert srv.wait() == 0
+
+
+def test_an_upgrade(program: Callable[..., Server]) -> None:
+    files = {"app.py": APP, "main.py": STANDALONE, "options.json": "{}"}
+    srv = program("main.py", files=files)
+    srv.wait_workers(1)
+
+    srv.signal(signal.SIGUSR2)
+    new = int(srv.wait_for(r"Starting a new master \(pid:(\d+)\)")[1])
+    srv.wait_for("is ready", count=2)
+    srv.signal(signal.SIGTERM)
+    srv.wait_for("promoted")
+    assert srv.get("/").status == 200
+    os.kill(new, signal.SIGTERM)
+    srv.wait_for("Shutting down: Master", count=2)
     assert srv.wait() == 0
 
 
@@ -200,6 +217,15 @@ def test_check_config(program: Callable[..., Server]) -> None:
     srv = program(*check, "app:no", files={}, listening=False)
     srv.wait_for("Failed to find attribute 'no'")
     assert srv.wait() == 1
+
+
+def test_a_program_asks_for_its_configuration(program: Callable[..., Server]) -> None:
+    options = '{"print_config": true, "workers": 3}'
+    files = {"app.py": APP, "main.py": STANDALONE, "options.json": options}
+    srv = program("main.py", files=files, listening=False)
+
+    assert srv.wait() == 0
+    assert b"= 3  # the program that hosts the server" in srv.output
 
 
 def test_version(program: Callable[..., Server]) -> None:

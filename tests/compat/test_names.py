@@ -118,11 +118,7 @@ NAMES_LEFT_OUT = {
     "gunicorn.instrument.statsd.MTYPE_VAR": "a plain string, see docs/logging.md",
     "gunicorn.instrument.statsd.TIMER_TYPE": "a plain string, see docs/logging.md",
     "gunicorn.instrument.statsd.VALUE_VAR": "a plain string, see docs/logging.md",
-    "gunicorn.sock.BaseSocket": "listening sockets are plain sockets",
     "gunicorn.sock.PLATFORM": "sys.platform",
-    "gunicorn.sock.TCP6Socket": "listening sockets are plain sockets",
-    "gunicorn.sock.TCPSocket": "listening sockets are plain sockets",
-    "gunicorn.sock.UnixSocket": "listening sockets are plain sockets",
     "gunicorn.sock.get_negotiated_protocol": "TLS is not in this version",
     "gunicorn.sock.is_http2_negotiated": "TLS is not in this version",
     "gunicorn.sock.ssl_context": "TLS is not in this version",
@@ -150,6 +146,10 @@ NAMES_LEFT_OUT = {
 
 # Parts of these are compared as a whole: their methods are all about Gunicorn's own loop or parser.
 CLASSES_BY_NAME_ONLY = {
+    "gunicorn.sock.BaseSocket",
+    "gunicorn.sock.TCP6Socket",
+    "gunicorn.sock.TCPSocket",
+    "gunicorn.sock.UnixSocket",
     "gunicorn.http.message.Message",
     "gunicorn.http.message.Request",
     "gunicorn.http.wsgi.Response",

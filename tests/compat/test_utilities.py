@@ -190,6 +190,12 @@ def test_listening_sockets(log: Logger) -> None:
     (sock,) = gunicorn.sock.create_sockets(cfg, log)
     (same,) = gunicorn.sock.create_sockets(cfg, log, fds=[os.dup(sock.fileno())])
     assert same.getsockname() == sock.getsockname()
+    assert isinstance(sock, gunicorn.sock.TCPSocket)
+    assert isinstance(sock, gunicorn.sock.BaseSocket)
+    assert not isinstance(sock, gunicorn.sock.UnixSocket | gunicorn.sock.TCP6Socket)
+    assert not isinstance(sock.fileno(), gunicorn.sock.BaseSocket)
+    with pytest.raises(TypeError, match="TCPSocket is for isinstance"):
+        gunicorn.sock.TCPSocket("127.0.0.1")  # type: ignore[call-arg]
     gunicorn.sock.close_sockets([sock, same])
     assert sock.fileno() == -1
 

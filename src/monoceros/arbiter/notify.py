@@ -53,7 +53,7 @@ class Notifier:
         """Find out who listens; there is nothing to do where nobody does."""
         self._server = server
         environ = server.cfg.environ
-        self._address = to_address(environ.get("NOTIFY_SOCKET", ""))
+        self._address = _to_address(environ.get("NOTIFY_SOCKET", ""))
         self._is_heir = bool(environ.get("GUNICORN_PID"))
         # An heir has the variables of the first arbiter.
         pids = ("", environ.get("WATCHDOG_PID") if self._is_heir else str(os.getpid()))
@@ -248,7 +248,7 @@ class Notifier:
         self._retry_at = None
         while self._unsent:
             try:
-                transmit(self._unsent[0], self._address or "")
+                _transmit(self._unsent[0], self._address or "")
             except BlockingIOError:
                 self._retry_at = now + RETRY_S
                 return
@@ -265,15 +265,14 @@ class Notifier:
             )
 
 
-def to_address(name: str) -> str | None:
+def _to_address(name: str) -> str | None:
     """Return what connects to NOTIFY_SOCKET, None where there is none that we know."""
     if name.startswith("@"):
         return "\0" + name[1:]
     return name if name.startswith("/") else None
 
 
-def transmit(message: str, address: str) -> None:
-    """Send a message; raises OSError."""
+def _transmit(message: str, address: str) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.setblocking(False)
         sock.sendto(message.encode("utf-8", "replace"), address)

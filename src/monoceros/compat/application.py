@@ -114,11 +114,24 @@ class BaseApplication:
     # -- the server
 
     def run(self) -> None:
-        """Serve until told to stop, then exit the process."""
+        """Serve until told to stop, then exit the process.
+
+        Only looks at configuration and application where a setting asks for that.
+        """
         try:
+            if self.cfg.check_config or self.cfg.print_config:
+                sys.exit(self._look())
             self._serve()
         except (MonocerosError, RuntimeError) as error:
             self._give_up(error)
+
+    def _look(self) -> int:
+        from monoceros import information
+
+        cfg = self.configuration()
+        if cfg.print_config:
+            information.show(cfg)
+        return information.check(cfg, self)
 
     def _serve(self) -> NoReturn:
         # Late, so that a wrong configuration is told without waiting for the whole server.
@@ -201,23 +214,6 @@ class Application(BaseApplication):
     def load_config_from_file(self, filename: str) -> Mapping[str, Any]:
         """Set what a configuration file has, and return its variables; raises ConfigError."""
         return self.load_config_from_module_name_or_filename(filename)
-
-    def run(self) -> None:
-        """Serve, or only look at the configuration where that is asked for."""
-        if self.cfg.check_config or self.cfg.print_config:
-            try:
-                sys.exit(self._look())
-            except MonocerosError as error:
-                self._give_up(error)
-        super().run()
-
-    def _look(self) -> int:
-        from monoceros import information
-
-        cfg = self.configuration()
-        if cfg.print_config:
-            information.show(cfg)
-        return information.check(cfg, self)
 
 
 class WSGIApplication(Application):

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import socket
 from typing import TYPE_CHECKING
-
-from monoceros.arbiter.notify import to_address, transmit
 
 if TYPE_CHECKING:
     from monoceros.log.logger import Logger
@@ -29,11 +28,14 @@ def listen_fds(unset_environment: bool = True) -> int:
 def sd_notify(state: str, logger: Logger, unset_environment: bool = False) -> None:
     """Tell the service manager; a failure is logged."""
     where = os.environ.get("NOTIFY_SOCKET")
-    address = to_address(where) if where else None
-    if address is None:
+    if not where:
         return
+    # A name in Linux's abstract namespace is written with @.
+    address = "\0" + where[1:] if where.startswith("@") else where
     try:
-        transmit(state, address)
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+            sock.setblocking(False)
+            sock.sendto(state.encode(), address)
     except OSError as error:
         logger.debug("The service manager at %s hears nothing: %s", where, error)
     finally:

@@ -111,7 +111,10 @@ def _is_elsewhere(name: str) -> bool:
     package = name.partition(".")[0]
     if package in (name, "gunicorn") or not _is_importable(name) or name.startswith("egg:"):
         return False
-    return find_spec(package) is not None
+    try:
+        return find_spec(package) is not None
+    except ValueError:  # somebody has put it into sys.modules without a spec
+        return True
 
 
 def _call(value: object) -> type[Any]:

@@ -42,7 +42,7 @@ class Stage:
             monotonic=lambda: self.now, monotonic_ns=lambda: int(self.now * 10**9)
         )
         monkeypatch.setattr(notify, "time", clock)
-        monkeypatch.setattr(notify, "transmit", self._take)
+        monkeypatch.setattr(notify, "_transmit", self._take)
         self.notifier = Notifier(cast("Arbiter", self.server))
 
     def _take(self, message: str, address: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,6 +14,8 @@ from monoceros.errors import ConfigError
 from .cases import CASES
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from .conftest import Configure
 
 NUMBERS = [name for name, case in CASES.items() if case.file == "'17'"]
@@ -119,6 +122,19 @@ def test_an_empty_text_leaves_off_what_is_not_there_yet(name: str, configure: Co
     assert not configure("workers = 1\n", argv=[f"--{name.replace('_', '-')}="]).is_ssl
 
 
+def test_a_class_of_another_distribution(
+    configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    line = "worker_class = 'uvicorn_worker.UvicornWorker'\n"
+    monkeypatch.setitem(sys.modules, "uvicorn_worker", None)
+    with pytest.raises(ConfigError, match="the asgi worker is not in this version"):
+        configure(line)
+    monkeypatch.delitem(sys.modules, "uvicorn_worker")
+    (tmp_path / "uvicorn_worker.py").touch()
+    monkeypatch.syspath_prepend(tmp_path)
+    assert configure(line).worker_class_str == "uvicorn_worker.UvicornWorker"
+
+
 @pytest.mark.parametrize("bad", ["[]", "['ok:1', 7]", "()", "7"])
 def test_bind_needs_addresses(bad: str, configure: Configure) -> None:
     with pytest.raises(ConfigError, match="Invalid value for bind: "):
@@ -136,7 +152,7 @@ def test_bind_needs_addresses(bad: str, configure: Configure) -> None:
         ("worker_class = 7", "neither a name nor a class"),
         ("worker_class = 'eventlet'", "the eventlet worker is not in this version"),
         (
-            "worker_class = 'uvicorn.workers.UvicornWorker'",
+            "worker_class = 'gunicorn.workers.gasgi.ASGIWorker'",
             "the asgi worker is not in this version",
         ),
         ("worker_class = 'egg:gunicorn#tornado'", "the tornado worker is not in this version"),
