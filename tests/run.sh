@@ -18,9 +18,21 @@ cython-lint ext
 codespell
 zizmor --offline --quiet --persona pedantic .github
 
-# Real servers with Gunicorn's defaults: the arbiter's tests with the pure-Python twin, those from
-# end to end with the compiled one. Then everything with our defaults, and the compiled twin; tests
-# of HTTP and from end to end take each twin in turn by themselves.
+# Everything with the compiled twin and our defaults; tests of HTTP and from end to end take each
+# twin in turn by themselves. Real servers also with Gunicorn's defaults: the arbiter's tests with
+# the pure-Python twin, those from end to end with the compiled one. These wait most of the time, and
+# run beside what needs no quiet machine.
+export MONOCEROS_REQUIRE_C=1
+others=$(mktemp)
+trap 'kill $beside 2>/dev/null || true; rm -f "$others"' EXIT
 MONOCEROS_IMPL=py MONOCEROS_TEST_COMPAT=gunicorn \
-    python -m pytest -m "not slow and not settled" tests/process tests/e2e
-MONOCEROS_IMPL=c MONOCEROS_REQUIRE_C=1 python -m pytest
+    python -m pytest -m "not slow and not settled and not soak" \
+    tests/process tests/e2e >"$others" 2>&1 &
+beside=$!
+failed=0
+export MONOCEROS_IMPL=c
+python -m pytest --ignore=tests/process --ignore=tests/e2e || failed=1
+wait $beside || failed=1
+cat "$others"
+python -m pytest tests/process tests/e2e || failed=1
+exit $failed

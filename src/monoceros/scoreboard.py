@@ -100,6 +100,7 @@ _HEADER_SEQUENCE_OFFSET = 8
 _RETIRED_OFFSET = 16
 _SUMS_OFFSET = _RETIRED_OFFSET - _HEADER_SEQUENCE_OFFSET
 _USED_OFFSET = 224
+_KEEPS_OFFSET = 232
 _PHASES_OFFSET = 256
 _ALIGNMENT = 64
 
@@ -192,6 +193,7 @@ class Scoreboard:
         self._flags = self._view[:_HEADER_SEQUENCE_OFFSET].cast("Q")
         self._retired = self._view[_HEADER_SEQUENCE_OFFSET:_PHASES_OFFSET]
         self._used = self._view[_USED_OFFSET : _USED_OFFSET + 8].cast("Q")
+        self._keeps = self._view[_KEEPS_OFFSET : _KEEPS_OFFSET + 8].cast("Q")
         words = self._view.cast("I")
         first = _PHASES_OFFSET // 4
         self._phases = words[first : first + count]
@@ -213,6 +215,15 @@ class Scoreboard:
     @lame_duck.setter
     def lame_duck(self, value: bool) -> None:
         self._flags[_LAME_DUCK] = int(value)
+
+    @property
+    def keeps_connections(self) -> bool:
+        """Whether no worker gives connections away any more, though older ones have the queue."""
+        return self._keeps[0] != 0
+
+    @keeps_connections.setter
+    def keeps_connections(self, value: bool) -> None:
+        self._keeps[0] = int(value)
 
     def set_phase(self, first: int, phase: SlotPhase, records: int = 1) -> None:
         """Tell everybody how a worker is that has so many records from ``first`` on.

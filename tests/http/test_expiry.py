@@ -348,11 +348,13 @@ def test_race(twin: Twin, write: bytes) -> None:
         return (write for _ in range(3))
 
     statuses = set()
-    for spin in range(60):
+    rounds = 60
+    for number in range(1, rounds + 1):
         with Late(twin, act) as late:
             late.begin()
-            for _ in range(spin * 20):
-                pass
+            time.sleep(number * 20e-6)
+            while number == rounds and late.link.core.running:
+                time.sleep(0.001)
             told = late.expire()
             if told is None:
                 late.link.half_close()
@@ -367,4 +369,4 @@ def test_race(twin: Twin, write: bytes) -> None:
                 assert received.endswith(write * 3)
             else:
                 assert b"504" not in received
-    assert statuses
+    assert 200 in statuses

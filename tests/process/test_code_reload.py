@@ -118,7 +118,8 @@ def cycle(srv: Server, file: Path, number: int) -> None:
 @pytest.mark.parametrize(
     ("engine", "cycles"),
     [
-        pytest.param("poll", 100, marks=pytest.mark.slow),
+        ("poll", 5),
+        pytest.param("poll", 100, marks=[pytest.mark.slow, pytest.mark.soak]),
         pytest.param("inotify", 3, marks=needs_package),
     ],
 )

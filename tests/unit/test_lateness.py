@@ -30,6 +30,7 @@ class State:
     since: float = 0.0
     received: int = 0
     pending: int = 0
+    has_request: bool = False
     expires: bool = True
 
 

@@ -190,6 +190,14 @@ cdef class Core:
         self.flushed = self.now
         return b"" if self.access is None else self.access.take()
 
+    def abandon(self):
+        """Leave log, hooks and scoreboard to the process that this one was forked from."""
+        if self.slot != NULL:
+            memcpy(self.own_line, self.line, REQUEST_SIZE)
+        self.line = self.own_line
+        self.slot = NULL
+        self.scoreboard_record = self.access = self.finished = None
+
     def drop_output(self):
         """Forget what a connection that failed has not sent."""
         self.out_size = 0

@@ -42,7 +42,11 @@ class Handoff:
             self._queue.close()
 
     def advance(self) -> None:
-        """End the queue once it is switched off and the last worker that used it has gone."""
+        """End the queue once it is switched off and the last worker that used it has gone.
+
+        Until then nothing is given away, since the workers of now would not take it.
+        """
+        self._server.scoreboard.keeps_connections = not self._server.cfg.connection_handoff
         if self._queue is None or self._server.cfg.connection_handoff:
             return
         if all(worker.overflow is None for worker in self._server.WORKERS.values()):

@@ -55,6 +55,7 @@ class Core:
 
     __slots__ = (
         "_flushed",
+        "_is_abandoned",
         "_keys",
         "_limit_s",
         "_limited_ns",
@@ -116,6 +117,7 @@ class Core:
         self.closing = False
         self.flush_log: Callable[[], object] | None = None
         self.running = False
+        self._is_abandoned = False
         self.guard = threading.Lock()
         self._limited_ns = -1  # the start of the call that has a limit of its own
         self._limit_s = 0.0
@@ -161,6 +163,12 @@ class Core:
             while True:
                 lines.append(self._lines.popleft())
         return b"".join(lines)
+
+    def abandon(self) -> None:
+        """Leave log, hooks and scoreboard to the process that this one was forked from."""
+        self._is_abandoned = True
+        self._lines.clear()
+        self.scoreboard_record = self._words = None
 
     def drop_output(self) -> None:
         """Forget what a connection that failed has not sent."""
@@ -282,7 +290,7 @@ class Core:
         The access log knows already where it is not ``is_new``.
         """
         access, finished = self.log.access, self.log.finished
-        if access is None and finished is None:
+        if self._is_abandoned or (access is None and finished is None):
             return
         environ = request.environ
         elapsed_us = (time.monotonic_ns() - self.started_ns) // 1000

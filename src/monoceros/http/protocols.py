@@ -89,6 +89,9 @@ class Core(Protocol):
     def drain_log(self) -> bytes:
         """Return and forget the access log's whole lines so far."""
 
+    def abandon(self) -> None:
+        """Leave log, hooks and scoreboard to the process that this one was forked from."""
+
     def drop_output(self) -> None:
         """Forget what a connection that failed has not sent."""
 

@@ -87,9 +87,9 @@ class Drain:
     def _move(self, core: Core) -> None:
         """Leave connections to siblings that stay; without any, take what is on its way."""
         if self._giver is not None:
-            has_siblings = self._giver.has_siblings()
-            self._reactor.intake.take_moved(wanted=not has_siblings)
-            if has_siblings:
+            are_taken = self._giver.siblings.take()
+            self._reactor.intake.take_moved(wanted=not are_taken)
+            if are_taken:
                 self._giver.give_idle(core)
 
     def _empty_queues(self, core: Core, now: float) -> float:

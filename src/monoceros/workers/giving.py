@@ -25,30 +25,19 @@ if TYPE_CHECKING:
     from monoceros.http import Core
     from monoceros.http.types import Head
     from monoceros.net.overflow import Overflow
-    from monoceros.scoreboard import Scoreboard
     from monoceros.workers.reactor import Reactor
+    from monoceros.workers.siblings import Siblings
 
 _LONGEST_KEPT = 9  # doublings
 
 
 class Giver:
-    """Gives connections of one worker away; ``own`` are the worker's scoreboard records."""
+    """Gives connections of one worker away to ``siblings``."""
 
-    def __init__(
-        self, reactor: Reactor, overflow: Overflow, scoreboard: Scoreboard, own: range
-    ) -> None:
+    def __init__(self, reactor: Reactor, overflow: Overflow, siblings: Siblings) -> None:
+        self.siblings = siblings
         self._reactor = reactor
         self._overflow = overflow
-        self._scoreboard = scoreboard
-        self._own = own
-
-    def count_idle(self) -> int:
-        """Return how many threads elsewhere have nothing to do."""
-        return self._scoreboard.count_idle(self._own)
-
-    def has_siblings(self) -> bool:
-        """Whether there are workers that will be there when this one has gone."""
-        return self._scoreboard.has_ready(self._own)
 
     def give_waiting(self, core: Core) -> None:
         """Give away an even share of the requests that wait, the oldest first, if anybody is free.
@@ -60,7 +49,7 @@ class Giver:
             for fd, one in self._reactor.waiting.items()
             if one.may_move and one.keep_until <= core.now
         ]
-        idle = self.count_idle() if waiting else 0
+        idle = self.siblings.count_idle() if waiting else 0
         for fd, one in waiting[: -(-len(waiting) * idle // (idle + 1))]:
             if not self._give(core, fd, one.since, one.hops + 1):
                 return
@@ -69,14 +58,14 @@ class Giver:
         """Give away an even share of what else a poll has reported."""
         conns, is_between = self._reactor.conns, self._reactor.is_between_requests
         events = [fd for fd, _ in rest if fd in conns and is_between(fd, conns[fd])]
-        idle = self.count_idle()
+        idle = self.siblings.count_idle()
         for fd in events[: len(events) * idle // (idle + 1)]:
             if has_come(conns[fd], core) and not self._give(core, fd, core.now, 1):
                 return
 
     def give_idle(self, core: Core) -> None:
         """Give away the connections on which nothing has been received, where somebody stays."""
-        if self.has_siblings():
+        if self.siblings.take():
             for fd, conn in self._reactor.sweeper.idle():
                 if conn.peek(core) is not None and not self._give(core, fd, core.now, 0):
                     return

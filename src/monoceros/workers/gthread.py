@@ -62,7 +62,9 @@ class ThreadWorker(WsgiWorker):
         giver = self._make_giver(reactor)
         self._expiry = Expiry(reactor, tender, self.log, crew.find_thread, crew.lose)
         self._crew = crew
-        monitor = Monitor(reactor, tender, self.wakeup, giver, crew.promote, self._breathe)
+        monitor = Monitor(
+            reactor, tender, self.wakeup, self.siblings(), giver, crew.promote, self._breathe
+        )
         self._hurry = crew.hurry
         crew.start()
         try:
@@ -109,7 +111,7 @@ class ThreadWorker(WsgiWorker):
 
     def _finish(self, reactor: Reactor) -> None:
         super()._finish(reactor)
-        calls = sum(core.running for core in self.cores)
+        calls = sum(core.running for core in self.cores if core not in reactor.lost)
         if calls:
             self.log.warning("Cut off at the end of graceful_timeout: calls in progress: %s", calls)
 

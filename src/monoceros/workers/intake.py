@@ -52,6 +52,7 @@ class Intake:
         *,
         limit: int,
         burst: int,
+        shares_listeners: bool,
         warn: Callable[[str], None],
     ) -> None:
         self._reactor = reactor
@@ -59,12 +60,13 @@ class Intake:
         self._overflow = overflow
         self._limit = limit
         self._burst = burst
+        self._shares_listeners = shares_listeners
         self._warn = warn
         self._listeners = {listener.fileno(): listener for listener in listeners}
         self._acceptors = {
             fd: self._make_acceptor(listener) for fd, listener in self._listeners.items()
         }
-        self._is_watched = False
+        self._watched: set[int] = set()
         self._is_aside = False
         self._takes_moved = False  # without the listeners
         self.is_held_up = False
@@ -86,24 +88,28 @@ class Intake:
     # -- watching ----------------------------------------------------------------------------
 
     def start(self) -> None:
-        """Watch."""
-        if not self._is_watched:
-            self._is_watched = True
-            for fd in self._fds():
+        """Watch, as far as this process is there for newcomers."""
+        for fd in self._fds():
+            if fd not in self._watched and not (self._is_aside and self._is_shared(fd)):
+                self._watched.add(fd)
                 self._poller.add_shared(fd)
 
     def stop(self) -> None:
         """Stop watching; what waits is the siblings'."""
-        if self._is_watched:
-            self._is_watched = False
-            for fd in self._fds():
-                self._poller.remove(fd)
+        for fd in self._watched:
+            self._poller.remove(fd)
+        self._watched.clear()
+
+    def _is_shared(self, fd: int) -> bool:
+        """Whether siblings take from it too."""
+        return self._shares_listeners or fd not in self._listeners
 
     def step_aside(self, core: Core) -> None:
-        """Leave newcomers to others, but those that have come."""
-        if self._is_watched:
+        """Leave newcomers to others, but those that have come, and those to a place of its own."""
+        if self._watched and not self._is_aside:
             self.stop()
             self._is_aside = True
+            self.start()
             self.take_in(core)
 
     def take_in(self, core: Core) -> None:
@@ -130,8 +136,7 @@ class Intake:
         """Watch again, as soon as a connection would find room."""
         if now >= self._accept_after and self._has_room():
             self.is_held_up = False
-            if not self._is_aside:
-                self.start()
+            self.start()
 
     # -- taking ------------------------------------------------------------------------------
 
@@ -268,7 +273,8 @@ class Intake:
         for listener in self._listeners.values():
             listener.close()
         self._listeners.clear()
-        self._is_watched = self._is_aside = False
+        self._watched.clear()
+        self._is_aside = False
 
     def _leave(self, fd: int) -> None:
         del self._reactor.handlers[fd], self._acceptors[fd]

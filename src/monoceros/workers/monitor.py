@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from monoceros.net.wakeup import Wakeup
     from monoceros.workers.giving import Giver
     from monoceros.workers.reactor import Reactor
+    from monoceros.workers.siblings import Siblings
 
 _PATIENCE = 5  # ticks without any batch, after which the monitor sleeps
 _LOOKS = 1024  # after which the tick is reconsidered
@@ -54,6 +55,7 @@ class Monitor:
         reactor: Reactor,
         core: Core,
         bell: Wakeup,
+        siblings: Siblings,
         giver: Giver | None,
         promote: Callable[[], Core | None] | None = None,
         breathe: Callable[[], object] | None = None,
@@ -62,6 +64,7 @@ class Monitor:
         self._core = core
         self._watch = Watch(bell.fileno())
         self._bell = bell
+        self._siblings = siblings
         self._giver = giver
         self._promote = promote
         self._breathe = breathe
@@ -138,20 +141,25 @@ class Monitor:
                 return
             late = reactor.led_by
             reactor.lift()
-            successor = None
             if found == LATE_CALL:
                 reactor.write_log(late)
-                successor = None if self._promote is None else self._promote()
-            if successor is not None:
-                self._tick_s = _SHORT_TICK_S
-                reactor.lead(successor)
-                return
+                if self._let_lead():
+                    return
             self._step_in(late)
         self._tend()
 
+    def _let_lead(self) -> bool:
+        """Have a thread lead that is parked; False where none is."""
+        successor = None if self._promote is None else self._promote()
+        if successor is None:
+            return False
+        self._tick_s = _SHORT_TICK_S
+        self._reactor.lead(successor)
+        return True
+
     def _have_shed(self) -> None:
         """Have the leader give away some of its batch when its present call is over."""
-        if self._giver is not None and self._giver.count_idle():
+        if self._has_takers():
             with self._reactor.lock:
                 self._reactor.leader = None
 
@@ -161,8 +169,7 @@ class Monitor:
         self._core.tick(late.now)
         self._core.closing = late.closing
         self._reactor.wait_on()
-        has_siblings = self._giver is not None and self._giver.has_siblings()
-        if has_siblings and not self._reactor.is_leaving:
+        if not self._reactor.is_leaving and self._siblings.are_there():
             self._reactor.intake.step_aside(self._core)
 
     def _tend(self) -> None:
@@ -172,11 +179,20 @@ class Monitor:
         while reactor.leader is core:
             events = reactor.poller.poll(pause)
             with reactor.lock:
-                if reactor.leader is not core:
+                if reactor.leader is not core or self._yields():
                     return
                 pause = self._turn([fd for fd, _ in events])
             if self._breathe is not None:
                 self._breathe()
+
+    def _yields(self) -> bool:
+        """Whether a parked thread leads from now on.
+
+        It was left parked where a batch was late, and its last call young.
+        """
+        if self._promote is None or self._watch.judge(self._tick_s) != LATE_CALL:
+            return False
+        return self._let_lead()
 
     def _turn(self, fds: list[int]) -> float:
         """Deal with events; returns how long to wait for others at most."""
@@ -185,12 +201,14 @@ class Monitor:
         core.tick(now)
         if reactor.is_leaving:
             reactor.intake.stop()
+        elif reactor.intake.is_held_up:
+            reactor.intake.resume(now)
         for fd in [*reactor.more, *fds]:
             self._step(fd)
         reactor.sweeper.sweep(core, now, self._step)
         pause = 0.0 if reactor.more else self._share(now)
         if reactor.overload is not None:
-            pause = min(pause, reactor.overload.turn_away(core))
+            pause = min(pause, reactor.overload.turn_away(core, self._has_takers))
         return pause
 
     def _share(self, now: float) -> float:
@@ -200,12 +218,16 @@ class Monitor:
             return _REST_S
         if reactor.overload is not None and now >= self._next_intake and not reactor.is_leaving:
             self._next_intake = now + _LOOK_S
-            if not giver.count_idle():
+            if not self._has_takers():
                 reactor.intake.take_in(self._core)
         if not reactor.waiting:
             return _REST_S
         giver.give_waiting(self._core)
         return _LOOK_S
+
+    def _has_takers(self) -> bool:
+        """Whether a thread elsewhere has nothing to do, and takes what is given away."""
+        return self._giver is not None and self._giver.siblings.count_idle() > 0
 
     def _step(self, fd: int) -> None:
         """Bring a connection as far as it gets without the application."""

@@ -122,16 +122,16 @@ class Overload:
         """Take note of one more request that waits."""
         self._due = min(self._due, since + self._limit_s)
 
-    def turn_away(self, core: Core) -> float:
+    def turn_away(self, core: Core, has_takers: Callable[[], bool]) -> float:
         """Answer 503 to what cannot wait any longer; returns for how many seconds all others can.
 
-        While the monitor leads.
+        While the monitor leads. What others are about to take is no surplus.
         """
         waiting, now = self._reactor.waiting, core.now
         if now >= self._due:
             for fd in [fd for fd, one in waiting.items() if self.is_over(one.since, now)]:
                 self._late += self._answer(fd, core)
-        if len(waiting) > self._most:
+        if len(waiting) > self._most and not has_takers():
             for fd in list(waiting)[self._most :]:
                 self._surplus += self._answer(fd, core)
         if now >= self._due:

@@ -18,6 +18,9 @@ class Poller(Protocol):
     def add(self, fd: int) -> None:
         """Watch a descriptor of this process for input."""
 
+    def add_output(self, fd: int) -> None:
+        """Watch a descriptor of this process for room for output."""
+
     def add_shared(self, fd: int) -> None:
         """Watch a listener that other processes watch too for connections."""
 
@@ -46,6 +49,10 @@ class EpollPoller:
     def add(self, fd: int) -> None:
         """Watch a descriptor of this process for input."""
         self._epoll.register(fd, select.EPOLLIN)
+
+    def add_output(self, fd: int) -> None:
+        """Watch a descriptor of this process for room for output."""
+        self._epoll.register(fd, select.EPOLLOUT)
 
     def add_shared(self, fd: int) -> None:
         """Watch a listener that other processes watch too for connections."""
@@ -82,6 +89,10 @@ class SelectorPoller:
     def add(self, fd: int) -> None:
         """Watch a descriptor of this process for input."""
         self._selector.register(fd, selectors.EVENT_READ)
+
+    def add_output(self, fd: int) -> None:
+        """Watch a descriptor of this process for room for output."""
+        self._selector.register(fd, selectors.EVENT_WRITE)
 
     def add_shared(self, fd: int) -> None:
         """Watch a listener that other processes watch too for connections."""

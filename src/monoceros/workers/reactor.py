@@ -83,6 +83,7 @@ class Reactor:
         report: Callable[[str], None],
         note: Callable[[str], None],
         overflow: Overflow | None = None,
+        shares_listeners: bool = True,
     ) -> None:
         self.lock = threading.RLock()
         # Whoever is not it has lost the lead, or is asked to look.
@@ -116,7 +117,14 @@ class Reactor:
         self.poller.add(wakeup.fileno())
         self.handlers[wakeup.fileno()] = self._wake
         self.intake = Intake(
-            self, self.poller, listeners, overflow, limit=limit, burst=burst, warn=warn
+            self,
+            self.poller,
+            listeners,
+            overflow,
+            limit=limit,
+            burst=burst,
+            shares_listeners=shares_listeners,
+            warn=warn,
         )
         self.adopt(leader)
 
@@ -277,6 +285,10 @@ class Reactor:
         self.waiting.clear()
         self.intake.step_back()
 
+    def is_led_by(self, core: Core) -> bool:
+        """Whether the thread of a Core leads, be it that it is asked to look."""
+        return self.leader is core or (self.leader is None and self.led_by is core)
+
     def regain(self, core: Core) -> bool:
         """Whether a thread that has nothing to do leads, as it does where nobody else can."""
         with self.lock:
@@ -342,10 +354,7 @@ class Reactor:
             elif code == UPGRADE:
                 self._forget_taken(core)
             else:
-                conn = self.away.pop(core, None)
-                if conn is not None:
-                    self._put_back(fd, conn)
-                self.follow(fd, code)
+                self._put_back(core, fd, code)
             self.write_log(core)
             if self.leader is None and self.led_by is core:
                 # A monitor wants to have some of the rest given away.
@@ -365,10 +374,32 @@ class Reactor:
             self.write_log(core)
         return told
 
-    def _put_back(self, fd: int, conn: Conn) -> None:
+    def _put_back(self, core: Core, fd: int, code: int) -> None:
+        """Do what a connection asked for, which may have been lifted out."""
+        conn = self.away.pop(core, None)
+        if conn is None:
+            self.follow(fd, code)
+        elif code == CLOSE:
+            conn.close()
+        else:
+            self._take_in(fd, conn, code)
+            if code == MORE and self.leader is not core:
+                self._wakeup.wake()  # whoever leads may be waiting for events
+
+    def _take_in(self, fd: int, conn: Conn, code: int = AGAIN) -> None:
+        """Have a connection here, and wait for what it asks for.
+
+        In this order: as soon as it is in the poller, whoever leads may deal with it.
+        """
         self.conns[fd] = conn
-        self.handlers[fd] = self._handler(fd, conn)
+        if code == WANT_WRITE:
+            self.handlers[fd] = partial(self._send, fd, conn)
+            self.poller.add_output(fd)
+            return
+        self.handlers[fd] = conn.discard if code == LINGER else self._handler(fd, conn)
         self.poller.add(fd)
+        if code == MORE:
+            self.more[fd] = AT_HAND
 
     def _handler(self, fd: int, conn: Conn) -> Callable[[Core], int]:
         """Return what deals with a connection's input."""
@@ -380,14 +411,14 @@ class Reactor:
         """Take in a connection that was just accepted."""
         fd = move_up(fd)
         trusted = (remote[0] if isinstance(remote, tuple) else "") in self._trusted
-        self._put_back(fd, Conn(core, fd, remote, local, "http", trusted))
+        self._take_in(fd, Conn(core, fd, remote, local, "http", trusted))
 
     def admit_moved(self, core: Core, moved: Moved) -> None:
         """Take in a connection from a sibling, with what has come on it so far."""
         fd = move_up(moved.fd)
         conn = Conn(core, fd, moved.remote, moved.local, moved.scheme, moved.trusted)
         conn.unread(moved.data)
-        self._put_back(fd, conn)
+        self._take_in(fd, conn)
         self.more[fd] = AT_HAND._replace(since=moved.since, hops=moved.hops)
 
     def remove(self, fd: int) -> Conn:

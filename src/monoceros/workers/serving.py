@@ -18,6 +18,7 @@ from monoceros.workers.descriptors import raise_limit
 from monoceros.workers.draining import IDLE_GRACE_S, Drain
 from monoceros.workers.lateness import Lateness
 from monoceros.workers.news import News
+from monoceros.workers.siblings import Siblings
 from monoceros.workers.timeouts import Timeouts
 
 if TYPE_CHECKING:
@@ -151,9 +152,9 @@ class WsgiWorker(Worker):
             self.sockets,
             limit=limit,
             # Connections that a sibling could take are left to it; without siblings nobody
-            # else will, and one per wake-up would make a crowd wait. Where requests may not
-            # wait for long, they have to be seen.
-            burst=1 if cfg.workers > 1 and not limits_waiting else _BURST,
+            # else will, and one per wake-up would make a crowd wait; so it is with sockets that no
+            # sibling has. Where requests may not wait for long, they have to be seen.
+            burst=1 if cfg.workers > 1 and not (limits_waiting or cfg.reuse_port) else _BURST,
             lateness=Lateness(Timeouts.from_config(cfg)),
             trusted=Trusted(cfg.forwarded_allow_ips),
             access=self.log.access_sink(),
@@ -162,6 +163,7 @@ class WsgiWorker(Worker):
             report=self.log.exception,
             note=self.log.debug,
             overflow=self.overflow,
+            shares_listeners=not cfg.reuse_port,
         )
         if limits_waiting:
             self._limit_waiting(self._reactor)
@@ -176,10 +178,12 @@ class WsgiWorker(Worker):
     def _make_giver(self, reactor: Reactor) -> Giver | None:
         from monoceros.workers.giving import Giver
 
-        if self.overflow is None or self.slot_index < 0:
-            return None
+        return None if self.overflow is None else Giver(reactor, self.overflow, self.siblings())
+
+    def siblings(self) -> Siblings:
+        """Return what is known of the other workers."""
         own = range(self.slot_index, self.slot_index + self.records)
-        return Giver(reactor, self.overflow, self.scoreboard, own)
+        return Siblings(self.scoreboard, own, self.ppid)
 
     # -- the loop ----------------------------------------------------------------------------
 
@@ -196,7 +200,8 @@ class WsgiWorker(Worker):
             if self.max_requests < sys.maxsize:
                 self._count_requests()
             now = core.now
-        return self.alive or self._leave(reactor, core)
+        # Whoever has lost the lead in its last call leaves the way out to the one who has it.
+        return self.alive or not reactor.is_led_by(core) or self._leave(reactor, core)
 
     def _leave(self, reactor: Reactor, core: Core) -> bool:
         """Do one more thing on the way out; False once there is nothing left to do."""
@@ -253,7 +258,7 @@ class WsgiWorker(Worker):
         A service manager may tell all processes at once. Before the arbiter has heard it nobody
         knows whether the queue is left to siblings or has to be emptied.
         """
-        if self._is_abandoned or self._told_to_leave is None or self.slot_index < 0:
+        if self._is_abandoned or self._told_to_leave is None:
             return False
         if self.scoreboard.phase(self.slot_index) is SlotPhase.DRAINING:
             return False
@@ -270,7 +275,7 @@ class WsgiWorker(Worker):
             reactor,
             told,
             self.cfg.graceful_timeout,
-            giver=None if self._is_abandoned else self._make_giver(reactor),
+            giver=self._make_giver(reactor),
             abandoned=self._is_abandoned,
             # One more request would be answered by code that has changed since.
             idle_grace_s=IDLE_GRACE_S if self.modules is None else 0.0,
@@ -290,6 +295,8 @@ class WsgiWorker(Worker):
 
     def _let_go(self) -> None:
         super()._let_go()
+        for core in self.cores:
+            core.abandon()
         if self._reactor is not None:
             self._reactor.abandon()
             self._reactor = None

@@ -61,7 +61,7 @@ class SyncWorker(WsgiWorker):
         tender = self._make_core(1, tends=True)
         expiry = Expiry(reactor, tender, self.log, _find_main_thread, self._lose)
         late = _Late(self, reactor, tender, giver, expiry)
-        monitor = Monitor(reactor, tender, bell, giver, breathe=late.look)
+        monitor = Monitor(reactor, tender, bell, self.siblings(), giver, breathe=late.look)
         helper = _Helper(monitor, bell)
         helper.start()
         try:
@@ -112,7 +112,7 @@ class _Late:
             return
         self._look_at = now + _LOOK_S
         self._expiry.look()
-        if self._reactor.lost and self._giver is not None and self._giver.has_siblings():
+        if self._reactor.lost and self._giver is not None and self._giver.siblings.take():
             with self._reactor.lock:
                 if self._reactor.leader is self._core:
                     self._leave_to_siblings(self._giver)

@@ -64,5 +64,6 @@ def is_idle(conn: Conn) -> bool:
 
     A new connection does too, where it is a trusted peer's.
     """
-    state = conn.state
-    return state == IDLE or (state == HEAD and not conn.expires and not conn.pending)
+    if conn.has_request or conn.pending:
+        return False
+    return conn.state == IDLE or (conn.state == HEAD and not conn.expires)

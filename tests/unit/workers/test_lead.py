@@ -12,10 +12,23 @@ import pytest
 
 from monoceros.http import Core
 from monoceros.http.environ import base_environ
-from monoceros.http.types import HANDOFF, MORE, UPGRADE, Limits, Policy, Rules
+from monoceros.http.types import (
+    AGAIN,
+    CLOSE,
+    HANDOFF,
+    LINGER,
+    MORE,
+    UPGRADE,
+    WANT_WRITE,
+    Limits,
+    Policy,
+    Rules,
+)
 from monoceros.net.wakeup import Wakeup
+from monoceros.scoreboard import Scoreboard
 from monoceros.workers.monitor import Monitor
 from monoceros.workers.serving import WsgiWorker
+from monoceros.workers.siblings import Siblings
 from tests.unit.test_reactor import REQUEST, FailingLog, Rig, hello, is_readable
 
 if TYPE_CHECKING:
@@ -46,7 +59,8 @@ def lone(rig: Rig) -> int:
 
 def watch_over(rig: Rig) -> Monitor:
     """Return a monitor without siblings or other threads."""
-    return Monitor(rig.reactor, make_core(), Wakeup(), None)
+    siblings = Siblings(Scoreboard(1), range(1), os.getppid())
+    return Monitor(rig.reactor, make_core(), Wakeup(), siblings, None)
 
 
 def test_a_wish_that_was_for_the_leader_is_not_taken_by_another(rig: Rig) -> None:
@@ -122,6 +136,64 @@ def test_a_descriptor_of_an_upgrade_may_be_somebody_elses_soon(rig: Rig) -> None
             client.sendall(REQUEST)
             rig.core = leader
             rig.turn(lambda: is_readable(client))
+
+
+def lift_lone(rig: Rig, leader: Core) -> int:
+    """Have another one lead while the only connection is in a call; returns its descriptor."""
+    reactor, fd = rig.reactor, lone(rig)
+    reactor._current = fd
+    reactor.lift()
+    reactor.lead(leader)
+    return fd
+
+
+@pytest.mark.parametrize("code", [AGAIN, LINGER, MORE, WANT_WRITE])
+def test_who_leads_meets_a_connection_as_it_is_to_be(rig: Rig, code: int) -> None:
+    """As soon as it is in the poller the leader may deal with it."""
+    reactor, watched = rig.reactor, []
+
+    def add(fd: int) -> None:
+        watched.append((fd in reactor.conns, reactor.handlers[fd]))
+
+    with rig.connect():
+        rig.turn(lambda: len(reactor) == 1)
+        fd = lift_lone(rig, make_core())
+        conn = reactor.away[rig.core]
+        reactor.poller.add = reactor.poller.add_output = add  # type: ignore[method-assign]
+        assert not reactor._come_back(rig.core, fd, code, iter(()))
+        assert [is_there for is_there, _ in watched] == [True]
+        handler = watched[0][1]
+        assert (handler == conn.discard) == (code == LINGER)
+        assert (handler == conn.ready) == (code in (AGAIN, MORE))
+        assert reactor.handlers[fd] is handler
+        assert (fd in reactor.more) == (code == MORE)
+        reactor.poller.remove = lambda fd: None  # type: ignore[method-assign]
+
+
+def test_a_connection_that_ends_is_not_put_back(rig: Rig) -> None:
+    reactor = rig.reactor
+    with rig.connect() as client:
+        rig.turn(lambda: len(reactor) == 1)
+        fd = lift_lone(rig, make_core())
+        reactor.poller.add = lambda fd: pytest.fail("put back")  # type: ignore[method-assign]
+        assert not reactor._come_back(rig.core, fd, CLOSE, iter(()))
+        assert client.recv(1) == b""
+        assert len(reactor) == 0
+
+
+def test_who_comes_back_with_input_at_hand_wakes_the_leader(rig: Rig) -> None:
+    reactor = rig.reactor
+    with rig.connect():
+        rig.turn(lambda: len(reactor) == 1)
+        fd = lift_lone(rig, make_core())
+        reactor._come_back(rig.core, fd, MORE, iter(()))
+        assert rig.wakeup.fileno() in [one for one, _ in reactor.poller.poll(0)]
+
+
+def test_who_has_lost_the_lead_leaves_the_way_out_to_others(rig: Rig) -> None:
+    worker: Any = SimpleNamespace(alive=False, _leave=lambda *_: pytest.fail("it does not lead"))
+    rig.reactor.lead(make_core())
+    assert WsgiWorker.serve(worker, rig.reactor, rig.core, time.monotonic() + 1)
 
 
 def test_a_wish_that_comes_too_late_stops_nobody(rig: Rig) -> None:

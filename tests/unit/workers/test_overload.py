@@ -66,11 +66,16 @@ def at(now: float) -> Any:
     return SimpleNamespace(now=now)
 
 
+def nobody() -> bool:
+    """Whether somebody elsewhere would take what waits."""
+    return False
+
+
 def test_who_has_waited_too_long_goes() -> None:
     overload, reactor, said = make({5: 100.0, 6: 100.4, 7: 100.0}, limit_s=1)
-    assert overload.turn_away(at(100.9)) == pytest.approx(0.1)
+    assert overload.turn_away(at(100.9), nobody) == pytest.approx(0.1)
     assert not reactor.followed
-    assert overload.turn_away(at(101.0)) == pytest.approx(0.4)
+    assert overload.turn_away(at(101.0), nobody) == pytest.approx(0.4)
     assert reactor.followed == {5: LINGER, 7: LINGER}
     assert list(reactor.waiting) == [6]
     overload.tell(101.0)
@@ -82,15 +87,22 @@ def test_who_has_waited_too_long_goes() -> None:
 
 def test_newest_go_where_there_are_too_many() -> None:
     overload, reactor, said = make({5: 100.0, 6: 100.1, 7: 100.2}, most=2)
-    overload.turn_away(at(200.0))
+    overload.turn_away(at(200.0), nobody)
     assert reactor.followed == {7: LINGER}
     overload.tell(200.0)
     assert "1 found max_queue (2) others waiting" in said[0]
 
 
+def test_what_others_are_about_to_take_is_no_surplus() -> None:
+    overload, reactor, _ = make({5: 100.0, 6: 100.1, 7: 100.2}, most=2)
+    overload.turn_away(at(200.0), lambda: True)
+    assert not reactor.followed
+    assert len(reactor.waiting) == 3
+
+
 def test_what_is_no_whole_request_after_all_goes_on() -> None:
     overload, reactor, said = make({5: 100.0}, limit_s=1, code=AGAIN)
-    overload.turn_away(at(102.0))
+    overload.turn_away(at(102.0), nobody)
     assert reactor.followed == {5: AGAIN}
     assert not reactor.conns[5].rejected
     overload.tell(102.0)
@@ -139,6 +151,6 @@ def test_looks_are_rare_where_nobody_waits_for_long(
 
 def test_looks_are_frequent_in_an_overload() -> None:
     overload, _, _ = make({5: 99.4}, limit_s=1)
-    overload.turn_away(at(100.0))
+    overload.turn_away(at(100.0), nobody)
     assert overload.wants_look(100.0)
     assert overload.wants_look(100.006)
