@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import re
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
+from monoceros.config import references
 from monoceros.config.sections import SETTINGS
 from monoceros.errors import ConfigError
 
 from .cases import CASES
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from .conftest import Configure
 
 NUMBERS = [name for name, case in CASES.items() if case.file == "'17'"]
@@ -122,17 +120,13 @@ def test_an_empty_text_leaves_off_what_is_not_there_yet(name: str, configure: Co
     assert not configure("workers = 1\n", argv=[f"--{name.replace('_', '-')}="]).is_ssl
 
 
+@pytest.mark.parametrize("name", ["uvicorn.workers.UvicornWorker", "uvicorn_worker.UvicornWorker"])
 def test_a_class_of_another_distribution(
-    configure: Configure, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, configure: Configure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    line = "worker_class = 'uvicorn_worker.UvicornWorker'\n"
-    monkeypatch.setitem(sys.modules, "uvicorn_worker", None)
+    monkeypatch.setattr(references, "find_spec", lambda package: None)
     with pytest.raises(ConfigError, match="the asgi worker is not in this version"):
-        configure(line)
-    monkeypatch.delitem(sys.modules, "uvicorn_worker")
-    (tmp_path / "uvicorn_worker.py").touch()
-    monkeypatch.syspath_prepend(tmp_path)
-    assert configure(line).worker_class_str == "uvicorn_worker.UvicornWorker"
+        configure(f"worker_class = {name!r}\n")
 
 
 @pytest.mark.parametrize("bad", ["[]", "['ok:1', 7]", "()", "7"])
