@@ -100,6 +100,7 @@ def test_the_environment_replaces_defaults(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_the_parser_knows_shortened_options(cfg: EditableConfig) -> None:
+    assert cfg.parser().format_usage() == "usage: usage\n"
     found = cfg.parser().parse_args(["--worker-cl", "gthread", "-b", ":1", "a:b"])
 
     assert (found.worker_class, found.bind, found.args) == ("gthread", [":1"], ["a:b"])

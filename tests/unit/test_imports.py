@@ -41,13 +41,17 @@ SUPERFLUOUS = {
     "unittest",
     "uuid",
     "xml",
+    "gunicorn",
     "monoceros.arbiter.daemon",
+    "monoceros.compat.application",
+    "monoceros.compat.settings",
     "monoceros.config.discovery",
     "monoceros.config.documentation",
     "monoceros.config.file",
     "monoceros.config.usage",
     "monoceros.demo",
     "monoceros.http.access_json",
+    "monoceros.workers.signs",
     "monoceros.workers.spew",
 }
 

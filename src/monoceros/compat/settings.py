@@ -230,6 +230,7 @@ class EditableConfig(Config):
     def parser(self) -> argparse.ArgumentParser:
         """Return a parser of the command line; what is not on that is None afterwards."""
         parser = build_parser(self.prog)
+        parser.usage = self.usage
         parser.set_defaults(**dict.fromkeys(self._editable))
         return parser
 
