@@ -99,6 +99,35 @@ def test_what_has_waited_too_long_is_answered_503(serve: Serve, threads: int) ->
     assert srv.count("^called for /late") == 0
 
 
+LOGGER = """\
+from monoceros.log.logger import Logger
+class Mine(Logger):
+    def access(self, resp, req, environ, request_time):
+        self.info("mine %s %s %s", req.method, req.uri, resp.status)
+"""
+
+
+@pytest.mark.parametrize("args", [(), ("--logger-class", "mine.Mine")], ids=["", "own"])
+def test_access_log_has_what_was_turned_away(serve: Serve, args: tuple[str, ...]) -> None:
+    srv = serve(
+        *("--workers", "1", "--queue-timeout", str(LIMIT_S), "--access-logfile", "access.log"),
+        *("--access-logformat", "%(r)s %(s)s %(L)s", *args, "app:app"),
+        files={**FILES, "mine.py": LOGGER},
+    )
+    with at_work(srv) as busy, srv.connect() as late:
+        late.sendall(head("GET", "/late?a=1"))
+        took(late, 503)
+        end_work(srv, busy)
+    if args:
+        srv.wait_for(r"mine GET /late\?a=1 503 Service Unavailable")
+        return
+    path = srv.cwd / "access.log"
+    srv.wait_until(lambda: path.read_text().count("\n") == 2, "two lines")
+    (line,) = [line for line in path.read_text().splitlines() if "/late" in line]
+    assert line.startswith("GET /late?a=1 HTTP/1.1 503 0.")
+    assert float(line.split()[-1]) >= LIMIT_S - 0.02
+
+
 def test_it_is_seen_where_siblings_are_at_work_too(serve: Serve) -> None:
     srv = start(serve, "--workers", "2", "--queue-timeout", str(LIMIT_S))
     srv.wait_workers(2)

@@ -194,7 +194,8 @@ def test_the_old_master_is_killed(server: Callable[..., Server], tmp_path: Path)
     srv.wait_for(r"Master has been promoted\.", count=2)
 
     assert ask(tmp_path / "socket") == b"hello"
-    assert (tmp_path / "pid").read_text() == f"{third}\n"
+    pid = tmp_path / "pid"
+    srv.wait_until(lambda: pid.exists() and pid.read_text() == f"{third}\n", "the pid file")
     os.kill(third, signal.SIGTERM)
     wait_gone(srv, third)
     assert not (tmp_path / "socket").exists()

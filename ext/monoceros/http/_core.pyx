@@ -190,6 +190,11 @@ cdef class Core:
         self.flushed = self.now
         return b"" if self.access is None else self.access.take()
 
+    def add_line(self, bytes line not None, /):
+        """Append to the access log's lines."""
+        if self.access is not None:
+            self.access.append(line)
+
     def abandon(self):
         """Leave log, hooks and scoreboard to the process that this one was forked from."""
         if self.slot != NULL:

@@ -278,7 +278,7 @@ class Core:
         """Return the whole line of the request in flight."""
         return f"{self._line.decode('latin-1')} {version}"
 
-    def add_line(self, line: bytes) -> None:
+    def add_line(self, line: bytes, /) -> None:
         """Append to the access log's lines."""
         self._lines.append(line)
 

@@ -89,6 +89,9 @@ class Core(Protocol):
     def drain_log(self) -> bytes:
         """Return and forget the access log's whole lines so far."""
 
+    def add_line(self, line: bytes, /) -> None:
+        """Append to the access log's lines."""
+
     def abandon(self) -> None:
         """Leave log, hooks and scoreboard to the process that this one was forked from."""
 

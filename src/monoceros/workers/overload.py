@@ -18,6 +18,7 @@ import sys
 import time
 from typing import TYPE_CHECKING
 
+from monoceros.http.access import Entry
 from monoceros.http.types import BODY, HANDOFF, IDLE
 from monoceros.workers.arrivals import unread_for, waited_before
 
@@ -25,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from monoceros.http import Conn, Core
-    from monoceros.http.types import Head
+    from monoceros.http.types import Environ, Head
     from monoceros.workers.reactor import Reactor
 
 _LOOK_S = 0.005  # how often a late batch is looked behind in an overload
@@ -91,13 +92,13 @@ class Overload:
             if code != HANDOFF:
                 return code
             if self.is_over(min(since, self.announced(conn, None, now)), now):
-                return self.refuse(conn, core)
+                return self.refuse(conn, core, since)
         return conn.ready(core)
 
-    def refuse(self, conn: Conn, core: Core) -> int:
+    def refuse(self, conn: Conn, core: Core, since: float) -> int:
         """Answer a complete request that has waited for too long."""
         self._late += 1
-        return conn.reject(503, core)
+        return _refuse(conn, core, since)
 
     def pick(self, now: float) -> int:
         """Return whose turn it is among the connections with input at hand."""
@@ -129,11 +130,12 @@ class Overload:
         """
         waiting, now = self._reactor.waiting, core.now
         if now >= self._due:
-            for fd in [fd for fd, one in waiting.items() if self.is_over(one.since, now)]:
-                self._late += self._answer(fd, core)
+            for fd, one in list(waiting.items()):
+                if self.is_over(one.since, now):
+                    self._late += self._answer(fd, core, one.since)
         if len(waiting) > self._most and not has_takers():
-            for fd in list(waiting)[self._most :]:
-                self._surplus += self._answer(fd, core)
+            for fd, one in list(waiting.items())[self._most :]:
+                self._surplus += self._answer(fd, core, one.since)
         if now >= self._due:
             oldest = min([one.since for one in waiting.values()], default=math.inf)
             self._due = oldest + self._limit_s
@@ -141,12 +143,13 @@ class Overload:
         self._look_s = min(_LOOK_S, self._calm_look_s) if is_tight else self._calm_look_s
         return max(0.0, self._due - now)
 
-    def _answer(self, fd: int, core: Core) -> bool:
+    def _answer(self, fd: int, core: Core, since: float) -> bool:
         reactor = self._reactor
         conn = reactor.bring_back(fd)
         code = reactor.collect(core, fd, conn)
         is_whole = code == HANDOFF
-        reactor.follow(fd, conn.reject(503, core) if is_whole else code)
+        reactor.follow(fd, _refuse(conn, core, since) if is_whole else code)
+        reactor.write_log(core)
         return is_whole
 
     # -- the log -----------------------------------------------------------------------------
@@ -168,3 +171,23 @@ class Overload:
             f"Answered 503 to {late + surplus} requests that no thread was free for: "
             f"{', '.join(reasons)}; more workers or threads would serve more of them"
         )
+
+
+def _refuse(conn: Conn, core: Core, since: float) -> int:
+    """Answer 503, and tell those who hear of requests that are over; it has taken its waiting."""
+    request = conn.request
+    code = conn.reject(503, core)
+    if request is not None and (core.log.access or core.log.finished):
+        _tell_end(core, request.environ, core.now - since)
+    return code
+
+
+def _tell_end(core: Core, environ: Environ, elapsed_s: float) -> None:
+    access, finished = core.log.access, core.log.finished
+    line = f"{environ['REQUEST_METHOD']} {environ['RAW_URI']} {environ['SERVER_PROTOCOL']}"
+    when = "" if access is None else access.format_time(int(time.time()))
+    entry = Entry(environ, "503", [], 0, max(0, round(elapsed_s * 1e6)), when, line)
+    if access is not None and not access.skips(environ, entry.status):
+        core.add_line(access.line(entry))
+    if finished is not None:
+        finished(entry)

@@ -219,7 +219,7 @@ class Reactor:
                 self._note("Closing a connection: its client has gone before its turn came")
                 return CLOSE
             if self.overload is not None and self.overload.is_over(one.since, core.now):
-                return self.overload.refuse(conn, core)
+                return self.overload.refuse(conn, core, one.since)
             return conn.ready(core)
         except Exception:  # border: as in run_once
             return self.give_up(core)

@@ -21,6 +21,7 @@ class FakeConn:
     def __init__(self, code: int = HANDOFF, state: int = HEAD, since: float = 0.0) -> None:
         self.code, self.state, self.since = code, state, since
         self.local, self.pending, self.trusted = "/run/a", 0, False
+        self.request = None
         self.rejected = 0
 
     def reject(self, status: int, core: object) -> int:
@@ -49,6 +50,9 @@ class FakeReactor:
 
     def follow(self, fd: int, code: int) -> None:
         self.followed[fd] = code
+
+    def write_log(self, core: object) -> None:
+        """Nothing is there."""
 
 
 def make(
@@ -113,7 +117,7 @@ def test_log_is_not_flooded() -> None:
     overload, _reactor, said = make({}, limit_s=1)
     conn: Any = FakeConn()
     for now in (100.0, 101.0, 104.9, 105.1, 111.0):
-        overload.refuse(conn, at(now))
+        overload.refuse(conn, at(now), now)
         overload.tell(now)
     assert [line.split()[3] for line in said] == ["1", "3", "1"]
 
