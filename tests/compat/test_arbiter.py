@@ -157,3 +157,102 @@ def test_hooks_end_the_server(server: Callable[..., Server]) -> None:
 
     os.kill(worker, signal.SIGKILL)
     assert srv.wait() == 0
+
+
+# The manner of Airflow's API server: everything by options, its own logging, uvicorn's worker.
+SCHEDULER = """\
+import logging, sys
+from gunicorn.app.base import BaseApplication
+from gunicorn.arbiter import Arbiter
+from gunicorn.glogging import Logger
+from uvicorn.workers import UvicornWorker
+
+logging.basicConfig(level="DEBUG", stream=sys.stderr, format="own: %(name)s %(message)s")
+
+class OwnLogger(Logger):
+    def setup(self, cfg):
+        self.error_log.propagate = True
+        self.access_log.propagate = True
+
+class OwnWorker(UvicornWorker):
+    CONFIG_KWARGS = {**UvicornWorker.CONFIG_KWARGS, "log_config": None, "access_log": False}
+
+class OwnArbiter(Arbiter):
+    def manage_workers(self):
+        super().manage_workers()
+
+class Application(BaseApplication):
+    def __init__(self, options):
+        self.options = options
+        self.application = None
+        super().__init__()
+
+    def load_config(self):
+        for key, value in self.options.items():
+            if key in self.cfg.settings and value is not None:
+                self.cfg.set(key.lower(), value)
+        found = self.cfg.parser().parse_args(self.cfg.get_cmd_args_from_env())
+        for key, value in vars(found).items():
+            if value is not None and key != "args":
+                self.cfg.set(key.lower(), value)
+
+    def load(self):
+        if self.application is None:
+            from api import app
+            self.application = app
+        return self.application
+
+    def run(self):
+        try:
+            OwnArbiter(self).run()
+        except RuntimeError as error:
+            sys.exit(str(error))
+
+def post_worker_init(worker):
+    worker.log.info("initialised with %s", worker.cfg.keepalive)
+
+if __name__ == "__main__":
+    Application({
+        "bind": "127.0.0.1:{port}",
+        "workers": 2,
+        "worker_class": "__main__.OwnWorker",
+        "timeout": 120,
+        "graceful_timeout": 120,
+        "keepalive": 120,
+        "loglevel": "debug",
+        "logger_class": "__main__.OwnLogger",
+        "preload_app": True,
+        "post_worker_init": post_worker_init,
+        "forwarded_allow_ips": "",
+    }).run()
+"""
+
+API = """\
+print("application imported", flush=True)
+async def app(scope, receive, send):
+    while scope["type"] == "lifespan":
+        kind = (await receive())["type"]
+        await send({"type": kind + ".complete"})
+        if kind == "lifespan.shutdown":
+            return
+    body = scope["scheme"].encode()
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": body})
+"""
+
+
+@pytest.mark.process
+def test_the_manner_of_airflow(program: Callable[..., Server]) -> None:
+    pytest.importorskip("uvicorn")
+    files = {"main.py": SCHEDULER, "api.py": API}
+    srv = program("main.py", files=files, env={"GUNICORN_CMD_ARGS": "--keep-alive 7"})
+    srv.wait_workers(2)
+    srv.wait_for("own: gunicorn.error initialised with 7", count=2)
+
+    assert srv.get("/", {"X-Forwarded-Proto": "https"}).body == b"http"
+    srv.signal(signal.SIGHUP)
+    srv.wait_for("Reloaded")
+    assert srv.get("/").status == 200
+    srv.signal(signal.SIGTERM)
+    assert srv.wait() == 0
+    assert srv.output == b"application imported\n"

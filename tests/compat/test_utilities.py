@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import logging
 import os
 import socket
@@ -231,3 +232,15 @@ def test_paste(tmp_path: Path) -> None:
     assert gunicorn.app.pasterapp.has_logging_config(str(file))
     with pytest.raises((AttributeError, LookupError, ImportError)):
         gunicorn.app.pasterapp.get_wsgi_app(f"config:{file}")
+
+
+def test_the_kinds_of_metrics(log: Logger) -> None:
+    found: list[object] = []
+    statsd = importlib.import_module("gunicorn.instrument.statsd")
+    logger = statsd.Statsd(EditableConfig())
+    for kind in ("gauge", "increment", "histogram", "timer"):
+        setattr(logger, kind, lambda name, value, kind=kind: found.append((kind, name, value)))
+    for kind in (statsd.GAUGE_TYPE, statsd.COUNTER_TYPE, statsd.HISTOGRAM_TYPE, statsd.TIMER_TYPE):
+        extra = {statsd.METRIC_VAR: "m", statsd.VALUE_VAR: 7, statsd.MTYPE_VAR: kind}
+        logger.info("x", extra=extra)
+    assert found == [(kind, "m", 7) for kind in ("gauge", "increment", "histogram", "timer")]
