@@ -27,16 +27,17 @@ if TYPE_CHECKING:
     from monoceros.http.types import WsgiApp
 
 PROG = "monoceros"
+GUNICORN_COMMAND = "gunicorn-command"  # as a first word; no module has such a name
 IMPL_VARIABLE = "MONOCEROS_IMPL"
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
     """Run the server, or what the command line asks for instead; returns the exit code.
 
-    Under the name ``gunicorn`` the defaults are Gunicorn's. A wrong option raises SystemExit
-    with 2.
+    Under the name ``gunicorn`` the defaults are Gunicorn's; the name is that of the script unless
+    ``prog`` is given. A wrong option raises SystemExit with 2.
     """
-    prog = GUNICORN if Path(sys.argv[0]).name == GUNICORN else PROG
+    prog = prog or (GUNICORN if Path(sys.argv[0]).name == GUNICORN else PROG)
     arguments = sys.argv[1:] if argv is None else list(argv)
     _open_standard_descriptors()
     try:
@@ -47,6 +48,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _obey(arguments: Sequence[str], prog: str) -> int:
+    if prog == PROG and arguments[:1] == [GUNICORN_COMMAND]:
+        from monoceros.compat import command
+
+        return command.run(arguments[1:])
     try:
         cfg = load(arguments, os.environ, _current_directory(), prog)
     except InformationRequested as request:

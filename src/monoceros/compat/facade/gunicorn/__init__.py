@@ -1,0 +1,1 @@
+"""Gunicorn's names, as others import them."""
