@@ -11,20 +11,21 @@ import pytest
 import monoceros
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
 PACKAGE = Path(monoceros.__file__).parent
 
 # Highest first. A layer may import itself and whatever stands on a later line; what shares a
-# line with it is a neighbour, which it may not import.
+# line with it is a neighbour, which it may not import. A dotted name is a layer of its own.
 LAYERS = (
+    {"compat.facade"},
     {"__main__", "paste"},
     {"cli"},
     {"arbiter"},
     {"workers"},
     {"asgi", "wsgi", "net", "log", "demo"},
     {"http"},
-    {"config"},
+    {"compat", "config"},
     {"arity", "errors", "garbage", "identity", "scoreboard", "spelling", "typing", "__init__"},
     {"_version"},
 )
@@ -62,7 +63,12 @@ def layer(module: str) -> str | None:
     top, *rest = module.split(".")
     if top != "monoceros":
         return None
-    return rest[0] if rest and rest[0] in LEVEL else "__init__"
+    return find_layer(rest) or "__init__"
+
+
+def find_layer(parts: Sequence[str]) -> str | None:
+    """Return the layer of a path or name inside of the package, None where it has none."""
+    return next((name for name in (".".join(parts[:2]), *parts[:1]) if name in LEVEL), None)
 
 
 def breaches(root: Path) -> list[str]:
@@ -70,8 +76,8 @@ def breaches(root: Path) -> list[str]:
     found = []
     for path in sorted(root.rglob("*.py")):
         parts = path.relative_to(root).with_suffix("").parts
-        source = parts[0]
-        if source not in LEVEL:
+        source = find_layer(parts)
+        if source is None:
             found.append(f"{'/'.join(parts)}: belongs to no layer")
             continue
         package = ".".join(["monoceros", *parts[:-1]])
@@ -104,12 +110,15 @@ def test_imports_run_downwards() -> None:
         ("net/a.py", "from monoceros import log", "net/a imports monoceros.log"),
         ("arbiter/a.py", "import monoceros.http", "arbiter/a imports monoceros.http"),
         ("errors.py", "import monoceros.config", "errors imports monoceros.config"),
+        ("compat/a.py", "import monoceros.config", "compat/a imports monoceros.config"),
+        ("cli.py", "import monoceros.compat.facade.x", "cli imports monoceros.compat.facade.x"),
+        ("cli.py", "from monoceros.compat import facade", "cli imports monoceros.compat.facade"),
         ("other.py", "", "other: belongs to no layer"),
     ],
 )
 def test_a_breach_is_found(tmp_path: Path, path: str, source: str, breach: str) -> None:
     file = tmp_path / path
-    file.parent.mkdir(exist_ok=True)
+    file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(source)
 
     assert breaches(tmp_path) == [breach]
@@ -122,11 +131,13 @@ def test_a_breach_is_found(tmp_path: Path, path: str, source: str, breach: str) 
         ("http/a.py", "from .b import x\nfrom . import c\nfrom ..errors import y"),
         ("http/a.py", "from typing import *\nif TYPE_CHECKING:\n  import monoceros.cli"),
         ("cli.py", "import monoceros, socket\nfrom monoceros.arbiter.loop import Arbiter"),
+        ("cli.py", "from monoceros.compat import command"),
+        ("compat/facade/gunicorn/a.py", "from monoceros import cli\nfrom . import b"),
     ],
 )
 def test_what_runs_downwards_is_left_alone(tmp_path: Path, path: str, source: str) -> None:
     file = tmp_path / path
-    file.parent.mkdir(exist_ok=True)
+    file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(source)
 
     assert breaches(tmp_path) == []
