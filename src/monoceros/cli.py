@@ -31,14 +31,19 @@ GUNICORN_COMMAND = "gunicorn-command"  # as a first word; no module has such a n
 IMPL_VARIABLE = "MONOCEROS_IMPL"
 
 
-def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run the server, or what the command line asks for instead; returns the exit code.
 
-    Under the name ``gunicorn`` the defaults are Gunicorn's; the name is that of the script unless
-    ``prog`` is given. A wrong option raises SystemExit with 2.
+    Under the name ``gunicorn`` the defaults are Gunicorn's. A wrong option raises SystemExit
+    with 2.
     """
-    prog = prog or (GUNICORN if Path(sys.argv[0]).name == GUNICORN else PROG)
+    prog = GUNICORN if Path(sys.argv[0]).name == GUNICORN else PROG
     arguments = sys.argv[1:] if argv is None else list(argv)
+    if prog == PROG and arguments[:1] == [GUNICORN_COMMAND]:
+        # Before anything that changes what the name means in this process.
+        from monoceros.compat import command
+
+        return command.run(arguments[1:])
     _open_standard_descriptors()
     try:
         return _obey(arguments, prog)
@@ -48,10 +53,6 @@ def main(argv: Sequence[str] | None = None, prog: str | None = None) -> int:
 
 
 def _obey(arguments: Sequence[str], prog: str) -> int:
-    if prog == PROG and arguments[:1] == [GUNICORN_COMMAND]:
-        from monoceros.compat import command
-
-        return command.run(arguments[1:])
     try:
         cfg = load(arguments, os.environ, _current_directory(), prog)
     except InformationRequested as request:

@@ -155,8 +155,11 @@ def test_who_answers_to_the_name(capfd: pytest.CaptureFixture[str]) -> None:
     assert run("gunicorn-command", "status").stdout.startswith("Who answers to gunicorn in ")
 
 
-def test_the_word_is_one_of_monoceros_only(capfd: pytest.CaptureFixture[str]) -> None:
-    assert cli.main(["--check-config", "gunicorn-command", "status"], "gunicorn") == 1
+def test_the_word_is_one_of_monoceros_only(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/gunicorn"])
+    assert cli.main(["gunicorn-command", "--check-config"]) == 1
     assert "No module named 'gunicorn-command'" in capfd.readouterr().err
 
 

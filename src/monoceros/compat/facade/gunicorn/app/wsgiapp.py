@@ -11,7 +11,8 @@ from monoceros.identity import GUNICORN
 
 def run(prog: str | None = None) -> NoReturn:
     """Run the command with the arguments of this process, and exit."""
-    sys.exit(cli.main(prog=prog or GUNICORN))
+    sys.argv[0] = prog or GUNICORN
+    sys.exit(cli.main())
 
 
 if __name__ == "__main__":
