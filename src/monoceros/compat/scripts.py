@@ -77,7 +77,10 @@ def place(distribution: Distribution) -> Path:
     found = next((file for file in files if file.endswith(f"/bin/{NAME}")), None)
     if found is None:
         return _usual_place()
-    return Path(os.path.normpath(str(distribution.locate_file(found))))
+    recorded = Path(os.path.normpath(str(distribution.locate_file(found))))
+    # Where pip was given a folder of its own (--target), its record is not right.
+    beside = Path(str(distribution.locate_file(f"bin/{NAME}")))
+    return beside if beside.exists() and not recorded.exists() else recorded
 
 
 def _usual_place() -> Path:

@@ -96,6 +96,13 @@ def test_a_distribution_knows_its_place_also_where_nothing_is_there(tmp_path: Pa
     assert scripts.find_of([distribution]) == script
 
 
+def test_a_folder_that_pip_was_told_to_install_in(tmp_path: Path) -> None:
+    distribution = install(tmp_path)
+    script = write(tmp_path / "lib/site-packages/bin/gunicorn", "#!/usr/bin/python3", MONOCEROS)
+
+    assert scripts.find_of([distribution]) == script
+
+
 def test_the_usual_place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sysconfig, "get_path", lambda _: os.fspath(tmp_path))
 
