@@ -62,11 +62,12 @@ def pure(sdist: Path, empty: Path, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 @pytest.fixture(scope="session")
-def small(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def small(sources: Path, uv: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The wheel of monoceros-gunicorn."""
     folder = tmp_path_factory.mktemp("small")
-    succeed(build_wheel(Path(sys.executable), sources / "packaging/gunicorn", folder))
-    (wheel,) = folder.iterdir()
+    words = ("--quiet", "--wheel", "--python", sys.executable, "--out-dir", folder)
+    succeed(run(uv, "build", *words, sources / "packaging/gunicorn"))
+    (wheel,) = folder.glob("*.whl")
     return wheel
 
 

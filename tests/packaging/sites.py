@@ -43,7 +43,7 @@ class Site:
     def call(self, *command: str | Path) -> subprocess.CompletedProcess[str]:
         """Run a command in it, away from the sources."""
         folder = str(self.wheelhouse)
-        pip = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": folder}
+        pip = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": folder, "PIP_NO_COMPILE": "1"}
         uv = {"UV_NO_INDEX": "1", "UV_FIND_LINKS": folder, "UV_OFFLINE": "1"}
         cache = {"UV_CACHE_DIR": f"{folder}/.cache", "PYTHONSAFEPATH": "1"}
         return run(*command, PATH=self.path, **pip, **uv, **cache)

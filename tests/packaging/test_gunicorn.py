@@ -47,11 +47,9 @@ STEPS = (
     Step("remedy 1", THEM, THEM),
     # Theirs first, then ours.
     Step("install monoceros[gunicorn]", US, THEM, 1),
-    Step("remedy 2", THEM, THEM),
-    Step("install monoceros[gunicorn]", US, THEM, 1),
     Step("remedy 1", US, US),
-    Step("uninstall monoceros-gunicorn", NOBODY, NOBODY),
     Step("install gunicorn", THEM, THEM),
+    Step("remedy 2", THEM, THEM),
     # As docs/migrating.md has it.
     Step("uninstall gunicorn", NOBODY, NOBODY),
     Step("install monoceros[gunicorn]", US, US),
