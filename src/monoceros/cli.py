@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from monoceros.workers.application import Source
 
 PROG = information.PROG
+GUNICORN_COMMAND = "gunicorn-command"  # as a first word; no module has such a name
 
 # Of the interpreter, of setuptools, and of editable installations.
 _OWN_FINDERS = ("_frozen_importlib", "_distutils_hack", "__editable__")
@@ -37,6 +38,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     prog = GUNICORN if Path(sys.argv[0]).name == GUNICORN else PROG
     arguments = sys.argv[1:] if argv is None else list(argv)
+    if prog == PROG and arguments[:1] == [GUNICORN_COMMAND]:
+        # Before anything that changes what the name means in this process.
+        from monoceros.compat import command
+
+        return command.run(arguments[1:])
     # Before the configuration file, which may import it.
     finder.install(first=True)
     hosting.open_standard_descriptors()

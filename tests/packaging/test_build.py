@@ -45,7 +45,7 @@ def test_sdist_has_the_sources_and_nothing_generated(sdist: Path) -> None:
 
 
 def test_sdist_has_every_source_file(sources: Path, sdist: Path) -> None:
-    folders = [sources / name for name in ("src/monoceros", "ext", "tests")]
+    folders = [sources / name for name in ("src/monoceros", "ext", "tests", "packaging")]
     wanted = {
         path.relative_to(sources).as_posix()
         for folder in folders

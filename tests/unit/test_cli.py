@@ -139,6 +139,29 @@ def test_help(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     assert "--limit-request-field_size BYTES" in capfd.readouterr().out
 
 
+def test_help_tells_of_the_name(capfd: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--help"]) == 0
+    out = capfd.readouterr().out
+    assert out.endswith(
+        "\nmonoceros gunicorn-command status tells who answers to the name gunicorn.\n"
+    )
+    assert len(out.splitlines()) <= 40
+
+
+def test_who_answers_to_the_name(capfd: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["gunicorn-command"]) == 2
+    assert capfd.readouterr() == ("", "Usage: monoceros gunicorn-command status\n")
+    assert run("gunicorn-command", "status").stdout.startswith("Who answers to gunicorn in ")
+
+
+def test_the_word_is_one_of_monoceros_only(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/gunicorn"])
+    assert cli.main(["gunicorn-command", "--check-config"]) == 1
+    assert "No module named 'gunicorn-command'" in capfd.readouterr().err
+
+
 def test_the_name_of_the_command_decides_whose_defaults_are_in_force(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:

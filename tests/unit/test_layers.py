@@ -112,12 +112,14 @@ def test_imports_run_downwards() -> None:
         ("net/a.py", "from monoceros import log", "net/a imports monoceros.log"),
         ("arbiter/a.py", "import monoceros.http", "arbiter/a imports monoceros.http"),
         ("errors.py", "import monoceros.config", "errors imports monoceros.config"),
+        ("compat/a.py", "import monoceros.cli", "compat/a imports monoceros.cli"),
+        ("cli.py", "import monoceros.compat.facade.x", "cli imports monoceros.compat.facade.x"),
         ("other.py", "", "other: belongs to no layer"),
     ],
 )
 def test_a_breach_is_found(tmp_path: Path, path: str, source: str, breach: str) -> None:
     file = tmp_path / path
-    file.parent.mkdir(exist_ok=True)
+    file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(source)
 
     assert breaches(tmp_path) == [breach]
@@ -130,11 +132,13 @@ def test_a_breach_is_found(tmp_path: Path, path: str, source: str, breach: str) 
         ("http/a.py", "from .b import x\nfrom . import c\nfrom ..errors import y"),
         ("http/a.py", "from typing import *\nif TYPE_CHECKING:\n  import monoceros.cli"),
         ("cli.py", "import monoceros, socket\nfrom monoceros.arbiter.loop import Arbiter"),
+        ("cli.py", "from monoceros.compat import command"),
+        ("compat/facade/gunicorn/a.py", "from monoceros import cli\nfrom . import b"),
     ],
 )
 def test_what_runs_downwards_is_left_alone(tmp_path: Path, path: str, source: str) -> None:
     file = tmp_path / path
-    file.parent.mkdir(exist_ok=True)
+    file.parent.mkdir(parents=True, exist_ok=True)
     file.write_text(source)
 
     assert breaches(tmp_path) == []
