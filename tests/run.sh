@@ -10,6 +10,8 @@ cd "$(dirname "$0")/.."
 export PATH="$PWD/.venv/bin:$PATH" PIP_DISABLE_PIP_VERSION_CHECK=1
 unset MONOCEROS_IMPL
 MONOCEROS_EXT=require pip install --quiet --editable '.[test,packaging,lint]'
+# It asks for gunicorn, whose place is taken here.
+pip install --quiet --no-deps uvicorn-worker
 
 ruff check .
 ruff format --check .

@@ -29,6 +29,18 @@ class CallExpired(BaseException):
     """
 
 
+class HaltServer(BaseException):
+    """Raised by a hook: ends the server with ``exit_status``, and the log says the ``reason``."""
+
+    def __init__(self, reason: str, exit_status: int = 1) -> None:
+        super().__init__(reason, exit_status)
+        self.reason = reason
+        self.exit_status = exit_status
+
+    def __str__(self) -> str:
+        return f"<HaltServer {self.reason!r} {self.exit_status}>"
+
+
 class StopWorker(SystemExit):
     """Ends a worker process from inside a signal handler.
 

@@ -1,4 +1,7 @@
-"""The server as PasteDeploy starts it: ``[server:main]`` with ``use = egg:monoceros``."""
+"""The server as PasteDeploy starts it: ``[server:main]`` with ``use = egg:monoceros``.
+
+``egg:gunicorn`` is the same with Gunicorn's defaults; see ``compat.metadata``.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ from monoceros.config import load
 from monoceros.config.pastefile import PasteFile
 from monoceros.config.sections import SETTINGS
 from monoceros.errors import ConfigError, MonocerosError
+from monoceros.identity import GUNICORN
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -24,9 +28,20 @@ def serve(app: WsgiApp, global_conf: Mapping[str, str], **local_conf: str) -> No
     ``host`` and ``port`` make up ``bind``, ``config`` names a configuration file, whatever else
     the section has is a setting; GUNICORN_CMD_ARGS and that file go before it.
     """
+    _serve(app, global_conf, local_conf, cli.PROG)
+
+
+def serve_as_gunicorn(app: WsgiApp, global_conf: Mapping[str, str], **local_conf: str) -> None:
+    """Serve as ``serve`` does, under the name ``gunicorn``."""
+    _serve(app, global_conf, local_conf, GUNICORN)
+
+
+def _serve(
+    app: WsgiApp, global_conf: Mapping[str, str], local_conf: Mapping[str, str], prog: str
+) -> None:
     try:
         framework = collect_settings(global_conf, local_conf)
-        cfg = load((), os.environ, str(Path.cwd()), cli.PROG, framework)
+        cfg = load((), os.environ, str(Path.cwd()), prog, framework)
         cli.host(cfg, app)
     except MonocerosError as error:
         raise SystemExit(f"\nError: {error}") from None

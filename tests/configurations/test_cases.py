@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from monoceros.compat import finder
 from monoceros.config import Config, load
 from tests.configurations import machine
 from tests.configurations.cases import Case, Command, read_cases, run_script
@@ -25,6 +26,10 @@ SERVED = [case for case in CASES if not case.said("refused")]
 NEEDS = {"django_site": "django", "flask_app.py": "flask"}
 
 
+def _facade_modules() -> list[str]:
+    return [name for name in sys.modules if name.partition(".")[0] == finder.NAME]
+
+
 @pytest.fixture
 def here() -> Iterator[Path]:
     """A directory with a short name, as unix sockets need it."""
@@ -36,6 +41,7 @@ def here() -> Iterator[Path]:
 def command(case: Case, here: Path, tmp_path: Path) -> Command:
     """What the shell makes of a case, whose files are there."""
     frameworks = (NEEDS.get(source) for source, _ in case.applications)
+    finder.install(first=True)
     for module in filter(None, [*frameworks, *case.said("needs")]):
         pytest.importorskip(module)
     case.write(here)
@@ -53,8 +59,14 @@ def read(command: Command, here: Path, monkeypatch: pytest.MonkeyPatch) -> Calla
             patch.chdir(here)
             patch.setattr(sys, "path", sys.path[:])
             patch.setattr("os.environ", dict(command.environ))
+            # What a file sets there is not for other tests.
+            for name in _facade_modules():
+                patch.delitem(sys.modules, name)
             cfg = load(command.argv, command.environ, str(here), prog)
         for name in set(sys.modules) - known:
+            if name in _facade_modules():
+                del sys.modules[name]
+                continue
             file = getattr(sys.modules[name], "__file__", None)
             if name == "__config__" or (file and Path(file).is_relative_to(here)):
                 del sys.modules[name]

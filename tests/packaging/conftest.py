@@ -8,7 +8,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.packaging.builds import LEFT_OUT, ROOT, build_wheel, compile_wheel, run, succeed
+from tests.packaging.builds import (
+    LEFT_OUT,
+    ROOT,
+    build_wheel,
+    compile_wheel,
+    make_environment,
+    run,
+    succeed,
+)
+from tests.packaging.tutorials import TUTORIALS
 
 
 @pytest.fixture(scope="session")
@@ -50,3 +59,32 @@ def pure(sdist: Path, empty: Path, tmp_path_factory: pytest.TempPathFactory) -> 
     succeed(build_wheel(Path(sys.executable), sdist, folder, PATH=str(empty)))
     (wheel,) = folder.iterdir()
     return wheel
+
+
+@pytest.fixture(scope="session")
+def small(sources: Path, uv: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel of monoceros-gunicorn."""
+    folder = tmp_path_factory.mktemp("small")
+    words = ("--quiet", "--wheel", "--python", sys.executable, "--out-dir", folder)
+    succeed(run(uv, "build", *words, sources / "packaging/gunicorn"))
+    (wheel,) = folder.glob("*.whl")
+    return wheel
+
+
+@pytest.fixture(scope="session")
+def wheelhouse(pure: Path, small: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with both wheels, Gunicorn's, and whatever they and the tutorials need."""
+    folder = tmp_path_factory.mktemp("wheelhouse")
+    needs = {name for one in TUTORIALS for name in one.needs}
+    download = ("download", "--quiet", "--only-binary", ":all:", "--dest", folder)
+    succeed(run(sys.executable, "-m", "pip", *download, pure, "gunicorn", *sorted(needs)))
+    shutil.copy(small, folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def uv(tmp_path_factory: pytest.TempPathFactory, empty: Path) -> Path:
+    """The program uv, in an environment of its own."""
+    environment = make_environment(Path(sys.executable), tmp_path_factory.mktemp("uv"), empty)
+    environment.run("-m", "pip", "install", "--quiet", "--only-binary", ":all:", "uv")
+    return environment.root / "bin/uv"

@@ -45,7 +45,7 @@ def test_sdist_has_the_sources_and_nothing_generated(sdist: Path) -> None:
 
 
 def test_sdist_has_every_source_file(sources: Path, sdist: Path) -> None:
-    folders = [sources / name for name in ("src/monoceros", "ext", "tests")]
+    folders = [sources / name for name in ("src/monoceros", "ext", "tests", "packaging")]
     wanted = {
         path.relative_to(sources).as_posix()
         for folder in folders
@@ -70,6 +70,8 @@ def test_wheels_are_alike_but_for_the_extensions(compiled: Path, pure: Path) -> 
 
     assert members(compiled) - binary == members(pure)
     assert "monoceros/py.typed" in members(pure)
+    facade = "monoceros/compat/facade/gunicorn"
+    assert {f"{facade}/py.typed", f"{facade}/app/base.py", f"{facade}/sock.py"} <= members(pure)
     assert not [name for name in members(compiled) if name.endswith((".c", ".h", ".pyx", ".pxd"))]
     assert all(name.startswith(("monoceros/", "monoceros-")) for name in members(pure))
 

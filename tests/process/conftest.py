@@ -86,6 +86,7 @@ class Server:
         env: Mapping[str, str],
         *,
         launch: Sequence[str] = (),
+        command: Sequence[str] = ("-m", "monoceros"),
         pass_fds: Sequence[int] = (),
     ) -> None:
         self.cwd = cwd
@@ -93,7 +94,7 @@ class Server:
         self._news = threading.Condition()
         self._ended = False
         self.process = subprocess.Popen(
-            [sys.executable, *launch, "-m", "monoceros", *args],
+            [sys.executable, *launch, *command, *args],
             pass_fds=pass_fds,
             cwd=cwd,
             env={

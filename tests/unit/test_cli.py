@@ -18,8 +18,7 @@ from monoceros import cli, http
 from monoceros.config.sections import SETTINGS
 
 if TYPE_CHECKING:
-    from monoceros.config import Config
-    from monoceros.workers.application import Application
+    from monoceros.workers.application import Source
 
 
 @pytest.fixture(autouse=True)
@@ -138,6 +137,29 @@ def test_help(capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
     assert len(out.splitlines()) <= 40
     assert cli.main(["--help-all", "--wrong"]) == 0
     assert "--limit-request-field_size BYTES" in capfd.readouterr().out
+
+
+def test_help_tells_of_the_name(capfd: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--help"]) == 0
+    out = capfd.readouterr().out
+    assert out.endswith(
+        "\nmonoceros gunicorn-command status tells who answers to the name gunicorn.\n"
+    )
+    assert len(out.splitlines()) <= 40
+
+
+def test_who_answers_to_the_name(capfd: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["gunicorn-command"]) == 2
+    assert capfd.readouterr() == ("", "Usage: monoceros gunicorn-command status\n")
+    assert run("gunicorn-command", "status").stdout.startswith("Who answers to gunicorn in ")
+
+
+def test_the_word_is_one_of_monoceros_only(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/gunicorn"])
+    assert cli.main(["gunicorn-command", "--check-config"]) == 1
+    assert "No module named 'gunicorn-command'" in capfd.readouterr().err
 
 
 def test_the_name_of_the_command_decides_whose_defaults_are_in_force(
@@ -296,8 +318,8 @@ def test_closed_standard_descriptors_are_filled() -> None:
     script = (
         "import os, sys\n"
         "os.close(0); os.close(2)\n"
-        "from monoceros import cli\n"
-        "cli._open_standard_descriptors()\n"
+        "from monoceros import hosting\n"
+        "hosting.open_standard_descriptors()\n"
         "null = os.stat('/dev/null').st_rdev\n"
         "same = {os.fstat(0).st_rdev, os.fstat(2).st_rdev} == {null}\n"
         "print(same, os.get_inheritable(0), os.get_inheritable(2), os.open('/', 0) > 2)\n"
@@ -325,8 +347,9 @@ def test_the_server_is_started_in_its_surroundings(
     seen: list[object] = []
 
     class Arbiter:
-        def __init__(self, cfg: Config, app: Application) -> None:
-            seen.extend([cfg.workers, app.uri, app.callable])
+        def __init__(self, app: Source) -> None:
+            cfg = app.configuration()
+            seen.extend([cfg.workers, cfg.app_uri, app.callable])
 
         def run(self) -> None:
             seen.extend([Path.cwd(), os.environ["CLI_SEEN"]])

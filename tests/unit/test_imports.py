@@ -28,6 +28,7 @@ SUPERFLUOUS = {
     "difflib",
     "email",
     "http",
+    "importlib.metadata",
     "inspect",
     "json",
     "multiprocessing",
@@ -41,27 +42,33 @@ SUPERFLUOUS = {
     "unittest",
     "uuid",
     "xml",
+    "gunicorn",
     "monoceros.arbiter.daemon",
+    "monoceros.compat.application",
+    "monoceros.compat.settings",
+    "monoceros.compat.command",
     "monoceros.config.discovery",
     "monoceros.config.documentation",
     "monoceros.config.file",
     "monoceros.config.usage",
     "monoceros.demo",
     "monoceros.http.access_json",
+    "monoceros.workers.signs",
     "monoceros.workers.spew",
 }
 
 # The way from the command to a worker that serves a plain function, without its processes.
 SERVER = """
 import os
-from monoceros.cli import _load_http
+from monoceros import cli
+from monoceros.hosting import load_http
 from monoceros.config import load
 from monoceros.workers.application import Application
 
 def app(environ, start_response): ...
 
 cfg = load(["--workers", "1", "--access-logfile", "-", "__main__:app"], {}, "/", "monoceros")
-_load_http(cfg.http_parser)
+load_http(cfg.http_parser)
 import monoceros.arbiter.loop
 log = cfg.logger_class(cfg)
 worker_class = cfg.worker_class

@@ -151,3 +151,14 @@ def test_serve(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (cfg.bind, cfg.workers, cfg.timeout) == (["127.0.0.1:1234"], 4, 7)
     assert Application(cfg, served).wsgi() is app
     assert Application(cfg, served).again(cfg.again()).wsgi() is app
+
+
+def test_serve_as_gunicorn(monkeypatch: pytest.MonkeyPatch) -> None:
+    hosted: list[Config] = []
+    monkeypatch.setattr(cli, "host", lambda cfg, _: hosted.append(cfg))
+
+    paste.serve_as_gunicorn(lambda *_: [], {}, timeout="9")
+    paste.serve_as_gunicorn(lambda *_: [], {}, compat="monoceros")
+
+    assert [(cfg.compat, cfg.keepalive) for cfg in hosted] == [("gunicorn", 2), ("monoceros", 75)]
+    assert hosted[0].timeout == 9

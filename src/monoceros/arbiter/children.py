@@ -73,6 +73,7 @@ class Child:
         self.killed = False  # has had SIGKILL from us
         self.killed_for = "It had not left in time."  # what is said about that
         self.torn = 0  # how often in a row its scoreboard record could not be read
+        self.presumed_at: float | None = None  # when it counts as ready without having told
         self.owes_reopen = False  # logs were reopened while it could not take the signal
 
     @property
@@ -112,6 +113,10 @@ class Children:
     def __contains__(self, pid: int) -> bool:
         return pid in self._by_pid
 
+    def find(self, pid: int) -> Child | None:
+        """Return the child with a process id."""
+        return self._by_pid.get(pid)
+
     def add(self, child: Child) -> None:
         """Take in a child that was just forked."""
         self._by_pid[child.pid] = child
@@ -119,12 +124,14 @@ class Children:
     def mark_ready(self, child: Child, now: float) -> None:
         """A booting child has told that it serves; a draining one stays what it is."""
         child.ready_at = now
+        child.presumed_at = None
         if child.phase is Phase.BOOTING:
             child.phase = Phase.READY
 
     def mark_draining(self, child: Child, deadline: float) -> None:
         """A child was asked to leave and gets SIGKILL at ``deadline``."""
         child.phase = Phase.DRAINING
+        child.presumed_at = None
         child.hurry(deadline)
 
     def remove(self, child: Child) -> None:
@@ -162,7 +169,7 @@ class Children:
         times = [
             due
             for child in self._by_pid.values()
-            for due in (child.check_at, child.kill_at)
+            for due in (child.check_at, child.kill_at, child.presumed_at)
             if due is not None
         ]
         return min(times, default=None)

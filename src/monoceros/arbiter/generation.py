@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
     from monoceros.config import Config
     from monoceros.config.addresses import Address
-    from monoceros.workers.application import Application
+    from monoceros.workers.application import Source
     from monoceros.workers.base import Worker
 
 
@@ -25,7 +25,7 @@ class Generation:
         self,
         number: int,
         cfg: Config,
-        app: Application,
+        app: Source,
         worker_class: type[Worker],
         wanted: int,
         sockets: list[socket.socket],
@@ -41,7 +41,7 @@ class Generation:
         self.unmeasured = unmeasured
         self.surge = surge
 
-    def renew(self, number: int, app: Application) -> Generation:
+    def renew(self, number: int, app: Source) -> Generation:
         """Return a generation of the same configuration, with its code imported anew."""
         return Generation(
             number,

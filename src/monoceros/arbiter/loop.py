@@ -35,16 +35,16 @@ from monoceros.arbiter.spawn import fork_worker, live
 from monoceros.arbiter.stacks import Stacks
 from monoceros.arbiter.stopping import Stopping
 from monoceros.arbiter.succession import Demand, choose_leavers, count_missing
+from monoceros.arbiter.surface import Surface
 from monoceros.arbiter.title import set_title
 from monoceros.arbiter.upgrade import Upgrade
 from monoceros.arbiter.watching import Watching
-from monoceros.errors import MonocerosError
+from monoceros.errors import HaltServer, MonocerosError
 from monoceros.net import closing, listeners
 from monoceros.net.inherited import Borrowed
 from monoceros.scoreboard import Scoreboard
 from monoceros.unpatched import poll as make_poll
 from monoceros.workers import hooks
-from monoceros.workers.application import Application
 from monoceros.workers.failure import format_application_error
 from monoceros.workers.hooks import HookError
 
@@ -55,23 +55,26 @@ if TYPE_CHECKING:
     from monoceros.config import Config
     from monoceros.config.addresses import Address
     from monoceros.log.logger import Logger
+    from monoceros.workers.application import Source
     from monoceros.workers.base import Worker
 
 SLOTS = 16384  # at least so many scoreboard records; untouched ones take no memory
 T = TypeVar("T")
 
+MANAGE_S = 1.0  # how often ``manage_workers`` of a subclass is called where nothing happens
 CROWDED_S = 60.0  # how long no more workers are tried once all records are taken
 UNHANDLED = 255
 
 
-class Arbiter:
+class Arbiter(Surface):
     """The parent process of all workers.
 
     The attributes in Gunicorn's spelling are what hooks see as ``server``.
     """
 
-    def __init__(self, cfg: Config, app: Application | None = None) -> None:
+    def __init__(self, app: Source) -> None:
         """Open the logs; raises ConfigError."""
+        cfg = app.configuration()
         self.log: Logger = cfg.logger_class(cfg)
         self.pid = os.getpid()
         self.children = Children()
@@ -89,7 +92,7 @@ class Arbiter:
         self.upgrade = Upgrade(self)
         most = 4 * cfg.workers * cfg.worker_class.count_records(cfg)
         self.scoreboard = Scoreboard(max(SLOTS, most))
-        self.current = Generation(1, cfg, app or Application(cfg), cfg.worker_class, 0, [])
+        self.current = Generation(1, cfg, app, cfg.worker_class, cfg.workers, [])
         self.worker_age = 0
         self.WORKERS: dict[int, Worker] = {}
         self.master_name = "Master"
@@ -99,6 +102,7 @@ class Arbiter:
         self.notifier = Notifier(self)
         self._pidfile: Pidfile | None = None
         self.was_ready = False  # whether any worker ever was
+        self._manage_at = 0.0  # time.monotonic()
 
     # -- what hooks see
 
@@ -108,7 +112,7 @@ class Arbiter:
         return self.current.cfg
 
     @property
-    def app(self) -> Application:
+    def app(self) -> Source:
         """The application; imported here only with ``preload_app``."""
         return self.current.app
 
@@ -146,7 +150,7 @@ class Arbiter:
         self.current.wanted = value
         self.call_hook("nworkers_changed", self, value, before)
 
-    def make_application(self, cfg: Config) -> Application:
+    def make_application(self, cfg: Config) -> Source:
         """Return the next configuration's application, not yet imported."""
         return self.app.again(cfg)
 
@@ -163,11 +167,20 @@ class Arbiter:
         """Serve until told to stop, then exit the process; in a child, be a worker."""
         self._start_or_exit()
         while True:
-            # Nothing but these calls may stand around the fork: the child leaves through here.
-            while (worker := self._guard(self._next_worker)) is not None:
-                if fork_worker(self, worker):
-                    live(self, worker)
+            if self.is_managed:
+                self._guard(self._manage)
+            else:
+                # Nothing but these calls may stand around the fork: the child leaves through here.
+                while (worker := self._guard(self.next_worker)) is not None:
+                    if fork_worker(self, worker):
+                        live(self, worker)
             self._guard(self._turn)
+
+    def _manage(self) -> None:
+        now = time.monotonic()
+        if now >= self._manage_at and not self.stopping.is_final:
+            self._manage_at = now + MANAGE_S
+            self.manage_workers()
 
     def _guard(self, step: Callable[[], T]) -> T | None:
         try:
@@ -176,6 +189,10 @@ class Arbiter:
             self.log.error("%s", error)
             reason = "A hook failed before any worker was ready."
             self.stopping.begin(quick=True, code=1, reason=reason)
+            return None
+        except HaltServer as halt:
+            self.log.error("%s", halt.reason)
+            self.stopping.begin(quick=True, code=halt.exit_status, reason=halt.reason)
             return None
         except Exception:  # the last border: workers must not be left without an arbiter
             self.log.exception("Unhandled exception in the arbiter")
@@ -186,13 +203,16 @@ class Arbiter:
 
     def _start_or_exit(self) -> None:
         try:
-            startup.start(self)
+            self.start()
             return
         except startup.StopRequested:
             code = 0
         except (MonocerosError, HookError) as error:
             self.log.error("%s", error)
             code = 1
+        except HaltServer as halt:
+            self.log.error("%s", halt.reason)
+            code = halt.exit_status
         except Exception as error:  # the border around start hooks and a preloaded application
             self.log.error("Exception at start\n%s", format_application_error(error))
             code = 1
@@ -225,8 +245,11 @@ class Arbiter:
         signums = self.signals.take()
         now = time.monotonic()
         supervision.receive_news(self, now)
+        supervision.welcome_silent(self, now)
         every = signal.SIGCHLD in signums
         dead = [child for child in self.children if every or child.pidfd in readable]
+        if dead or signums:
+            self._manage_at = 0.0
         supervision.reap(self, dead, now)
         self.watching.reap()
         self.upgrade.reap()
@@ -244,7 +267,8 @@ class Arbiter:
             self.reload.advance(now)
         if not self.stopping.is_final:
             self.recycling.advance(now)
-            self.retire_leavers()
+            if not self.is_managed:
+                self.retire_leavers()
         self.notifier.advance(now)
 
     def _measure(self, now: float) -> None:
@@ -268,10 +292,12 @@ class Arbiter:
         held = self.backoff.count_held(time.monotonic())
         return count_missing(self.children, self.demand, held) > 0
 
-    def _next_worker(self) -> Worker | None:
+    def next_worker(self) -> Worker | None:
         """Return a worker to be forked, None where there are enough for now."""
-        if not self._is_short():
-            return None
+        return self.make_worker() if self._is_short() else None
+
+    def make_worker(self) -> Worker | None:
+        """Return a worker to be forked, None where there is no room for one."""
         worker_class = self.current.worker_class
         records = worker_class.count_records(self.cfg)
         slot = self.children.free_run(records, self.scoreboard.slots)
@@ -294,7 +320,10 @@ class Arbiter:
         worker.take_records(self.scoreboard, slot, records)
         worker.place = place
         worker.modules = self.watching.equip(self.current.number)
-        worker.overflow = self.handoff.equip()
+        if worker_class.is_ready_to_run:
+            worker.overflow = self.handoff.equip()
+        else:
+            worker.open_tmp()
         self._mark_alive()
         self.call_hook("pre_fork", self, worker)
         return worker
@@ -366,6 +395,8 @@ class Arbiter:
             due += [self.backoff.next_due(), self.recycling.next_due()]
         if not self.stopping.is_under_way:
             due += [self.reload.give_up_at, self.watching.next_due()]
+        if self.is_managed:
+            due.append(self._manage_at)
         times = [moment for moment in due if moment is not None]
         if not times:
             return None

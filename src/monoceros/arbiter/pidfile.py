@@ -25,7 +25,7 @@ class Pidfile:
         Raises PidfileError.
         """
         owner = self.read()
-        if owner is not None and owner not in (pid, heir_of) and _is_alive(owner):
+        if owner is not None and owner not in (pid, heir_of) and is_alive(owner):
             raise PidfileError(
                 f"Already running on PID {owner} (or pid file '{self.path}' is stale). Stop that "
                 "process; where it is another program, remove the file."
@@ -67,7 +67,8 @@ class Pidfile:
             raise
 
 
-def _is_alive(pid: int) -> bool:
+def is_alive(pid: int) -> bool:
+    """Whether there is a process of that number."""
     if pid <= 0:
         return False
     try:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from monoceros.arbiter.children import Child
     from monoceros.arbiter.loop import Arbiter
     from monoceros.config import Config
-    from monoceros.workers.application import Application
+    from monoceros.workers.application import Source
 
 SHORTEST_PATIENCE_S = 60.0  # for new workers that neither become ready nor die
 BOOT_SLACK_S = 5.0  # from the reload's begin to the last fork
@@ -175,7 +175,7 @@ class Reload:
         reenter(new, old)
         self._server.log.setup(old)
 
-    def _load_application(self, old: Generation, cfg: Config) -> Application:
+    def _load_application(self, old: Generation, cfg: Config) -> Source:
         if watching.preloads(cfg) and watching.preloads(old.cfg):
             self._server.log.info(
                 "preload_app: the code is not imported anew on HUP; SIGUSR2 starts a new master"

@@ -21,7 +21,7 @@ from monoceros.arbiter.stacks import StackFile
 from monoceros.arbiter.title import set_title
 from monoceros.errors import AppImportError, StopWorker
 from monoceros.identity import program
-from monoceros.scoreboard import SlotPhase, rest
+from monoceros.scoreboard import SlotPhase, State, rest
 from monoceros.unpatched import fork
 from monoceros.workers import hooks, stacks
 from monoceros.workers.failure import format_application_error
@@ -97,7 +97,9 @@ def live(server: Arbiter, worker: Worker) -> NoReturn:
     """Be the worker until its end; runs in the child."""
     worker.pid = os.getpid()
     _close_arbiter_descriptors(server, worker)
-    server.scoreboard.claim(worker.slot_index, worker.pid, time.monotonic_ns())
+    # Nobody gives connections to classes of others, which would not know what to do with them.
+    state = State.IDLE if worker.is_ready_to_run else State.TENDING
+    server.scoreboard.claim(worker.slot_index, worker.pid, time.monotonic_ns(), state)
     code = _work(server, worker)
     rest(worker.slot, time.monotonic_ns())
     _leave(server, worker)
@@ -147,6 +149,8 @@ def _leave(server: Arbiter, worker: Worker) -> None:
 def _close_arbiter_descriptors(server: Arbiter, worker: Worker) -> None:
     for child in server.children:
         close_child(child)
+    for sibling in server.WORKERS.values():
+        sibling.close_tmp()
     server.watching.release()
     server.upgrade.release()
     server.handoff.release(worker)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import select
 import signal
+import sys
 import time
 from functools import partial
 from typing import TYPE_CHECKING
 
 from monoceros import identity
 from monoceros.arbiter import sizing, watching
+from monoceros.compat import finder
 from monoceros.garbage import uncollected
 from monoceros.net import listeners, owner
 from monoceros.unpatched import poll
@@ -40,6 +42,7 @@ def start(server: Arbiter) -> None:
     set_up(worker_class, cfg)
     server.log.info("Starting %s", identity.start_line(cfg.compat, worker_class.describe(cfg)))
     log_remarks(server)
+    log_shadowed(server)
     owner.check(cfg)
     watching.check(cfg)
     server.upgrade.inherit()
@@ -71,6 +74,17 @@ def log_listeners(server: Arbiter) -> None:
     """Log where the server listens."""
     where = ",".join(listeners.format_address(sock) for sock in server.LISTENERS)
     server.log.info("Listening at: %s (%s)", where, server.pid)
+
+
+def log_shadowed(server: Arbiter) -> None:
+    """Log that a real Gunicorn is installed, where somebody asked for it and got ours."""
+    found = finder.find_installed()
+    if finder.NAME in sys.modules and found is not None and (real := found.find_real()):
+        server.log.info(
+            "Gunicorn is installed too (%s); in this server's processes its name is Monoceros's "
+            "own facade of it",
+            real.origin,
+        )
 
 
 def log_remarks(server: Arbiter) -> None:

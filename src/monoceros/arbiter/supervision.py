@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from monoceros.arbiter.loop import Arbiter
     from monoceros.scoreboard import Record
 
+SILENT_START_S = 5.0  # how long a worker class of others may take to its first sign of life
 QUICK_S = 2.0  # what a quick stop allows
 
 
@@ -40,6 +41,8 @@ def receive_news(server: Arbiter, now: float) -> None:
             continue
         if News.READY in news:
             _welcome(server, child, now)
+        elif News.BOOTED in news and child.phase is Phase.BOOTING:
+            child.presumed_at = now + SILENT_START_S
         if News.WORN_OUT in news:
             child.asks = "it has served max_requests"
         if News.LOST in news:
@@ -48,7 +51,16 @@ def receive_news(server: Arbiter, now: float) -> None:
             _let_leave(server, child, now)
 
 
+def welcome_silent(server: Arbiter, now: float) -> None:
+    """Take those for ready that have run for a while and not given a sign of life."""
+    for child in server.children:
+        if child.presumed_at is not None and now >= child.presumed_at:
+            _welcome(server, child, now)
+
+
 def _welcome(server: Arbiter, child: Child, now: float) -> None:
+    if child.was_ready:
+        return
     server.children.mark_ready(child, now)
     set_phase(server, child, SlotPhase[child.phase.name])
     server.was_ready = True
@@ -148,6 +160,7 @@ def _bury(server: Arbiter, child: Child, status: int | None, now: float) -> None
     planned = child.phase is Phase.DRAINING or child.aborted
     server.children.remove(child)
     worker = server.WORKERS.pop(child.pid)
+    worker.close_tmp()
     if last_stacks:
         log_stacks(server, child, last_stacks, now)
     # That none can start has been said of the first: the application's own words stay in sight.
@@ -156,7 +169,9 @@ def _bury(server: Arbiter, child: Child, status: int | None, now: float) -> None
         server.log.log(obituary.level, "%s", obituary.message)
     if not planned:
         server.notifier.count_death()
-        _judge_death(server, child, obituary.code, _has_worked(records), now)
+        # Classes of others count no requests.
+        has_worked = not worker.is_ready_to_run or _has_worked(records)
+        _judge_death(server, child, obituary.code, has_worked, now)
     if not server.stopping.is_halting:
         hooks.try_call(server.cfg, server.log, "child_exit", server, worker)
 

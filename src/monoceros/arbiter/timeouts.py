@@ -51,9 +51,12 @@ def ask_booting(server: Arbiter, generation: int, now: float) -> None:
 def _check_heartbeat(server: Arbiter, child: Child, now: float) -> None:
     records = supervision.read_records(server, child)
     child.torn = 0 if records[0] else child.torn + 1
-    timeout = server.WORKERS[child.pid].cfg.timeout
+    worker = server.WORKERS[child.pid]
+    timeout = worker.cfg.timeout
     overdue, child.check_at = heartbeat.judge(child, records, timeout, now)
-    if overdue:
+    if overdue and not worker.is_ready_to_run and (age := worker.tmp.age()) < timeout:
+        child.check_at = now + timeout - age
+    elif overdue:
         _expire(server, child, heartbeat.describe(records, now), now)
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING, NamedTuple, NoReturn
+import sys
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from monoceros.config.sections import SETTINGS
 from monoceros.spelling import closest
@@ -44,13 +45,20 @@ def parse_arguments(argv: Sequence[str], prog: str) -> Arguments:
     A wrong option ends the process with a message and 2; raises InformationRequested.
     """
     parser = build_parser(prog)
-    values = vars(parser.parse_args(expand(argv, _options(parser))))
+    values = vars(parser.parse_args(argv))
     positional = values.pop("args")
     return Arguments(positional[0] if positional else None, values)
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser that names the option that was probably meant."""
+    """A parser that names the option that was probably meant, and knows shortened ones."""
+
+    def parse_known_args(  # type: ignore[override]
+        self, args: Sequence[str] | None = None, namespace: Any = None
+    ) -> tuple[Any, list[str]]:
+        """Parse the arguments, by default those of the process."""
+        argv = sys.argv[1:] if args is None else args
+        return super().parse_known_args(expand(argv, _options(self)), namespace)
 
     def error(self, message: str) -> NoReturn:
         """Print what is wrong and exit with 2."""

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 MODULE_NAME = "__config__"
 
 _NO_GUNICORN = (
-    "\nThis version does not answer to the name gunicorn. A logger class of your own derives from "
-    "monoceros.log.logger.Logger, and types of hooks are in monoceros.typing."
+    "\nMonoceros has those parts of gunicorn that its documentation names (docs/python-api.md), "
+    "and no others."
 )
 
 _SCOPES = (

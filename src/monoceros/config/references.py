@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, overload
 
 from monoceros.config.setting import DEFAULT, Kind, Section, Setting, invalid
@@ -25,7 +26,7 @@ def reference(aliases: Mapping[str, str], missing: Mapping[str, str]) -> Kind[Re
         if not isinstance(value, str):
             return _call(value)
         name = value.strip().lstrip("#")
-        if name in missing:
+        if name in missing and not _is_elsewhere(name):
             raise ValueError(f"{missing[name]} is not in this version")
         if name not in aliases and not _is_importable(name):
             raise ValueError("an unknown name")
@@ -110,6 +111,17 @@ def _is_importable(name: str) -> bool:
     if name.startswith("egg:"):
         return True
     return "." in name and all(part.isidentifier() for part in name.split("."))
+
+
+def _is_elsewhere(name: str) -> bool:
+    """Whether a class that is ours to provide one day is there from its own distribution."""
+    package = name.partition(".")[0]
+    if package in (name, "gunicorn") or not _is_importable(name) or name.startswith("egg:"):
+        return False
+    try:
+        return find_spec(package) is not None
+    except ValueError:  # somebody has put it into sys.modules without a spec
+        return True
 
 
 def _call(value: object) -> type[Any]:

@@ -11,7 +11,7 @@ import sys
 from functools import partial
 from pathlib import Path
 from types import ModuleType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from monoceros.config import derived
 from monoceros.config.commandline import Arguments, parse_arguments
@@ -22,7 +22,7 @@ from monoceros.config.setting import DEFAULT, Setting
 from monoceros.errors import ConfigError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from monoceros.config.file import FileVariables
 
@@ -46,21 +46,58 @@ def load(
     ConfigError and ``commandline.InformationRequested``; an unknown option ends the process
     with 2.
     """
-    again = partial(load, tuple(argv), dict(environ), cwd, prog, framework)
     command_line = parse_arguments(argv, prog)
+    collected = collect(command_line, environ, cwd, prog, framework)
+    again = partial(load, tuple(argv), dict(environ), cwd, prog, framework)
+    hosted = framework is not None
+    return assemble(collected, environ, cwd, prog, again, command_line.app_uri, hosted=hosted)
+
+
+class Collected(NamedTuple):
+    """What sources other than the environment give, and what a configuration file has to hear."""
+
+    given: Mapping[str, Given]
+    warnings: Sequence[str] = ()
+
+
+def collect(
+    command_line: Arguments,
+    environ: Mapping[str, str],
+    cwd: str,
+    prog: str,
+    framework: Mapping[str, object] | None = None,
+) -> Collected:
+    """Run the configuration file, and put its settings in order with the others."""
     variable = _arguments_variable(environ, prog)
     variables = _config_file(command_line, variable, framework or {}, cwd)
-    environment = dict(_from_environment(environ))
-    given = {**environment, **_from_framework(framework or {})}
-    given.update(_from_file(variables))
+    given = _from_framework(framework or {})
+    given.update(from_file(variables))
     given.update(_from_arguments(variable, ARGUMENTS_VARIABLE))
     given.update(_from_arguments(command_line, COMMAND_LINE))
+    return Collected(given, [] if variables is None else _review(variables))
+
+
+def assemble(
+    collected: Collected,
+    environ: Mapping[str, str],
+    cwd: str,
+    prog: str,
+    again: Callable[[], Config],
+    app_uri: str | None = None,
+    *,
+    hosted: bool,
+) -> Config:
+    """Make a configuration of what was given; raises ConfigError.
+
+    ``again`` is what the configuration does to be read anew. A ``hosted`` one has its application.
+    """
+    environment = from_environment(environ)
+    given = {**environment, **collected.given}
     compat = str(_parse(Config.compat, given, {}, prog))
     values = {one.name: _parse(one, given, environment, compat) for one in SETTINGS}
-    draft = derived.Draft(values, given, environ, cwd, command_line.app_uri, framework is not None)
+    draft = derived.Draft(values, given, environ, cwd, app_uri, hosted)
     derived.complete(draft)
-    if variables is not None:
-        draft.warnings[:0] = _review(variables)
+    draft.warnings[:0] = collected.warnings
     return Config(
         values,
         draft.origins,
@@ -117,19 +154,24 @@ def _judge_name(variables: FileVariables) -> list[str]:
     return [f"The configuration file {path!r} is run as Python, but not named *.py"]
 
 
-def _from_environment(environ: Mapping[str, str]) -> Iterator[tuple[str, Given]]:
+def from_environment(environ: Mapping[str, str]) -> dict[str, Given]:
+    """Return what environment variables give in the place of defaults."""
+    found = {}
     for setting in SETTINGS:
         env = setting.env
         text = environ.get(env.name) if env else None
         if env and text is not None and (text or env.empty):
-            yield setting.name, Given(env.form.format(text), f"environment variable {env.name}")
+            origin = f"environment variable {env.name}"
+            found[setting.name] = Given(env.form.format(text), origin)
+    return found
 
 
 def _from_framework(values: Mapping[str, object]) -> dict[str, Given]:
     return {name: Given(value, FRAMEWORK) for name, value in values.items()}
 
 
-def _from_file(variables: FileVariables | None) -> dict[str, Given]:
+def from_file(variables: FileVariables | None) -> dict[str, Given]:
+    """Return the settings among the variables of a configuration file."""
     if variables is None:
         return {}
     return {

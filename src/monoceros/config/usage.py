@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from monoceros.config.listing import format_default
 from monoceros.config.sections import SECTIONS, SETTINGS
+from monoceros.identity import GUNICORN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -59,6 +60,8 @@ def format_help(prog: str) -> str:
     lines += [f"  {_flags(by_name[name]):<33} {text}" for name, text in _USUAL.items()]
     lines += ["", "  --help-all                        all options, with their defaults"]
     lines += ["  -v, --version                     the version, and which HTTP code runs"]
+    if prog != GUNICORN:
+        lines += ["", f"{prog} gunicorn-command status tells who answers to the name gunicorn."]
     return "\n".join(lines)
 
 

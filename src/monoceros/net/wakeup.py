@@ -27,6 +27,11 @@ class Wakeup:
         """Return the descriptor to poll for reading; -1 once closed."""
         return self._read
 
+    @property
+    def write_fd(self) -> int:
+        """The descriptor to write to where a poll is to end; -1 once closed."""
+        return self._write
+
     def claim(self) -> bool:
         """Make the interpreter write here; False where somebody else had taken its place.
 

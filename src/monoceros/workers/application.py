@@ -6,7 +6,7 @@ import importlib
 import sys
 import traceback
 from pathlib import Path
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from monoceros.errors import AppImportError
 from monoceros.workers import mistakes
@@ -22,6 +22,25 @@ if TYPE_CHECKING:
     from monoceros.workers.target import Target
 
 
+class Source(Protocol):
+    """Where the arbiter and its workers have the application from.
+
+    ``Application`` is one, and so are the application classes that others subclass, see
+    ``monoceros.compat.application``.
+    """
+
+    callable: Callable[..., Any] | None
+
+    def wsgi(self) -> Callable[..., Any]:
+        """Return the application, the same at every call; raises whatever its import raises."""
+
+    def configuration(self) -> Config:
+        """Return the configuration to start with."""
+
+    def again(self, cfg: Config) -> Source:
+        """Return the source for the next configuration, or for code that has changed."""
+
+
 class Application:
     """The application of a configuration, imported at the first call of ``wsgi``.
 
@@ -34,6 +53,10 @@ class Application:
         self.callable = ready
         self._ready = ready
 
+    def configuration(self) -> Config:
+        """Return the configuration that it belongs to."""
+        return self.cfg
+
     def again(self, cfg: Config) -> Application:
         """Return the application of the next configuration, to be imported anew."""
         return Application(cfg, self._ready)
@@ -45,22 +68,37 @@ class Application:
         its module raises while it is imported.
         """
         if self.callable is None:
-            self.callable = load_paste(self.cfg) if self.cfg.paste else load_app(self.uri)
+            is_wsgi = serves_wsgi_only(self.cfg)
+            if self.cfg.paste:
+                self.callable = load_paste(self.cfg, is_wsgi=is_wsgi)
+            else:
+                self.callable = load_app(self.uri, is_wsgi=is_wsgi)
         return self.callable
 
 
-def load_app(uri: str) -> WsgiApp:
-    """Import the application that ``uri`` names; see ``Application.wsgi``."""
+def serves_wsgi_only(cfg: Config) -> bool:
+    """Whether what is no WSGI application is of no use to the worker class.
+
+    Those of others know best what they can call.
+    """
+    return bool(getattr(cfg.worker_class, "serves_wsgi_only", False))
+
+
+def load_app(uri: str, *, is_wsgi: bool = True) -> WsgiApp:
+    """Import the application that ``uri`` names; see ``Application.wsgi``.
+
+    Unless it ``is_wsgi`` any callable will do.
+    """
     target = parse_uri(uri)
     found = _attribute(_import(uri, target.module), target)
     if target.arguments is not None:
         found = _call(found, target)
-    elif is_factory(found, target.name) and not is_asgi(found):
+    elif is_wsgi and is_factory(found, target.name) and not is_asgi(found):
         raise AppImportError(mistakes.describe_factory(uri, found))
-    return check_app(found, uri)
+    return check_app(found, uri, is_wsgi=is_wsgi)
 
 
-def load_paste(cfg: Config) -> WsgiApp:
+def load_paste(cfg: Config, *, is_wsgi: bool = True) -> WsgiApp:
     """Have PasteDeploy make the application of ``cfg.paste``; see ``Application.wsgi``."""
     from monoceros.config.pastefile import PasteFile
 
@@ -81,17 +119,20 @@ def load_paste(cfg: Config) -> WsgiApp:
         relative_to=cfg.chdir,
         global_conf=dict(cfg.paste_global_conf),
     )
-    return check_app(found, f"{file.path}#{file.name}")
+    return check_app(found, f"{file.path}#{file.name}", is_wsgi=is_wsgi)
 
 
-def check_app(found: object, uri: str) -> WsgiApp:
-    """Return ``found`` if it can be a WSGI application, else raise AppImportError."""
+def check_app(found: object, uri: str, *, is_wsgi: bool = True) -> WsgiApp:
+    """Return ``found`` if it can be the application, else raise AppImportError.
+
+    Where it ``is_wsgi`` an ASGI application is none.
+    """
     if found is None:
         raise AppImportError(f"Failed to find application object: {uri!r} is None")
     if not callable(found):
         kind = type(found).__name__
         raise AppImportError(f"Application object must be callable: {uri!r} is of type {kind}")
-    if is_asgi(found):
+    if is_wsgi and is_asgi(found):
         raise AppImportError(mistakes.describe_asgi(uri))
     return cast("WsgiApp", found)
 

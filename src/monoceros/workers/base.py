@@ -40,8 +40,9 @@ if TYPE_CHECKING:
     from monoceros.http.types import WsgiApp
     from monoceros.log.logger import Logger
     from monoceros.net.overflow import Overflow
-    from monoceros.workers.application import Application
+    from monoceros.workers.application import Source
     from monoceros.workers.modules import Modules
+    from monoceros.workers.signs import WorkerTmp
 
     Handler = Callable[[int, FrameType | None], None]
 
@@ -57,6 +58,13 @@ class Worker:
 
     # Whether connections are kept by default under ``compat``, as by Gunicorn's class of the name.
     keeps_connections: ClassVar[bool] = True
+
+    # Whether it has no use for ASGI applications.
+    serves_wsgi_only: ClassVar[bool] = False
+
+    # Whether it serves as soon as ``run`` is called. Else it does from the first ``notify`` on that
+    # ``run`` makes: classes of others may start a whole event loop and the application in there.
+    is_ready_to_run: ClassVar[bool] = False
 
     # What a worker must not inherit from the arbiter.
     SIGNALS = (
@@ -76,7 +84,7 @@ class Worker:
         age: int,
         ppid: int,
         sockets: list[socket.socket],
-        app: Application,
+        app: Source,
         timeout: float,
         cfg: Config,
         log: Logger,
@@ -105,7 +113,40 @@ class Worker:
         self.modules: Modules | None = None  # what ``reload`` asks for
         self.overflow: Overflow | None = None  # what ``connection_handoff`` asks for
         self.has_stopped = False  # on its way out of the process
+        self.reloader = None  # of Gunicorn's, which a process of its own is in the place of
+        self._tmp: WorkerTmp | None = None
+        self._is_ready = False  # and the arbiter knows
         self._stop: StopWorker | None = None  # raised, and to be raised again where it gets lost
+
+    @property
+    def tmp(self) -> WorkerTmp:
+        """Signs of life under Gunicorn's name."""
+        if self._tmp is None:
+            # Imported late: the server's own classes do without.
+
+            from monoceros.workers import signs
+
+            self._tmp = signs.WorkerTmp(self)
+        return self._tmp
+
+    def open_tmp(self) -> None:
+        """Open ``tmp`` in the arbiter, which then sees what is done to it after the fork."""
+        _ = self.tmp
+
+    def close_tmp(self) -> None:
+        """Close what ``tmp`` has opened in this process."""
+        if self._tmp is not None:
+            self._tmp.close()
+
+    @property
+    def PIPE(self) -> list[int]:
+        """The descriptors to poll and to write to where signals shall end a poll."""
+        return [] if self.wakeup is None else [self.wakeup.fileno(), self.wakeup.write_fd]
+
+    @property
+    def wait_fds(self) -> list[socket.socket | int]:
+        """What a loop polls for reading."""
+        return [*self.sockets, *self.PIPE[:1]]
 
     def __str__(self) -> str:
         """Return what hooks and configuration files log for a worker."""
@@ -159,8 +200,13 @@ class Worker:
         hooks.call(self.cfg, "post_worker_init", self)
         listeners.begin(self.sockets, self.cfg.backlog)
         self.booted = True
-        self.notify()
-        self.tell(News.READY)
+        if self.is_ready_to_run:
+            self._is_ready = True
+            self.notify()
+            self.tell(News.READY)
+        else:
+            beat(self.slot, time.monotonic_ns())
+            self.tell(News.BOOTED)
         self.run()
 
     def load_wsgi(self) -> None:
@@ -201,8 +247,15 @@ class Worker:
     def notify(self) -> None:
         """Give a sign of life; the arbiter kills a worker without one for ``cfg.timeout``."""
         beat(self.slot, time.monotonic_ns())
+        if not self._is_ready and self.booted:
+            self._is_ready = True
+            self.tell(News.READY)
         if self.modules is not None:
             self.modules.report()
+
+    def is_parent_alive(self) -> bool:
+        """Whether the arbiter is still there."""
+        return not self.is_orphan()
 
     def is_orphan(self) -> bool:
         """Whether the arbiter has gone, so that nobody supervises this process any more."""

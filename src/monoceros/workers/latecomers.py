@@ -15,6 +15,7 @@ NAMES = (
     "monoceros.config.pastefile",
     "monoceros.http.access_json",
     "monoceros.workers.overload",
+    "monoceros.workers.signs",
     "monoceros.workers.spew",
     "monoceros.wsgi.broken",
 )

@@ -37,8 +37,44 @@ _LOOK_S = 0.1  # how often a worker looks whether it may leave
 _HESITATION_S = 1.0  # how long a TERM waits for the arbiter to second it
 
 
+# Methods of Gunicorn's workers that nothing here would call.
+_NEVER_CALLED = frozenset(
+    {
+        "accept",
+        "enqueue_req",
+        "finish_request",
+        "get_thread_pool",
+        "handle",
+        "handle_error",
+        "handle_request",
+        "murder_keepalived",
+        "murder_pending",
+        "on_client_socket_readable",
+        "on_pending_socket_readable",
+        "run_for_multiple",
+        "run_for_one",
+        "set_accept_enabled",
+        "wait",
+        "wait_for_and_dispatch_events",
+    }
+)
+
+
 class WsgiWorker(Worker):
     """Serves a WSGI application."""
+
+    serves_wsgi_only = True
+    is_ready_to_run = True
+
+    def __init_subclass__(cls, **keywords: Any) -> None:
+        super().__init_subclass__(**keywords)
+        ignored = sorted(_NEVER_CALLED & vars(cls).keys())
+        if ignored and not cls.__module__.startswith("monoceros."):
+            raise TypeError(
+                f"{cls.__qualname__} overrides {', '.join(ignored)}, which this worker never calls "
+                "because it reads and answers requests in another way. For what surrounds a "
+                "request there are the hooks pre_request and post_request, and middleware"
+            )
 
     _reactor: Reactor | None = None
     _drain: Drain | None = None

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from monoceros.config import references
 from monoceros.config.sections import SETTINGS
 from monoceros.errors import ConfigError
 
@@ -119,6 +120,15 @@ def test_an_empty_text_leaves_off_what_is_not_there_yet(name: str, configure: Co
     assert not configure("workers = 1\n", argv=[f"--{name.replace('_', '-')}="]).is_ssl
 
 
+@pytest.mark.parametrize("name", ["uvicorn.workers.UvicornWorker", "uvicorn_worker.UvicornWorker"])
+def test_a_class_of_another_distribution(
+    name: str, configure: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(references, "find_spec", lambda package: None)
+    with pytest.raises(ConfigError, match="the asgi worker is not in this version"):
+        configure(f"worker_class = {name!r}\n")
+
+
 @pytest.mark.parametrize("bad", ["[]", "['ok:1', 7]", "()", "7"])
 def test_bind_needs_addresses(bad: str, configure: Configure) -> None:
     with pytest.raises(ConfigError, match="Invalid value for bind: "):
@@ -135,7 +145,7 @@ def test_bind_needs_addresses(bad: str, configure: Configure) -> None:
         ("logconfig_dict = []", "not a dict with names as its keys"),
         ("worker_class = 7", "neither a name nor a class"),
         (
-            "worker_class = 'uvicorn.workers.UvicornWorker'",
+            "worker_class = 'gunicorn.workers.gasgi.ASGIWorker'",
             "the asgi worker is not in this version",
         ),
         ("worker_class = 'egg:gunicorn#asgi'", "the asgi worker is not in this version"),

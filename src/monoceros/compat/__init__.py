@@ -1,0 +1,1 @@
+"""What others know by the name of Gunicorn."""

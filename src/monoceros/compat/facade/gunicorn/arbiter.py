@@ -1,0 +1,3 @@
+"""The parent process of all workers."""
+
+from monoceros.arbiter.loop import Arbiter as Arbiter

@@ -1,0 +1,4 @@
+"""Not there: the dirty arbiter is not in this version."""
+
+WHY = "the dirty arbiter is not in this version"
+raise ModuleNotFoundError(f"Monoceros has no {__name__}: {WHY}", name=__name__)

@@ -1,0 +1,3 @@
+"""The file with the process id."""
+
+from monoceros.compat.pidfile import Pidfile as Pidfile

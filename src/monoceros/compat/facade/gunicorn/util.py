@@ -1,0 +1,33 @@
+"""Small things that others use."""
+
+from monoceros.compat.utilities import bytes_to_str as bytes_to_str
+from monoceros.compat.utilities import check_is_writable as check_is_writable
+from monoceros.compat.utilities import chown as chown
+from monoceros.compat.utilities import close as close
+from monoceros.compat.utilities import close_on_exec as close_on_exec
+from monoceros.compat.utilities import get_arity as get_arity
+from monoceros.compat.utilities import get_username as get_username
+from monoceros.compat.utilities import getcwd as getcwd
+from monoceros.compat.utilities import has_fileno as has_fileno
+from monoceros.compat.utilities import hop_headers as hop_headers
+from monoceros.compat.utilities import http_date as http_date
+from monoceros.compat.utilities import import_app as import_app
+from monoceros.compat.utilities import is_glob_pattern as is_glob_pattern
+from monoceros.compat.utilities import is_hoppish as is_hoppish
+from monoceros.compat.utilities import is_ipv6 as is_ipv6
+from monoceros.compat.utilities import load_class as load_class
+from monoceros.compat.utilities import load_entry_point as load_entry_point
+from monoceros.compat.utilities import parse_address as parse_address
+from monoceros.compat.utilities import reraise as reraise
+from monoceros.compat.utilities import seed as seed
+from monoceros.compat.utilities import set_non_blocking as set_non_blocking
+from monoceros.compat.utilities import set_owner_process as set_owner_process
+from monoceros.compat.utilities import split_request_uri as split_request_uri
+from monoceros.compat.utilities import to_bytestring as to_bytestring
+from monoceros.compat.utilities import unlink as unlink
+from monoceros.compat.utilities import unquote_to_wsgi_str as unquote_to_wsgi_str
+from monoceros.compat.utilities import warn as warn
+from monoceros.compat.utilities import write as write
+from monoceros.compat.utilities import write_chunk as write_chunk
+from monoceros.compat.utilities import write_error as write_error
+from monoceros.compat.utilities import write_nonblock as write_nonblock

@@ -1,0 +1,3 @@
+"""The base of worker classes."""
+
+from monoceros.workers.base import Worker as Worker

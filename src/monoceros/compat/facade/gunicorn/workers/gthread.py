@@ -1,0 +1,3 @@
+"""The worker class ``gthread``."""
+
+from monoceros.workers.gthread import ThreadWorker as ThreadWorker

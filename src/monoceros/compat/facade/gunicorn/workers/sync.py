@@ -1,0 +1,3 @@
+"""The worker class ``sync``."""
+
+from monoceros.workers.sync import SyncWorker as SyncWorker

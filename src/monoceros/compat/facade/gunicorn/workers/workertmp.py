@@ -1,0 +1,3 @@
+"""Signs of life of workers."""
+
+from monoceros.workers.signs import WorkerTmp as WorkerTmp
