@@ -318,6 +318,53 @@ def test_a_reader_that_leaves(access_format: str, server: Callable[..., Server],
     assert srv.get("/x").body == b"hello"
 
 
+def test_a_reload_without_a_reader_changes_nothing(
+    server: Callable[..., Server], fifo: int, tmp_path: Path
+) -> None:
+    config = "accesslog = 'fifo'\n"
+    srv = server("app:app", files=files(config, echo=False))
+    old = srv.wait_workers(1)
+    os.close(fifo)
+    srv.signal(signal.SIGHUP)
+    srv.wait_for(
+        "Reload failed, everything stays as it was: Invalid value for accesslog: 'fifo' "
+        r"\(No such device or address: nobody reads this pipe\)\."
+    )
+    assert srv.get("/x").body == b"hello"
+    assert srv.workers() == old
+
+    (tmp_path / "gunicorn.conf.py").write_text("")
+    srv.signal(signal.SIGHUP)
+    srv.wait_for("Reloaded: ")
+
+
+@pytest.mark.parametrize("name", ["errorlog", "accesslog"])
+def test_a_start_without_a_reader(name: str, server: Callable[..., Server], tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    srv = server("app:app", files=files(f"\n{name} = 'fifo'", echo=False), listening=False)
+    assert srv.wait() == 1
+    srv.wait_for(f"Invalid value for {name}: 'fifo' .*nobody reads this pipe")
+
+
+REOPENED = """\
+import logging
+def post_worker_init(worker):
+    logging.getLogger("mine").addHandler(logging.FileHandler("fifo"))
+on_starting = post_worker_init
+"""
+
+
+def test_handlers_of_others_are_not_waited_for_either(
+    server: Callable[..., Server], fifo: int
+) -> None:
+    srv = server("app:app", files=files(REOPENED, echo=False))
+    srv.wait_workers(1)
+    os.close(fifo)
+    srv.signal(signal.SIGUSR1)
+    srv.wait_for("The log file .*/fifo' cannot be reopened: .*nobody reads this pipe", 2)
+    assert srv.get("/x").body == b"hello"
+
+
 # As sent in User-Agent and Referer, and, quoted, in path and user name.
 HOSTILE = [
     b'quotes " \\" and \\ \\\\',

@@ -10,7 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from monoceros.errors import ConfigError
-from monoceros.log.file import STDERR, STDOUT, LogFile, give_away
+from monoceros.log.file import STDERR, STDOUT, LogFile, check_reader, give_away
 from monoceros.log.handlers import AccessHandler, LogHandler
 
 if TYPE_CHECKING:
@@ -188,6 +188,7 @@ def _reopen_handler(handler: logging.FileHandler) -> None:
     # After a rotation "w" would be the same, without one it would lose everything.
     handler.mode = handler.mode.replace("w", "a")
     stream.flush()
+    check_reader(handler.baseFilename)
     fresh = handler._open()
     if type(fresh) is type(stream) is io.TextIOWrapper:
         # This may run inside of the handler's emit(), which goes on with the stream that it has.
