@@ -323,7 +323,7 @@ class Arbiter:
         return not (isinstance(sock, Borrowed) or self.upgrade.shares(sock))
 
     def close_listeners(self, sockets: Iterable[socket.socket]) -> None:
-        """Close listeners, and remove their files unless there is another master.
+        """Close listeners, and remove their files unless another master has use for them.
 
         Workers that still have these find out that they are to empty the queues, see ``closing``.
         With a socket go those that other workers have in its place.
@@ -332,8 +332,7 @@ class Arbiter:
         for sock in dict.fromkeys(all_places):
             if self.owns(sock):
                 closing.refuse_newcomers(sock)
-            # Where a file had been removed the other master has made it anew.
-            listeners.close([sock], unlink=not self.upgrade.is_under_way)
+            listeners.close([sock], unlink=self.upgrade.may_unlink(sock))
 
     # -- waiting
 

@@ -215,6 +215,7 @@ def _reuse_listeners(server: Arbiter, old: Generation, cfg: Config) -> list[sock
                 made.append(sock)
             sockets.append(sock)
         undo.pop_all()
+    server.upgrade.note_files(made)
     return sockets
 
 
