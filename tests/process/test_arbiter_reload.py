@@ -149,6 +149,47 @@ def test_workers_that_do_not_boot_are_given_up(
     assert bodies <= {b"red:one", b"red:again"}
 
 
+UNMAKEABLE = """\
+from pathlib import Path
+from monoceros.workers.sync import SyncWorker
+class Unmakeable(SyncWorker):
+    def __init__(self, *args):
+        super().__init__(*args)
+        if not Path("go").exists():
+            raise {error}("not today")
+worker_class = Unmakeable
+"""
+
+
+@pytest.mark.parametrize("error", ["RuntimeError", "SystemExit"])
+def test_workers_that_cannot_be_made_are_given_up(
+    server: Callable[..., Server], tmp_path: Path, error: str
+) -> None:
+    srv = server("app:app", files={"app.py": app("one"), "gunicorn.conf.py": ""})
+    old = srv.wait_workers(1)
+    (tmp_path / "gunicorn.conf.py").write_text(UNMAKEABLE.format(error=error))
+    srv.signal(signal.SIGHUP)
+    srv.wait_for(f"Reload given up, .*: a new worker cannot be made: {error}: not today")
+    srv.wait_for("gunicorn.conf.py.*, line 7, in __init__")
+    assert srv.workers() == old
+    assert srv.get().body == b"one"
+
+
+def test_later_workers_that_cannot_be_made_are_waited_for(
+    server: Callable[..., Server], tmp_path: Path
+) -> None:
+    config = UNMAKEABLE.format(error="RuntimeError") + "workers = 2\n"
+    (tmp_path / "go").touch()
+    srv = server("app:app", files={"app.py": app("one"), "gunicorn.conf.py": config})
+    old = srv.wait_workers(2)
+    (tmp_path / "go").unlink()
+    os.kill(min(old), signal.SIGKILL)
+    srv.wait_for("Cannot make a worker: RuntimeError: not today", 2)
+    assert srv.get().body == b"one"
+    (tmp_path / "go").touch()
+    srv.wait_workers(2)
+
+
 def test_reload_after_a_failed_one(server: Callable[..., Server], tmp_path: Path) -> None:
     srv = server("app:app", files={"app.py": app("one")})
     srv.wait_workers(1)

@@ -60,6 +60,7 @@ SLOTS = 16384  # at least so many scoreboard records; untouched ones take no mem
 T = TypeVar("T")
 
 CROWDED_S = 60.0  # how long no more workers are tried once all records are taken
+MAKE_RETRY_S = 1.0
 UNHANDLED = 255
 
 
@@ -271,6 +272,26 @@ class Arbiter:
         """Return a worker to be forked, None where there are enough for now."""
         if not self._is_short():
             return None
+        try:
+            return self._make_worker()
+        except (Exception, SystemExit) as error:
+            # The border around worker classes, which may be the user's.
+            if self.reload.previous is None and not self.was_ready:
+                raise
+            self._give_up_making(error)
+            return None
+
+    def _give_up_making(self, error: BaseException) -> None:
+        reason = f"{type(error).__name__}: {error}"
+        text = format_application_error(error)
+        if self.reload.previous is not None:
+            self.reload.roll_back(f"a new worker cannot be made: {reason}\n{text}")
+        else:
+            self.log.error("Cannot make a worker: %s\n%s", reason, text)
+            self.backoff.hold(time.monotonic() + MAKE_RETRY_S)
+
+    def _make_worker(self) -> Worker | None:
+        """Return a worker, None where there is no room for its records."""
         worker_class = self.current.worker_class
         records = worker_class.count_records(self.cfg)
         slot = self.children.free_run(records, self.scoreboard.slots)
