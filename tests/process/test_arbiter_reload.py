@@ -149,6 +149,53 @@ def test_workers_that_do_not_boot_are_given_up(
     assert bodies <= {b"red:one", b"red:again"}
 
 
+@pytest.fixture
+def releases(tmp_path: Path) -> Path:
+    """Directories ``one`` and ``two`` with an application each, and ``broken`` with none."""
+    for name, source in (("one", app("one")), ("two", app("two")), ("broken", "raise OSError")):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "app.py").write_text(source)
+    return tmp_path
+
+
+def release(name: str, more: str = "") -> dict[str, str]:
+    """Return the configuration file of one of the releases."""
+    return {"gunicorn.conf.py": f"chdir = {name!r}\n{more}"}
+
+
+def reload(srv: Server, files: dict[str, str], pattern: str, count: int = 1) -> None:
+    """Send HUP with other files, and wait for a line of the log."""
+    for name, text in files.items():
+        (srv.cwd / name).write_text(text)
+    srv.signal(signal.SIGHUP)
+    srv.wait_for(pattern, count)
+
+
+def test_reload_follows_the_directory_and_comes_back(
+    server: Callable[..., Server], releases: Path
+) -> None:
+    srv = server("app:app", files=release("one"))
+    srv.wait_workers(1)
+    for count, name in enumerate(("two", "one", "two"), 1):
+        reload(srv, release(name), "Reloaded: ", count)
+        srv.wait_for("Worker exiting", count)
+        assert srv.get().body == name.encode()
+
+
+def test_failed_reload_leaves_the_directory_as_it_was(
+    server: Callable[..., Server], releases: Path
+) -> None:
+    srv = server("app:app", files=release("one"))
+    old = srv.wait_workers(1)
+    reload(srv, release("broken"), "Reload given up")
+    (releases / "broken" / "app.py").write_text(app("broken"))
+    # The successor imports the code of the configuration that is in force.
+    os.kill(old.pop(), signal.SIGKILL)
+    srv.wait_for("is ready", 2)
+    assert srv.get().body == b"one"
+    assert os.readlink(f"/proc/{srv.pid}/cwd") == str(releases / "one")
+
+
 UNMAKEABLE = """\
 from pathlib import Path
 from monoceros.workers.sync import SyncWorker
