@@ -5,16 +5,20 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
+import shutil
 import signal
 import socket
+import sys
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.process.descriptors import descriptors
+
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
 
     from tests.process.conftest import Server
 
@@ -182,6 +186,7 @@ def test_reload_follows_the_directory_and_comes_back(
         assert srv.get().body == name.encode()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_failed_reload_leaves_the_directory_as_it_was(
     server: Callable[..., Server], releases: Path
 ) -> None:
@@ -193,7 +198,50 @@ def test_failed_reload_leaves_the_directory_as_it_was(
     os.kill(old.pop(), signal.SIGKILL)
     srv.wait_for("is ready", 2)
     assert srv.get().body == b"one"
-    assert os.readlink(f"/proc/{srv.pid}/cwd") == str(releases / "one")
+    assert Path(f"/proc/{srv.pid}/cwd").readlink() == releases / "one"
+
+
+def test_what_a_failed_reload_cannot_restore_is_told(
+    server: Callable[..., Server], releases: Path
+) -> None:
+    (releases / "logs").mkdir()
+    srv = server("app:app", files=release("one", "workers = 2\naccesslog = '../logs/access'\n"))
+    old = srv.wait_workers(2)
+    shutil.rmtree(releases / "one")
+    shutil.rmtree(releases / "logs")
+    reload(srv, release("broken", "workers = 3\nraw_env = ['COLOUR=red:']\n"), "Reload given up")
+    srv.wait_for(
+        rf"cannot be undone for the directory '{releases}/one': .*No such file or directory.* "
+        "Mend that, or change the configuration, and send SIGHUP again"
+    )
+    srv.wait_for("cannot be undone for the logs: Invalid value for accesslog: '../logs/access'")
+    assert srv.wait_workers(2) == old
+    assert {srv.get().body for _ in range(8)} == {b"one"}
+
+    reload(srv, release("two"), "Reloaded: ")
+    srv.wait_for("Worker exiting", 2)
+    assert srv.get().body == b"two"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_failed_reload_with_new_addresses_closes_them(
+    server: Callable[..., Server], releases: Path
+) -> None:
+    addresses = ["unix:../a", "unix:../b"]
+    srv = server("app:app", files=release("one", f"bind = {addresses[:1]}"), bind=None)
+    srv.wait_workers(1)
+    shutil.rmtree(releases / "one")
+    more = f"bind = {addresses}\nerrorlog = '/nonexistent/x'"
+    reload(srv, release("two", more), "Reload failed, .* Invalid value for errorlog")
+    assert srv.wait_until(lambda: not listens_at(srv.pid, "../b"))
+    assert ask(releases / "a") == b"one"
+
+
+def listens_at(pid: int, path: str) -> bool:
+    """Whether a process has a socket open that is bound to a path."""
+    lines = [line.split() for line in Path("/proc/net/unix").read_text().splitlines()]
+    bound = {f"socket:[{line[6]}]" for line in lines if line[7:] == [path]}
+    return bool(bound & set(descriptors(pid).values()))
 
 
 UNMAKEABLE = """\

@@ -191,6 +191,57 @@ def test_statsd(server: Callable[..., Server]) -> None:
     assert srv.get("/x").status == 200  # the agent has gone
 
 
+CONFIG_FILE = """\
+[loggers]
+keys = root, error
+[handlers]
+keys = file{more}
+[formatters]
+keys =
+[logger_root]
+handlers =
+[logger_error]
+qualname = gunicorn.error
+level = DEBUG
+propagate = 0
+handlers = file
+[handler_file]
+class = FileHandler
+args = ("%(here)s/configured.log", "a")
+"""
+HANGING = "import time\ntime.sleep(600)\n"
+
+
+@pytest.mark.parametrize("when", ["at the reload", "before it is given up"])
+def test_a_mistake_in_logconfig_at_a_reload(
+    when: str, server: Callable[..., Server], tmp_path: Path
+) -> None:
+    config, log = tmp_path / "log.ini", tmp_path / "configured.log"
+    text = {"log.ini": CONFIG_FILE.format(more=""), **files("logconfig = 'log.ini'\n")}
+    srv = server("app:app", files=text)
+
+    def find(pattern: str, count: int = 1) -> None:
+        srv.wait_until(lambda: len(re.findall(pattern, log.read_text())) >= count, pattern)
+
+    find("is ready")
+    (tmp_path / "app.py").write_text(HANGING)
+    if when == "before it is given up":
+        srv.signal(signal.SIGHUP)
+        find("Booting worker", 2)
+    config.write_text(CONFIG_FILE.format(more=", other"))
+    srv.signal(signal.SIGHUP)
+    find("Reload failed, everything stays as it was: Invalid value for logconfig: 'log.ini'")
+    if when == "before it is given up":
+        find("cannot be undone for the logs: Invalid value for logconfig: 'log.ini'")
+    assert srv.get("/x").body == b"hello"
+    find("(?m)^app /x$")
+
+    config.write_text(CONFIG_FILE.format(more=""))
+    (tmp_path / "app.py").write_text(APP)
+    srv.signal(signal.SIGHUP)
+    find("Reloaded: 1 new worker is ready")
+
+
 @pytest.mark.parametrize("scheme", ["udp", "unix"])
 def test_syslog(scheme: str, server: Callable[..., Server], tmp_path: Path) -> None:
     family = socket.AF_INET if scheme == "udp" else socket.AF_UNIX

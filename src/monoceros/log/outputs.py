@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from monoceros.errors import ConfigError
 from monoceros.log.file import STDERR, STDOUT, LogFile, check_reader, give_away
 from monoceros.log.handlers import AccessHandler, LogHandler
+from monoceros.log.snapshot import names_kept
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -94,6 +95,25 @@ def remove_own(log: logging.Logger) -> None:
         if getattr(handler, "_gunicorn", False):
             log.removeHandler(handler)
             _dispose(handler)
+
+
+def dispose(handlers: Fresh) -> None:
+    """Close handlers, with the files of ours."""
+    with names_kept():
+        for handler in {one for _, one in handlers}:
+            _dispose(handler)
+
+
+def dispose_unused(handlers: Fresh) -> None:
+    """Close those of the handlers that no logger has; what is ours also elsewhere than it was."""
+    used = set(all_handlers())
+    dispose(
+        [
+            (log, one)
+            for log, one in handlers
+            if one not in (log.handlers if isinstance(one, LogHandler) else used)
+        ]
+    )
 
 
 def is_plain(log: logging.Logger, output: str | None) -> bool:

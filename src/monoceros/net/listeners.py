@@ -136,7 +136,9 @@ def close(sockets: Iterable[socket.socket], unlink: bool = True) -> None:
         path = _find_path(sock) if unlink and not isinstance(sock, inherited.Borrowed) else ""
         sock.close()
         if path:
-            Path(path).unlink(missing_ok=True)
+            # One that cannot be removed is in nobody's way: whoever binds there next removes it.
+            with contextlib.suppress(OSError):
+                Path(path).unlink()
 
 
 def find_file(sock: socket.socket) -> FileId | None:
