@@ -244,6 +244,58 @@ def listens_at(pid: int, path: str) -> bool:
     return bool(bound & set(descriptors(pid).values()))
 
 
+def test_reload_reads_a_module_again(server: Callable[..., Server], tmp_path: Path) -> None:
+    colour = "raw_env = ['COLOUR={}:']\ndef post_fork(server, worker):\n    server.log.info(WORD)\n"
+    config = {"settings.py": colour.format("red") + "WORD = 'first'\nworkers = 2\n"}
+    srv = server(
+        "-c",
+        "python:settings",
+        "app:app",
+        files={"app.py": app("one"), **config},
+    )
+    srv.wait_workers(2)
+    assert srv.get().body == b"red:one"
+    reload(srv, {"settings.py": "raw_env = = []"}, "Reload failed, .*python:settings")
+    srv.wait_for("SyntaxError")
+    os.kill(min(srv.workers()), signal.SIGKILL)
+    srv.wait_for("first$", 3)  # hooks of the old one still find what is in it
+    text = colour.format("blue") + "WORD = 'second'\n"
+    reload(srv, {"settings.py": text}, "Reloaded: 1 new worker is ready")  # without workers = 2
+    srv.wait_for("second$")
+    srv.wait_for("Worker exiting", 2)
+    assert srv.get().body == b"blue:one"
+
+
+@pytest.mark.parametrize(
+    ("name", "setting"),
+    [
+        ("logger_class", "logger_class = 'mine.Mine'"),
+        ("statsd_host", "statsd_host = '127.0.0.1:9'"),
+        ("http_parser", "http_parser = 'python'"),
+    ],
+)
+def test_reload_names_what_it_does_not_change(
+    server: Callable[..., Server], name: str, setting: str
+) -> None:
+    mine = "from monoceros.log.logger import Logger\nclass Mine(Logger): pass\n"
+    files = {"app.py": app("one"), "mine.py": mine, "gunicorn.conf.py": ""}
+    srv = server("app:app", files=files)
+    srv.wait_workers(1)
+    pattern = rf"\[WARNING\] {name} is not changed by a reload: .* SIGUSR2 or a restart"
+    reload(srv, {"gunicorn.conf.py": setting}, "Reloaded: ")
+    assert srv.count(pattern) == srv.count("is not changed by a reload") == 1
+    reload(srv, {"gunicorn.conf.py": ""}, "Reloaded: ", 2)
+    assert srv.count(pattern) == 1
+
+
+def test_logger_class_of_a_file_is_no_change(server: Callable[..., Server]) -> None:
+    config = "from monoceros.log.logger import Logger\nclass logger_class(Logger): pass\n"
+    srv = server("app:app", files={"app.py": app("one"), "gunicorn.conf.py": config})
+    srv.wait_workers(1)
+    reload(srv, {}, "Reloaded: ")
+    assert srv.count("is not changed") == 0
+
+
 UNMAKEABLE = """\
 from pathlib import Path
 from monoceros.workers.sync import SyncWorker

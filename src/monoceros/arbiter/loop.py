@@ -73,6 +73,7 @@ class Arbiter:
     def __init__(self, cfg: Config, app: Application | None = None) -> None:
         """Open the logs; raises ConfigError."""
         self.log: Logger = cfg.logger_class(cfg)
+        self.first_cfg = cfg
         self.pid = os.getpid()
         self.children = Children()
         self.backoff = Backoff()

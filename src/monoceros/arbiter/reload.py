@@ -14,7 +14,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING
 
-from monoceros.arbiter import sizing, startup, supervision, surge, timeouts, watching
+from monoceros.arbiter import sizing, startup, supervision, surge, timeouts, unchanged, watching
 from monoceros.arbiter.generation import Generation
 from monoceros.config.surroundings import go_back, reenter
 from monoceros.errors import MonocerosError
@@ -81,6 +81,7 @@ class Reload:
         self._wait_for(new)
         server.current = new
         startup.log_remarks(server)
+        unchanged.warn(server.log, server.first_cfg, server.cfg)
         server.num_workers = sizing.begin(server, server.children.serving(old.number))
         server.current.surge = surge.decide(server)
         server.backoff.clear()
