@@ -232,7 +232,7 @@ def test_failed_reload_with_new_addresses_closes_them(
     srv.wait_workers(1)
     shutil.rmtree(releases / "one")
     more = f"bind = {addresses}\nerrorlog = '/nonexistent/x'"
-    reload(srv, release("two", more), "Reload failed, .* Invalid value for errorlog")
+    reload(srv, release("two", more), "Reload failed, everything else stays as it was: Invalid")
     assert srv.wait_until(lambda: not listens_at(srv.pid, "../b"))
     assert ask(releases / "a") == b"one"
 

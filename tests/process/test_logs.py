@@ -230,7 +230,8 @@ def test_a_mistake_in_logconfig_at_a_reload(
         find("Booting worker", 2)
     config.write_text(CONFIG_FILE.format(more=", other"))
     srv.signal(signal.SIGHUP)
-    find("Reload failed, everything stays as it was: Invalid value for logconfig: 'log.ini'")
+    extent = "everything" if when == "at the reload" else "everything else"
+    find(f"Reload failed, {extent} stays as it was: Invalid value for logconfig: 'log.ini'")
     if when == "before it is given up":
         find("cannot be undone for the logs: Invalid value for logconfig: 'log.ini'")
     assert srv.get("/x").body == b"hello"

@@ -212,6 +212,8 @@ def test_the_old_master_is_killed(server: Callable[..., Server], tmp_path: Path)
     srv.wait_for(r"Master has been promoted\.", count=2)
 
     assert ask(tmp_path / "socket") == b"hello"
+    # The second one has removed it, and the third one writes it after that line of the log.
+    srv.wait_until((tmp_path / "pid").exists, "the pid file")
     assert (tmp_path / "pid").read_text() == f"{third}\n"
     os.kill(third, signal.SIGTERM)
     wait_gone(srv, third)

@@ -45,6 +45,7 @@ class Reload:
         self._ready = 0  # successors, as far as they were seen
         self._code_changed = False  # since the previous generation
         self._search_path: list[str] = []  # before the configuration was loaded
+        self._is_marred = False  # whether something could not be undone
 
     @property
     def is_atomic(self) -> bool:
@@ -62,15 +63,17 @@ class Reload:
         server.notifier.reload_began()
         old = server.current
         self._search_path = sys.path[:]
+        self._is_marred = False
         try:
             new = self._prepare(old)
         except (Exception, SystemExit) as error:
             # The border around the configuration file and the application's import.
             sys.path[:] = self._search_path
+            extent = "everything else" if self._is_marred else "everything"
             if isinstance(error, MonocerosError):
-                server.log.error("Reload failed, everything stays as it was: %s", error)
+                server.log.error("Reload failed, %s stays as it was: %s", extent, error)
             else:
-                server.log.exception("Reload failed, everything stays as it was")
+                server.log.exception("Reload failed, %s stays as it was", extent)
             server.notifier.reload_ended(str(error) or type(error).__name__)
             if code_changed:
                 self.renew()
@@ -192,6 +195,7 @@ class Reload:
                 restore()
             except (Exception, SystemExit) as error:
                 # The border around loggers, which may be the user's; the rest has to be restored.
+                self._is_marred = True
                 log.error("The reload cannot be undone for %s: %s. %s", what, error, _REMEDY)
 
     def _load_application(self, old: Generation, cfg: Config) -> Application:
