@@ -60,6 +60,7 @@ SLOTS = 16384  # at least so many scoreboard records; untouched ones take no mem
 T = TypeVar("T")
 
 CROWDED_S = 60.0  # how long no more workers are tried once all records are taken
+MAKE_RETRY_S = 1.0
 UNHANDLED = 255
 
 
@@ -72,6 +73,7 @@ class Arbiter:
     def __init__(self, cfg: Config, app: Application | None = None) -> None:
         """Open the logs; raises ConfigError."""
         self.log: Logger = cfg.logger_class(cfg)
+        self.first_cfg = cfg
         self.pid = os.getpid()
         self.children = Children()
         self.backoff = Backoff()
@@ -271,6 +273,26 @@ class Arbiter:
         """Return a worker to be forked, None where there are enough for now."""
         if not self._is_short():
             return None
+        try:
+            return self._make_worker()
+        except (Exception, SystemExit) as error:
+            # The border around worker classes, which may be the user's.
+            if self.reload.previous is None and not self.was_ready:
+                raise
+            self._give_up_making(error)
+            return None
+
+    def _give_up_making(self, error: BaseException) -> None:
+        reason = f"{type(error).__name__}: {error}"
+        text = format_application_error(error)
+        if self.reload.previous is not None:
+            self.reload.roll_back(f"a new worker cannot be made: {reason}\n{text}")
+        else:
+            self.log.error("Cannot make a worker: %s\n%s", reason, text)
+            self.backoff.hold(time.monotonic() + MAKE_RETRY_S)
+
+    def _make_worker(self) -> Worker | None:
+        """Return a worker, None where there is no room for its records."""
         worker_class = self.current.worker_class
         records = worker_class.count_records(self.cfg)
         slot = self.children.free_run(records, self.scoreboard.slots)
@@ -323,7 +345,7 @@ class Arbiter:
         return not (isinstance(sock, Borrowed) or self.upgrade.shares(sock))
 
     def close_listeners(self, sockets: Iterable[socket.socket]) -> None:
-        """Close listeners, and remove their files unless there is another master.
+        """Close listeners, and remove their files unless another master has use for them.
 
         Workers that still have these find out that they are to empty the queues, see ``closing``.
         With a socket go those that other workers have in its place.
@@ -332,8 +354,7 @@ class Arbiter:
         for sock in dict.fromkeys(all_places):
             if self.owns(sock):
                 closing.refuse_newcomers(sock)
-            # Where a file had been removed the other master has made it anew.
-            listeners.close([sock], unlink=not self.upgrade.is_under_way)
+            listeners.close([sock], unlink=self.upgrade.may_unlink(sock))
 
     # -- waiting
 

@@ -8,12 +8,15 @@ does not load to a worker that does not boot, makes the previous one the current
 from __future__ import annotations
 
 import contextlib
+import os
+import sys
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
-from monoceros.arbiter import sizing, startup, supervision, surge, timeouts, watching
+from monoceros.arbiter import sizing, startup, supervision, surge, timeouts, unchanged, watching
 from monoceros.arbiter.generation import Generation
-from monoceros.config.surroundings import reenter
+from monoceros.config.surroundings import go_back, reenter
 from monoceros.errors import MonocerosError
 from monoceros.net import listeners, owner
 from monoceros.workers import hooks
@@ -27,6 +30,7 @@ if TYPE_CHECKING:
     from monoceros.workers.application import Application
 
 SHORTEST_PATIENCE_S = 60.0  # for new workers that neither become ready nor die
+_REMEDY = "Mend that, or change the configuration, and send SIGHUP again"
 BOOT_SLACK_S = 5.0  # from the reload's begin to the last fork
 
 
@@ -40,6 +44,8 @@ class Reload:
         self._number = 1  # of the last generation
         self._ready = 0  # successors, as far as they were seen
         self._code_changed = False  # since the previous generation
+        self._search_path: list[str] = []  # before the configuration was loaded
+        self._is_marred = False  # whether something could not be undone
 
     @property
     def is_atomic(self) -> bool:
@@ -56,14 +62,18 @@ class Reload:
             self.roll_back("another one was asked for")
         server.notifier.reload_began()
         old = server.current
+        self._search_path = sys.path[:]
+        self._is_marred = False
         try:
             new = self._prepare(old)
         except (Exception, SystemExit) as error:
             # The border around the configuration file and the application's import.
+            sys.path[:] = self._search_path
+            extent = "everything else" if self._is_marred else "everything"
             if isinstance(error, MonocerosError):
-                server.log.error("Reload failed, everything stays as it was: %s", error)
+                server.log.error("Reload failed, %s stays as it was: %s", extent, error)
             else:
-                server.log.exception("Reload failed, everything stays as it was")
+                server.log.exception("Reload failed, %s stays as it was", extent)
             server.notifier.reload_ended(str(error) or type(error).__name__)
             if code_changed:
                 self.renew()
@@ -74,6 +84,7 @@ class Reload:
         self._wait_for(new)
         server.current = new
         startup.log_remarks(server)
+        unchanged.warn(server.log, server.first_cfg, server.cfg)
         server.num_workers = sizing.begin(server, server.children.serving(old.number))
         server.current.surge = surge.decide(server)
         server.backoff.clear()
@@ -142,10 +153,10 @@ class Reload:
         assert old is not None
         self.previous = self.give_up_at = None
         server.log.error("Reload given up, the old workers keep serving: %s", reason)
+        server.current = old
         if new.cfg is not old.cfg:
             self._undo_settings(old.cfg, new.cfg)
         server.close_listeners(_without(new.sockets, old.sockets))
-        server.current = old
         server.set_wanted(old.wanted, new.wanted)
         server.backoff.clear()
         # Old ones that have left by now are missed first, and the new ones serve until then.
@@ -160,20 +171,32 @@ class Reload:
         worker_class = cfg.worker_class
         startup.set_up(worker_class, cfg)
         sockets = _reuse_listeners(server, old, cfg)
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(server.close_listeners, _without(sockets, old.sockets))
             reenter(old.cfg, cfg)
+            undo.callback(self._undo_settings, old.cfg, cfg)
             app = self._load_application(old, cfg)
             server.log.setup(cfg)
             server.log.reopen_files()
-        except BaseException:
-            self._undo_settings(old.cfg, cfg)
-            server.close_listeners(_without(sockets, old.sockets))
-            raise
+            undo.pop_all()
         return Generation(self._next_number(), cfg, app, worker_class, old.wanted, sockets)
 
     def _undo_settings(self, old: Config, new: Config) -> None:
-        reenter(new, old)
-        self._server.log.setup(old)
+        """Restore what is outside of ``Generation``; what cannot be is logged, and stays."""
+        log = self._server.log
+        steps = [
+            (f"the directory {old.chdir!r}", partial(os.chdir, old.chdir)),
+            ("the environment", partial(go_back, new, old, self._search_path)),
+        ]
+        if log.cfg is not old:
+            steps.append(("the logs", partial(log.setup, old)))
+        for what, restore in steps:
+            try:
+                restore()
+            except (Exception, SystemExit) as error:
+                # The border around loggers, which may be the user's; the rest has to be restored.
+                self._is_marred = True
+                log.error("The reload cannot be undone for %s: %s. %s", what, error, _REMEDY)
 
     def _load_application(self, old: Generation, cfg: Config) -> Application:
         if watching.preloads(cfg) and watching.preloads(old.cfg):
@@ -215,6 +238,7 @@ def _reuse_listeners(server: Arbiter, old: Generation, cfg: Config) -> list[sock
                 made.append(sock)
             sockets.append(sock)
         undo.pop_all()
+    server.upgrade.note_files(made)
     return sockets
 
 

@@ -38,18 +38,20 @@ def load(
     cwd: str,
     prog: str = "monoceros",
     framework: Mapping[str, object] | None = None,
+    *,
+    anew: bool = False,
 ) -> Config:
     """Read the whole configuration; ``cwd`` is the directory the server was started from.
 
     ``framework`` has settings of a program that hosts the server and brings its application.
-    Runs the configuration file, and puts ``cwd`` on the module search path for it. Raises
-    ConfigError and ``commandline.InformationRequested``; an unknown option ends the process
-    with 2.
+    Runs the configuration file, and puts ``cwd`` on the module search path for it; ``anew`` also
+    runs a module once more. Raises ConfigError and ``commandline.InformationRequested``; an
+    unknown option ends the process with 2.
     """
-    again = partial(load, tuple(argv), dict(environ), cwd, prog, framework)
+    again = partial(load, tuple(argv), dict(environ), cwd, prog, framework, anew=True)
     command_line = parse_arguments(argv, prog)
     variable = _arguments_variable(environ, prog)
-    variables = _config_file(command_line, variable, framework or {}, cwd)
+    variables = _config_file(command_line, variable, framework or {}, cwd, anew)
     environment = dict(_from_environment(environ))
     given = {**environment, **_from_framework(framework or {})}
     given.update(_from_file(variables))
@@ -88,7 +90,11 @@ def _arguments_variable(environ: Mapping[str, str], prog: str) -> Arguments:
 
 
 def _config_file(
-    command_line: Arguments, variable: Arguments, framework: Mapping[str, object], cwd: str
+    command_line: Arguments,
+    variable: Arguments,
+    framework: Mapping[str, object],
+    cwd: str,
+    anew: bool,
 ) -> FileVariables | None:
     places = (command_line.values, variable.values, framework)
     location = next((place["config"] for place in places if place.get("config")), None)
@@ -101,7 +107,7 @@ def _config_file(
     # Imported late: reading files takes a parser, and many servers have none to read.
     from monoceros.config import file
 
-    return file.read(str(location), cwd)
+    return file.read(str(location), cwd, anew=anew)
 
 
 def _review(variables: FileVariables) -> list[str]:
