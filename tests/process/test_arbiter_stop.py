@@ -75,6 +75,32 @@ def test_lame_duck(server: Callable[..., Server]) -> None:
     assert srv.wait() == 0
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_lame_duck_whose_workers_are_told_with_the_arbiter(
+    server: Callable[..., Server], threads: int
+) -> None:
+    options = ("--shutdown-delay", "600", "--graceful-timeout", "2", "--threads", str(threads))
+    srv = server(*options, "app:app")
+    srv.wait_workers(1)
+    told = time.monotonic()
+    os.killpg(srv.pid, signal.SIGTERM)
+    srv.wait_for("Serving for another 600 seconds")
+    srv.wait_until(lambda: is_lame(srv), "the worker to know")
+    # While this lasts somebody else sees to newcomers, who must not take them for a sibling's.
+    assert srv.get("/sleep/0.3").status == 200
+    assert srv.get(timeout=5).status == 200
+    srv.wait_until(lambda: time.monotonic() - told > 2, "the time for what is in hand")
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(srv.connect()) for _ in range(1 + threads)]
+        for client in clients:
+            send(client, "/sleep/0.5")
+        srv.wait_for(SLEEPS, count=2)
+        srv.signal(signal.SIGTERM)
+        assert [read(client).status for client in clients] == [200] * len(clients)
+    assert srv.wait() == 0
+    assert srv.count("Cut off") == 0
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_lame_duck_is_idle(server: Callable[..., Server]) -> None:
     srv = server("--shutdown-delay", "600", "--max-memory", "1000G", "app:app")
