@@ -317,6 +317,83 @@ def test_worker_without_an_arbiter_leaves_after_its_call(server: Callable[..., S
     assert time.monotonic() - began < 5
 
 
+ENDLESS = """\
+import os
+import time
+from pathlib import Path
+def app(environ, start_response):
+    os.write(2, b"called\\n")
+    while not Path("go").exists():
+        time.sleep(0.01)
+    start_response("200 OK", [("Content-Length", "0")])
+    return []
+"""
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_workers_without_an_arbiter_give_the_address_free_while_calls_go_on(
+    server: Callable[..., Server], tmp_path: Path, threads: int
+) -> None:
+    options = ("--graceful-timeout", "600", "--threads", str(threads))
+    srv = server(*options, "app:app", files={"app.py": ENDLESS})
+    srv.wait_workers(1)
+    address = srv.address
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(srv.connect()) for _ in range(1 + threads)]
+        for client in clients:
+            send(client)
+        srv.wait_for("^called", count=threads)
+        srv.signal(signal.SIGKILL)
+        srv.wait_until(lambda: is_free(address), "a free address")
+        (tmp_path / "go").touch()
+        assert [read(client).status for client in clients] == [200] * len(clients)
+
+
+def is_free(address: tuple[str, int]) -> bool:
+    """Whether another server could have an address."""
+    with contextlib.suppress(OSError), socket.create_server(address):
+        return True
+    return False
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_calls_without_an_arbiter_have_as_long_as_with_one(
+    server: Callable[..., Server], threads: int
+) -> None:
+    options = ("--graceful-timeout", "1", "--threads", str(threads))
+    srv = server(*options, "app:app", files={"app.py": ENDLESS})
+    (worker,) = srv.wait_workers(1)
+    with contextlib.ExitStack() as stack:
+        for _ in range(threads):
+            send(stack.enter_context(srv.connect()))
+        srv.wait_for("^called", count=threads)
+        srv.signal(signal.SIGKILL)
+        srv.wait_for("Cut off at the end of graceful_timeout")
+        srv.wait_until(lambda: not srv.owns(worker), "its end")
+
+
+LINGERING = """\
+import os
+import threading
+import time
+def app(environ, start_response):
+    threading.Thread(target=time.sleep, args=(600,)).start()
+    start_response("200 OK", [("Content-Length", "0")])
+    return []
+"""
+
+
+def test_worker_without_an_arbiter_does_not_wait_for_threads_of_the_application(
+    server: Callable[..., Server],
+) -> None:
+    srv = server("--graceful-timeout", "1", "app:app", files={"app.py": LINGERING})
+    (worker,) = srv.wait_workers(1)
+    assert srv.get().status == 200
+    srv.signal(signal.SIGKILL)
+    srv.wait_for("Cut off at the end of graceful_timeout")
+    srv.wait_until(lambda: not srv.owns(worker), "its end")
+
+
 def leaves_alone(listener: socket.socket) -> bool:
     """Whether nobody else accepts: a newcomer of ours waits for a while, and is then taken out."""
     with socket.socket(listener.family) as probe:

@@ -16,6 +16,7 @@ from monoceros.scoreboard import SlotPhase, State, count_connections
 from monoceros.workers.base import Worker
 from monoceros.workers.descriptors import raise_limit
 from monoceros.workers.draining import IDLE_GRACE_S, Drain
+from monoceros.workers.insistence import end_after
 from monoceros.workers.lateness import Lateness
 from monoceros.workers.news import News
 from monoceros.workers.siblings import Siblings
@@ -193,10 +194,26 @@ class WsgiWorker(Worker):
             self.wakeup.claim()
         if self.scoreboard.lame_duck:
             self._close_after_answers()
-        if not self._is_abandoned and self.is_orphan():
-            self.log.info("Parent changed, shutting down: %s", self)
-            self.alive = False
-            self._is_abandoned = True
+        self.look_for_arbiter()
+
+    def look_for_arbiter(self) -> None:
+        """Leave where there is none any more, and be ended in its place if that takes too long."""
+        if self._is_abandoned or not self.is_orphan():
+            return
+        self._is_abandoned = True
+        self.log.info("Parent changed, shutting down: %s", self)
+        self.alive = False
+        if self._reactor is not None:
+            self._reactor.is_alone = True
+        self.may_leave()
+        self._close_after_answers()
+        end_after(self.cfg.graceful_timeout, self._say_cut)
+
+    def _say_cut(self) -> None:
+        self.log.warning(
+            "Cut off at the end of graceful_timeout: worker (pid:%s), without an arbiter",
+            self.pid,
+        )
 
     def _close_after_answers(self) -> None:
         for core in self.cores:
