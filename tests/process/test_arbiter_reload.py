@@ -149,6 +149,37 @@ def test_workers_that_do_not_boot_are_given_up(
     assert bodies <= {b"red:one", b"red:again"}
 
 
+HANGS = "import os, time\nos.write(2, b'importing\\n')\ntime.sleep({seconds})\n"
+
+
+@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGSTOP])
+def test_last_old_worker_that_ends_is_not_waited_for_in_vain(
+    server: Callable[..., Server], tmp_path: Path, signum: int
+) -> None:
+    srv = server("--timeout", "1", "app:app", files={"app.py": app("one")})
+    (old,) = srv.wait_workers(1)
+    (tmp_path / "app.py").write_text(HANGS.format(seconds=600))
+    srv.signal(signal.SIGHUP)
+    srv.wait_for("^importing")
+    (tmp_path / "app.py").write_text(app("mended"))
+    os.kill(old, signum)
+    srv.wait_for("Reload given up, no old worker is left: the new ones take longer to boot")
+    assert srv.get().body == b"mended"
+
+
+def test_reload_goes_on_without_old_workers(server: Callable[..., Server], tmp_path: Path) -> None:
+    slow = HANGS.format(seconds=1)
+    srv = server("app:app", files={"app.py": slow + app("one")})
+    (old,) = srv.wait_workers(1)
+    (tmp_path / "app.py").write_text(slow + app("two, two"))
+    srv.signal(signal.SIGHUP)
+    srv.wait_for("^importing", count=2)
+    os.kill(old, signal.SIGKILL)
+    srv.wait_for("Reloaded: 1 new worker is ready")
+    assert srv.get().body == b"two, two"
+    assert srv.count("given up") == 0
+
+
 def test_reload_after_a_failed_one(server: Callable[..., Server], tmp_path: Path) -> None:
     srv = server("app:app", files={"app.py": app("one")})
     srv.wait_workers(1)

@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 SHORTEST_PATIENCE_S = 60.0  # for new workers that neither become ready nor die
 BOOT_SLACK_S = 5.0  # from the reload's begin to the last fork
+# What successors get while nobody serves, from their fork: so many times what the old ones took.
+URGENT_PATIENCE = 2.0
+URGENT_SLACK_S = 1.0
 
 
 class Reload:
@@ -39,6 +42,7 @@ class Reload:
         self.give_up_at: float | None = None
         self._number = 1  # of the last generation
         self._ready = 0  # successors, as far as they were seen
+        self._boot_s: float | None = None  # what the old workers took to boot
         self._code_changed = False  # since the previous generation
 
     @property
@@ -69,6 +73,7 @@ class Reload:
                 self.renew()
             return
         self.previous = old
+        self._boot_s = server.children.longest_boot()
         self._code_changed = False
         self._ready = 0
         self._wait_for(new)
@@ -88,6 +93,7 @@ class Reload:
         server.current = old.renew(self._next_number(), server.make_application(old.cfg))
         if self.previous is None:
             self.previous = old
+            self._boot_s = server.children.longest_boot()
             self._code_changed = True
         else:
             for child in server.children.serving(old.number):
@@ -107,11 +113,28 @@ class Reload:
         if ready > self._ready or waits_for_room:
             self._wait_for(server.current)
             self._ready = ready
+        is_urgent = self._is_urgent()
+        if is_urgent:
+            self.give_up_at = min(self.give_up_at, self._find_urgent_end(now))
         if ready >= server.num_workers:
             self.commit()
         elif now >= self.give_up_at:
             timeouts.ask_booting(server, server.current.number, now)
-            self.roll_back("the new workers do not become ready")
+            urgent = "the new ones take longer to boot than they did"
+            self.roll_back(urgent if is_urgent else "the new workers do not become ready")
+
+    def _is_urgent(self) -> bool:
+        """Whether nobody serves any more, although old workers did when this began."""
+        server = self._server
+        if self._boot_s is None or not server.current.surge:
+            return False
+        return not any(child.is_ready for child in server.children)
+
+    def _find_urgent_end(self, now: float) -> float:
+        """Return by when the first successor ought to be ready, going by the old ones."""
+        serving = self._server.children.serving(self._server.current.number)
+        born = min([child.born for child in serving], default=now)
+        return born + URGENT_PATIENCE * (self._boot_s or 0.0) + URGENT_SLACK_S
 
     def covers(self, child: Child) -> bool:
         """Whether a child is one of the successors in a reload that is under way."""
@@ -141,7 +164,9 @@ class Reload:
         server, old, new = self._server, self.previous, self._server.current
         assert old is not None
         self.previous = self.give_up_at = None
-        server.log.error("Reload given up, the old workers keep serving: %s", reason)
+        is_served = server.children.count_ready(old.number)
+        kept = "the old workers keep serving" if is_served else "no old worker is left"
+        server.log.error("Reload given up, %s: %s", kept, reason)
         if new.cfg is not old.cfg:
             self._undo_settings(old.cfg, new.cfg)
         server.close_listeners(_without(new.sockets, old.sockets))
