@@ -114,12 +114,13 @@ def test_configuration_that_does_not_load_changes_nothing(
     assert srv.get().body == b"one"
 
 
-def test_configuration_with_a_syntax_error_changes_nothing(
-    server: Callable[..., Server], tmp_path: Path
+@pytest.mark.parametrize("wrong", ["workers = = 2", "import asyncio; raise asyncio.CancelledError"])
+def test_configuration_that_does_not_run_changes_nothing(
+    server: Callable[..., Server], tmp_path: Path, wrong: str
 ) -> None:
     srv = server("app:app", files={"app.py": app("one"), "gunicorn.conf.py": ""})
     old = srv.wait_workers(1)
-    (tmp_path / "gunicorn.conf.py").write_text("workers = = 2\n")
+    (tmp_path / "gunicorn.conf.py").write_text(f"{wrong}\n")
     srv.signal(signal.SIGHUP)
     srv.wait_for("Reload failed")
 

@@ -62,7 +62,7 @@ class Reload:
         old = server.current
         try:
             new = self._prepare(old)
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
             # The border around the configuration file and the application's import.
             if isinstance(error, MonocerosError):
                 server.log.error("Reload failed, everything stays as it was: %s", error)
