@@ -212,6 +212,40 @@ def test_second_reload_replaces_one_under_way(
     assert srv.get().body == b"three"
 
 
+# All but the first two wait for a file.
+TWO_COME_UP = """\
+import contextlib, os, time
+from pathlib import Path
+for name in ("first", "second"):
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(name, os.O_CREAT | os.O_EXCL))
+        break
+else:
+    while not Path("go").exists():
+        time.sleep(0.01)
+"""
+
+
+def test_one_more_worker_during_a_reload(server: Callable[..., Server], tmp_path: Path) -> None:
+    srv = server("--workers", "2", "app:app", files={"app.py": app("one")})
+    old = srv.wait_workers(2)
+    (tmp_path / "app.py").write_text(TWO_COME_UP + app("two, two"))
+    srv.signal(signal.SIGHUP)
+    srv.wait_for("Hang up: Master")
+    srv.signal(signal.SIGTTIN)
+    srv.wait_for("Booting worker", count=5)
+    srv.wait_for("is ready", count=4)
+    # Whoever had been let go for these would be gone by then.
+    srv.signal(signal.SIGTTIN)
+    srv.wait_for("Booting worker", count=6)
+    assert {srv.get().status for _ in range(50)} == {200}
+    assert old < srv.workers()
+    assert srv.count("Worker exiting") == 0
+    (tmp_path / "go").touch()
+    srv.wait_for("Reloaded: 4 new workers are ready")
+    assert not old & srv.wait_workers(4)
+
+
 def test_stop_during_a_reload(server: Callable[..., Server], tmp_path: Path) -> None:
     srv = server("app:app", files={"app.py": app("one")})
     srv.wait_workers(1)

@@ -44,12 +44,14 @@ class Reload:
         self._ready = 0  # successors, as far as they were seen
         self._boot_s: float | None = None  # what the old workers took to boot
         self._code_changed = False  # since the previous generation
+        self._decided_for: int | None = None  # how many workers the surge is for
 
     @property
     def is_atomic(self) -> bool:
         """Whether no ready worker is let go before all successors are ready."""
         server = self._server
-        has_room = server.current.surge >= server.num_workers
+        # Signals may ask for more workers meanwhile.
+        has_room = server.current.surge >= (self._decided_for or server.num_workers)
         return self.previous is not None and (has_room or self._code_changed)
 
     def begin(self) -> None:
@@ -81,6 +83,7 @@ class Reload:
         startup.log_remarks(server)
         server.num_workers = sizing.begin(server, server.children.serving(old.number))
         server.current.surge = surge.decide(server)
+        self._decided_for = None if server.current.unmeasured else server.num_workers
         server.backoff.clear()
         hooks.try_call(server.cfg, server.log, "on_reload", server)
 
