@@ -180,6 +180,38 @@ def test_second_quick_stop_kills(server: Callable[..., Server]) -> None:
     assert srv.wait() == 0
 
 
+# As if its workers were in an uninterruptible sleep.
+UNKILLABLE = """\
+import signal, time
+from monoceros.arbiter import supervision
+def send(child, signum, send=supervision.send):
+    if signum != signal.SIGKILL:
+        send(child, signum)
+supervision.send = send
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return [b""]
+def worker_exit(server, worker):
+    time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("first", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
+def test_worker_that_outlives_sigkill_is_left_behind(
+    server: Callable[..., Server], first: int
+) -> None:
+    files = {"app.py": UNKILLABLE}
+    srv = server("--config", "app.py", "--graceful-timeout", "0", "app:app", files=files)
+    (worker,) = srv.wait_workers(1)
+    srv.signal(first)
+    srv.wait_for("Worker exiting")
+    if first == signal.SIGTERM:
+        srv.wait_for("Cut off at the end of graceful_timeout")
+    srv.signal(signal.SIGINT)
+    srv.wait_for(rf"\[ERROR\] Leaving worker \(pid:{worker}\) behind, which SIGKILL does not end")
+    assert srv.process.wait(20) == 0
+
+
 def test_second_term_changes_nothing(server: Callable[..., Server]) -> None:
     srv = server("app:app")
     srv.wait_workers(1)
