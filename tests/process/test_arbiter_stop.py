@@ -79,7 +79,7 @@ def test_lame_duck(server: Callable[..., Server]) -> None:
 def test_lame_duck_whose_workers_are_told_with_the_arbiter(
     server: Callable[..., Server], threads: int
 ) -> None:
-    options = ("--shutdown-delay", "600", "--graceful-timeout", "2", "--threads", str(threads))
+    options = ("--shutdown-delay", "600", "--graceful-timeout", "3", "--threads", str(threads))
     srv = server(*options, "app:app")
     srv.wait_workers(1)
     told = time.monotonic()
@@ -89,7 +89,7 @@ def test_lame_duck_whose_workers_are_told_with_the_arbiter(
     # While this lasts somebody else sees to newcomers, who must not take them for a sibling's.
     assert srv.get("/sleep/0.3").status == 200
     assert srv.get(timeout=5).status == 200
-    srv.wait_until(lambda: time.monotonic() - told > 2, "the time for what is in hand")
+    srv.wait_until(lambda: time.monotonic() - told > 3, "the time for what is in hand")
     with contextlib.ExitStack() as stack:
         clients = [stack.enter_context(srv.connect()) for _ in range(1 + threads)]
         for client in clients:
