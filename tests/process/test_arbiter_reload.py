@@ -118,12 +118,13 @@ def test_configuration_that_does_not_load_changes_nothing(
     assert srv.get().body == b"one"
 
 
-def test_configuration_with_a_syntax_error_changes_nothing(
-    server: Callable[..., Server], tmp_path: Path
+@pytest.mark.parametrize("wrong", ["workers = = 2", "import asyncio; raise asyncio.CancelledError"])
+def test_configuration_that_does_not_run_changes_nothing(
+    server: Callable[..., Server], tmp_path: Path, wrong: str
 ) -> None:
     srv = server("app:app", files={"app.py": app("one"), "gunicorn.conf.py": ""})
     old = srv.wait_workers(1)
-    (tmp_path / "gunicorn.conf.py").write_text("workers = = 2\n")
+    (tmp_path / "gunicorn.conf.py").write_text(f"{wrong}\n")
     srv.signal(signal.SIGHUP)
     srv.wait_for("Reload failed")
 
@@ -337,6 +338,37 @@ def test_later_workers_that_cannot_be_made_are_waited_for(
     srv.wait_workers(2)
 
 
+HANGS = "import os, time\nos.write(2, b'importing\\n')\ntime.sleep({seconds})\n"
+
+
+@pytest.mark.parametrize("signum", [signal.SIGKILL, signal.SIGSTOP])
+def test_last_old_worker_that_ends_is_not_waited_for_in_vain(
+    server: Callable[..., Server], tmp_path: Path, signum: int
+) -> None:
+    srv = server("--timeout", "1", "app:app", files={"app.py": app("one")})
+    (old,) = srv.wait_workers(1)
+    (tmp_path / "app.py").write_text(HANGS.format(seconds=600))
+    srv.signal(signal.SIGHUP)
+    srv.wait_for("^importing")
+    (tmp_path / "app.py").write_text(app("mended"))
+    os.kill(old, signum)
+    srv.wait_for("Reload given up, no old worker is left: the new ones take longer to boot")
+    assert srv.get().body == b"mended"
+
+
+def test_reload_goes_on_without_old_workers(server: Callable[..., Server], tmp_path: Path) -> None:
+    slow = HANGS.format(seconds=1)
+    srv = server("app:app", files={"app.py": slow + app("one")})
+    (old,) = srv.wait_workers(1)
+    (tmp_path / "app.py").write_text(slow + app("two, two"))
+    srv.signal(signal.SIGHUP)
+    srv.wait_for("^importing", count=2)
+    os.kill(old, signal.SIGKILL)
+    srv.wait_for("Reloaded: 1 new worker is ready")
+    assert srv.get().body == b"two, two"
+    assert srv.count("given up") == 0
+
+
 def test_reload_after_a_failed_one(server: Callable[..., Server], tmp_path: Path) -> None:
     srv = server("app:app", files={"app.py": app("one")})
     srv.wait_workers(1)
@@ -366,6 +398,40 @@ def test_second_reload_replaces_one_under_way(
     srv.wait_workers(1)
 
     assert srv.get().body == b"three"
+
+
+# All but the first two wait for a file.
+TWO_COME_UP = """\
+import contextlib, os, time
+from pathlib import Path
+for name in ("first", "second"):
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open(name, os.O_CREAT | os.O_EXCL))
+        break
+else:
+    while not Path("go").exists():
+        time.sleep(0.01)
+"""
+
+
+def test_one_more_worker_during_a_reload(server: Callable[..., Server], tmp_path: Path) -> None:
+    srv = server("--workers", "2", "app:app", files={"app.py": app("one")})
+    old = srv.wait_workers(2)
+    (tmp_path / "app.py").write_text(TWO_COME_UP + app("two, two"))
+    srv.signal(signal.SIGHUP)
+    srv.wait_for("Hang up: Master")
+    srv.signal(signal.SIGTTIN)
+    srv.wait_for("Booting worker", count=5)
+    srv.wait_for("is ready", count=4)
+    # Whoever had been let go for these would be gone by then.
+    srv.signal(signal.SIGTTIN)
+    srv.wait_for("Booting worker", count=6)
+    assert {srv.get().status for _ in range(50)} == {200}
+    assert old < srv.workers()
+    assert srv.count("Worker exiting") == 0
+    (tmp_path / "go").touch()
+    srv.wait_for("Reloaded: 4 new workers are ready")
+    assert not old & srv.wait_workers(4)
 
 
 def test_stop_during_a_reload(server: Callable[..., Server], tmp_path: Path) -> None:

@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 SHORTEST_PATIENCE_S = 60.0  # for new workers that neither become ready nor die
 _REMEDY = "Mend that, or change the configuration, and send SIGHUP again"
 BOOT_SLACK_S = 5.0  # from the reload's begin to the last fork
+# What successors get while nobody serves, from their fork: so many times what the old ones took.
+URGENT_PATIENCE = 2.0
+URGENT_SLACK_S = 1.0
 
 
 class Reload:
@@ -43,15 +46,18 @@ class Reload:
         self.give_up_at: float | None = None
         self._number = 1  # of the last generation
         self._ready = 0  # successors, as far as they were seen
+        self._boot_s: float | None = None  # what the old workers took to boot
         self._code_changed = False  # since the previous generation
         self._search_path: list[str] = []  # before the configuration was loaded
         self._is_marred = False  # whether something could not be undone
+        self._decided_for: int | None = None  # how many workers the surge is for
 
     @property
     def is_atomic(self) -> bool:
         """Whether no ready worker is let go before all successors are ready."""
         server = self._server
-        has_room = server.current.surge >= server.num_workers
+        # Signals may ask for more workers meanwhile.
+        has_room = server.current.surge >= (self._decided_for or server.num_workers)
         return self.previous is not None and (has_room or self._code_changed)
 
     def begin(self) -> None:
@@ -66,7 +72,7 @@ class Reload:
         self._is_marred = False
         try:
             new = self._prepare(old)
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
             # The border around the configuration file and the application's import.
             sys.path[:] = self._search_path
             extent = "everything else" if self._is_marred else "everything"
@@ -79,6 +85,7 @@ class Reload:
                 self.renew()
             return
         self.previous = old
+        self._boot_s = server.children.longest_boot()
         self._code_changed = False
         self._ready = 0
         self._wait_for(new)
@@ -87,6 +94,7 @@ class Reload:
         unchanged.warn(server.log, server.first_cfg, server.cfg)
         server.num_workers = sizing.begin(server, server.children.serving(old.number))
         server.current.surge = surge.decide(server)
+        self._decided_for = None if server.current.unmeasured else server.num_workers
         server.backoff.clear()
         hooks.try_call(server.cfg, server.log, "on_reload", server)
 
@@ -99,6 +107,7 @@ class Reload:
         server.current = old.renew(self._next_number(), server.make_application(old.cfg))
         if self.previous is None:
             self.previous = old
+            self._boot_s = server.children.longest_boot()
             self._code_changed = True
         else:
             for child in server.children.serving(old.number):
@@ -118,11 +127,28 @@ class Reload:
         if ready > self._ready or waits_for_room:
             self._wait_for(server.current)
             self._ready = ready
+        is_urgent = self._is_urgent()
+        if is_urgent:
+            self.give_up_at = min(self.give_up_at, self._find_urgent_end(now))
         if ready >= server.num_workers:
             self.commit()
         elif now >= self.give_up_at:
             timeouts.ask_booting(server, server.current.number, now)
-            self.roll_back("the new workers do not become ready")
+            urgent = "the new ones take longer to boot than they did"
+            self.roll_back(urgent if is_urgent else "the new workers do not become ready")
+
+    def _is_urgent(self) -> bool:
+        """Whether nobody serves any more, although old workers did when this began."""
+        server = self._server
+        if self._boot_s is None or not server.current.surge:
+            return False
+        return not any(child.is_ready for child in server.children)
+
+    def _find_urgent_end(self, now: float) -> float:
+        """Return by when the first successor ought to be ready, going by the old ones."""
+        serving = self._server.children.serving(self._server.current.number)
+        born = min([child.born for child in serving], default=now)
+        return born + URGENT_PATIENCE * (self._boot_s or 0.0) + URGENT_SLACK_S
 
     def covers(self, child: Child) -> bool:
         """Whether a child is one of the successors in a reload that is under way."""
@@ -152,8 +178,10 @@ class Reload:
         server, old, new = self._server, self.previous, self._server.current
         assert old is not None
         self.previous = self.give_up_at = None
-        server.log.error("Reload given up, the old workers keep serving: %s", reason)
         server.current = old
+        is_served = server.children.count_ready(old.number)
+        kept = "the old workers keep serving" if is_served else "no old worker is left"
+        server.log.error("Reload given up, %s: %s", kept, reason)
         if new.cfg is not old.cfg:
             self._undo_settings(old.cfg, new.cfg)
         server.close_listeners(_without(new.sockets, old.sockets))

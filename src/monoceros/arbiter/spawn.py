@@ -120,8 +120,9 @@ def _work(server: Arbiter, worker: Worker) -> int:
     except hooks.HookError as error:
         worker.log.error("%s", error)
         return WORKER_BOOT_ERROR
-    except (Exception, SystemExit) as error:
-        # The border of the process: whatever the application raised ends here.
+    except BaseException as error:
+        # The border of the process: whatever the application raised ends here. Some of it, such as
+        # a CancelledError, is no Exception.
         if not worker.booted and not worker.alive:
             # Told to leave while it imported; not every import lets StopWorker out as it is.
             return int(worker.aborted)

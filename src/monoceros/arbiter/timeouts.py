@@ -12,6 +12,7 @@ stopped. Its workers did not run either, and get a moment to show that they do a
 
 from __future__ import annotations
 
+import logging
 import signal
 from typing import TYPE_CHECKING
 
@@ -55,6 +56,7 @@ def _check_heartbeat(server: Arbiter, child: Child, now: float) -> None:
     overdue, child.check_at = heartbeat.judge(child, records, timeout, now)
     if overdue:
         _expire(server, child, heartbeat.describe(records, now), now)
+        supervision.log_others(server, logging.CRITICAL, child, records, now)
 
 
 def _check_boot(server: Arbiter, child: Child, now: float) -> None:
