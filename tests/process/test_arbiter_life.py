@@ -131,6 +131,27 @@ def test_app_that_exits_while_it_is_imported_says_so(server: Callable[..., Serve
     srv.wait_for("SystemExit: no licence")
 
 
+NO_EXCEPTION = """\
+import asyncio, os
+def worker_exit(server, worker):
+    os.write(2, b"worker_exit\\n")
+raise asyncio.CancelledError("too early")
+"""
+
+
+def test_app_that_raises_no_exception_exits_with_3(server: Callable[..., Server]) -> None:
+    hooks = NO_EXCEPTION.rpartition("raise")[0]
+    files = {"app.py": NO_EXCEPTION, "gunicorn.conf.py": hooks}
+    srv = server("app:app", files=files, listening=False)
+
+    assert srv.wait() == 3
+    srv.wait_for(r'File ".*/app.py", line 4')
+    srv.wait_for(r"CancelledError: too early")
+    srv.wait_for("^worker_exit$")
+    srv.wait_for("Reason: Worker failed to boot.")
+    assert srv.count("Booting worker") == 1
+
+
 def test_preloaded_app_that_does_not_import_exits_with_1(server: Callable[..., Server]) -> None:
     srv = server("--preload", "app:app", files={"app.py": BROKEN}, listening=False)
 

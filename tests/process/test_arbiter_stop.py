@@ -75,6 +75,32 @@ def test_lame_duck(server: Callable[..., Server]) -> None:
     assert srv.wait() == 0
 
 
+@pytest.mark.parametrize("threads", [1, 2])
+def test_lame_duck_whose_workers_are_told_with_the_arbiter(
+    server: Callable[..., Server], threads: int
+) -> None:
+    options = ("--shutdown-delay", "600", "--graceful-timeout", "3", "--threads", str(threads))
+    srv = server(*options, "app:app")
+    srv.wait_workers(1)
+    told = time.monotonic()
+    os.killpg(srv.pid, signal.SIGTERM)
+    srv.wait_for("Serving for another 600 seconds")
+    srv.wait_until(lambda: is_lame(srv), "the worker to know")
+    # While this lasts somebody else sees to newcomers, who must not take them for a sibling's.
+    assert srv.get("/sleep/0.3").status == 200
+    assert srv.get(timeout=5).status == 200
+    srv.wait_until(lambda: time.monotonic() - told > 3, "the time for what is in hand")
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(srv.connect()) for _ in range(1 + threads)]
+        for client in clients:
+            send(client, "/sleep/0.5")
+        srv.wait_for(SLEEPS, count=2)
+        srv.signal(signal.SIGTERM)
+        assert [read(client).status for client in clients] == [200] * len(clients)
+    assert srv.wait() == 0
+    assert srv.count("Cut off") == 0
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 def test_lame_duck_is_idle(server: Callable[..., Server]) -> None:
     srv = server("--shutdown-delay", "600", "--max-memory", "1000G", "app:app")
@@ -152,6 +178,38 @@ def test_second_quick_stop_kills(server: Callable[..., Server]) -> None:
     srv.wait_for("in no hurry")
     srv.signal(signal.SIGINT)
     assert srv.wait() == 0
+
+
+# As if its workers were in an uninterruptible sleep.
+UNKILLABLE = """\
+import signal, time
+from monoceros.arbiter import supervision
+def send(child, signum, send=supervision.send):
+    if signum != signal.SIGKILL:
+        send(child, signum)
+supervision.send = send
+def app(environ, start_response):
+    start_response("200 OK", [])
+    return [b""]
+def worker_exit(server, worker):
+    time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("first", [signal.SIGTERM, signal.SIGINT, signal.SIGQUIT])
+def test_worker_that_outlives_sigkill_is_left_behind(
+    server: Callable[..., Server], first: int
+) -> None:
+    files = {"app.py": UNKILLABLE}
+    srv = server("--config", "app.py", "--graceful-timeout", "0", "app:app", files=files)
+    (worker,) = srv.wait_workers(1)
+    srv.signal(first)
+    srv.wait_for("Worker exiting")
+    if first == signal.SIGTERM:
+        srv.wait_for("Cut off at the end of graceful_timeout")
+    srv.signal(signal.SIGINT)
+    srv.wait_for(rf"\[ERROR\] Leaving worker \(pid:{worker}\) behind, which SIGKILL does not end")
+    assert srv.process.wait(20) == 0
 
 
 def test_second_term_changes_nothing(server: Callable[..., Server]) -> None:
@@ -289,6 +347,83 @@ def test_worker_without_an_arbiter_leaves_after_its_call(server: Callable[..., S
         began = time.monotonic()
         srv.wait_until(lambda: not srv.owns(worker), "its end")
     assert time.monotonic() - began < 5
+
+
+ENDLESS = """\
+import os
+import time
+from pathlib import Path
+def app(environ, start_response):
+    os.write(2, b"called\\n")
+    while not Path("go").exists():
+        time.sleep(0.01)
+    start_response("200 OK", [("Content-Length", "0")])
+    return []
+"""
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_workers_without_an_arbiter_give_the_address_free_while_calls_go_on(
+    server: Callable[..., Server], tmp_path: Path, threads: int
+) -> None:
+    options = ("--graceful-timeout", "600", "--threads", str(threads))
+    srv = server(*options, "app:app", files={"app.py": ENDLESS})
+    srv.wait_workers(1)
+    address = srv.address
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(srv.connect()) for _ in range(1 + threads)]
+        for client in clients:
+            send(client)
+        srv.wait_for("^called", count=threads)
+        srv.signal(signal.SIGKILL)
+        srv.wait_until(lambda: is_free(address), "a free address")
+        (tmp_path / "go").touch()
+        assert [read(client).status for client in clients] == [200] * len(clients)
+
+
+def is_free(address: tuple[str, int]) -> bool:
+    """Whether another server could have an address."""
+    with contextlib.suppress(OSError), socket.create_server(address):
+        return True
+    return False
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_calls_without_an_arbiter_have_as_long_as_with_one(
+    server: Callable[..., Server], threads: int
+) -> None:
+    options = ("--graceful-timeout", "1", "--threads", str(threads))
+    srv = server(*options, "app:app", files={"app.py": ENDLESS})
+    (worker,) = srv.wait_workers(1)
+    with contextlib.ExitStack() as stack:
+        for _ in range(threads):
+            send(stack.enter_context(srv.connect()))
+        srv.wait_for("^called", count=threads)
+        srv.signal(signal.SIGKILL)
+        srv.wait_for("Cut off at the end of graceful_timeout")
+        srv.wait_until(lambda: not srv.owns(worker), "its end")
+
+
+LINGERING = """\
+import os
+import threading
+import time
+def app(environ, start_response):
+    threading.Thread(target=time.sleep, args=(600,)).start()
+    start_response("200 OK", [("Content-Length", "0")])
+    return []
+"""
+
+
+def test_worker_without_an_arbiter_does_not_wait_for_threads_of_the_application(
+    server: Callable[..., Server],
+) -> None:
+    srv = server("--graceful-timeout", "1", "app:app", files={"app.py": LINGERING})
+    (worker,) = srv.wait_workers(1)
+    assert srv.get().status == 200
+    srv.signal(signal.SIGKILL)
+    srv.wait_for("Cut off at the end of graceful_timeout")
+    srv.wait_until(lambda: not srv.owns(worker), "its end")
 
 
 def leaves_alone(listener: socket.socket) -> bool:

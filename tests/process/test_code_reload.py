@@ -43,7 +43,13 @@ def app(environ, start_response):
     start_response("200 OK", [])
     return [b"{answer}"]
 """
-BREAKS = ("COLOUR = = 1\n", "import no_such_module\n", "raise SystemExit(3)\n", "1 / 0\n")
+BREAKS = (
+    "COLOUR = = 1\n",
+    "import no_such_module\n",
+    "raise SystemExit(3)\n",
+    "raise GeneratorExit\n",
+    "1 / 0\n",
+)
 
 
 def colour(name: object) -> str:

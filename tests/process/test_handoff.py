@@ -52,6 +52,7 @@ def worker_exit(server, worker):
     port = int(os.environ.get("PORT_OF_TEST", 0))
     if port and worker.overflow:
         with socket.create_connection(("127.0.0.1", port)) as sock:
+            sock.recv(1)  # until nobody else serves any more
             moved = Moved(sock.fileno(), b"", 0, 0.0, None, None, "http", False)
             worker.log.info("given: %s", worker.overflow.give(moved))
 """
@@ -155,6 +156,8 @@ def test_what_is_left_at_the_end(server: Callable[..., Server], signum: int) -> 
         srv.wait_workers(2)
         srv.signal(signum)
         peers = [listener.accept()[0] for _ in range(2)]
+        for peer in peers:
+            peer.sendall(b"g")
         assert srv.wait() == 0
         for peer in peers:
             peer.settimeout(DEADLINE_S)

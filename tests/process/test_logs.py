@@ -191,6 +191,58 @@ def test_statsd(server: Callable[..., Server]) -> None:
     assert srv.get("/x").status == 200  # the agent has gone
 
 
+CONFIG_FILE = """\
+[loggers]
+keys = root, error
+[handlers]
+keys = file{more}
+[formatters]
+keys =
+[logger_root]
+handlers =
+[logger_error]
+qualname = gunicorn.error
+level = DEBUG
+propagate = 0
+handlers = file
+[handler_file]
+class = FileHandler
+args = ("%(here)s/configured.log", "a")
+"""
+HANGING = "import time\ntime.sleep(600)\n"
+
+
+@pytest.mark.parametrize("when", ["at the reload", "before it is given up"])
+def test_a_mistake_in_logconfig_at_a_reload(
+    when: str, server: Callable[..., Server], tmp_path: Path
+) -> None:
+    config, log = tmp_path / "log.ini", tmp_path / "configured.log"
+    text = {"log.ini": CONFIG_FILE.format(more=""), **files("logconfig = 'log.ini'\n")}
+    srv = server("app:app", files=text)
+
+    def find(pattern: str, count: int = 1) -> None:
+        srv.wait_until(lambda: len(re.findall(pattern, log.read_text())) >= count, pattern)
+
+    find("is ready")
+    (tmp_path / "app.py").write_text(HANGING)
+    if when == "before it is given up":
+        srv.signal(signal.SIGHUP)
+        find("Booting worker", 2)
+    config.write_text(CONFIG_FILE.format(more=", other"))
+    srv.signal(signal.SIGHUP)
+    extent = "everything" if when == "at the reload" else "everything else"
+    find(f"Reload failed, {extent} stays as it was: Invalid value for logconfig: 'log.ini'")
+    if when == "before it is given up":
+        find("cannot be undone for the logs: Invalid value for logconfig: 'log.ini'")
+    assert srv.get("/x").body == b"hello"
+    find("(?m)^app /x$")
+
+    config.write_text(CONFIG_FILE.format(more=""))
+    (tmp_path / "app.py").write_text(APP)
+    srv.signal(signal.SIGHUP)
+    find("Reloaded: 1 new worker is ready")
+
+
 @pytest.mark.parametrize("scheme", ["udp", "unix"])
 def test_syslog(scheme: str, server: Callable[..., Server], tmp_path: Path) -> None:
     family = socket.AF_INET if scheme == "udp" else socket.AF_UNIX
@@ -315,6 +367,53 @@ def test_a_reader_that_leaves(access_format: str, server: Callable[..., Server],
         assert srv.get("/x").body == b"hello"
     srv.signal(signal.SIGUSR1)
     srv.wait_for("The log file .*/fifo' cannot be reopened: No such device or address")
+    assert srv.get("/x").body == b"hello"
+
+
+def test_a_reload_without_a_reader_changes_nothing(
+    server: Callable[..., Server], fifo: int, tmp_path: Path
+) -> None:
+    config = "accesslog = 'fifo'\n"
+    srv = server("app:app", files=files(config, echo=False))
+    old = srv.wait_workers(1)
+    os.close(fifo)
+    srv.signal(signal.SIGHUP)
+    srv.wait_for(
+        "Reload failed, everything stays as it was: Invalid value for accesslog: 'fifo' "
+        r"\(No such device or address: nobody reads this pipe\)\."
+    )
+    assert srv.get("/x").body == b"hello"
+    assert srv.workers() == old
+
+    (tmp_path / "gunicorn.conf.py").write_text("")
+    srv.signal(signal.SIGHUP)
+    srv.wait_for("Reloaded: ")
+
+
+@pytest.mark.parametrize("name", ["errorlog", "accesslog"])
+def test_a_start_without_a_reader(name: str, server: Callable[..., Server], tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "fifo")
+    srv = server("app:app", files=files(f"\n{name} = 'fifo'", echo=False), listening=False)
+    assert srv.wait() == 1
+    srv.wait_for(f"Invalid value for {name}: 'fifo' .*nobody reads this pipe")
+
+
+REOPENED = """\
+import logging
+def post_worker_init(worker):
+    logging.getLogger("mine").addHandler(logging.FileHandler("fifo"))
+on_starting = post_worker_init
+"""
+
+
+def test_handlers_of_others_are_not_waited_for_either(
+    server: Callable[..., Server], fifo: int
+) -> None:
+    srv = server("app:app", files=files(REOPENED, echo=False))
+    srv.wait_workers(1)
+    os.close(fifo)
+    srv.signal(signal.SIGUSR1)
+    srv.wait_for("The log file .*/fifo' cannot be reopened: .*nobody reads this pipe", 2)
     assert srv.get("/x").body == b"hello"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import os
+import resource
 import signal
 import socket
 import sys
@@ -170,6 +171,23 @@ def test_what_keeps_a_new_master_from_starting(
     assert srv.get().status == 200
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="limits another process")
+def test_no_descriptor_is_left_for_a_new_master(server: Callable[..., Server]) -> None:
+    srv = server("app:app")
+    old = srv.wait_workers(1)
+    before = resource.prlimit(srv.pid, resource.RLIMIT_NOFILE)
+    taken = descriptors(srv.pid)
+    lowest = next(fd for fd in range(len(taken) + 1) if fd not in taken)
+    resource.prlimit(srv.pid, resource.RLIMIT_NOFILE, (lowest, before[1]))
+    srv.signal(signal.SIGUSR2)
+    srv.wait_for(r"\[ERROR\] Cannot fork a new master, this one goes on: .*Too many open files")
+    assert srv.get().body == b"hello"
+    assert srv.workers() == old
+
+    resource.prlimit(srv.pid, resource.RLIMIT_NOFILE, before)
+    upgrade(srv)
+
+
 def test_the_new_master_is_killed(server: Callable[..., Server], tmp_path: Path) -> None:
     srv = server("--pid", "pid", "app:app")
     srv.wait_workers(1)
@@ -194,6 +212,7 @@ def test_the_old_master_is_killed(server: Callable[..., Server], tmp_path: Path)
     srv.wait_for(r"Master has been promoted\.", count=2)
 
     assert ask(tmp_path / "socket") == b"hello"
+    # The second one has removed it, and the third one writes it after that line of the log.
     pid = tmp_path / "pid"
     srv.wait_until(lambda: pid.exists() and pid.read_text() == f"{third}\n", "the pid file")
     os.kill(third, signal.SIGTERM)
@@ -245,9 +264,63 @@ def test_upgrade_to_another_address(server: Callable[..., Server], tmp_path: Pat
             srv.signal(signal.SIGTERM)
             assert [read_answer(one).status for one in (client, queued)] == [200] * 2
     srv.wait_for(r"Master has been promoted\.")
+    assert not (tmp_path / "one").exists()
     assert ask(tmp_path / "two") == b"hello"
     os.kill(new, signal.SIGTERM)
     wait_gone(srv, new)
+    assert not (tmp_path / "two").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_upgrade_to_another_address_and_back(server: Callable[..., Server], tmp_path: Path) -> None:
+    config = tmp_path / "config.py"
+    config.write_text("bind = 'unix:one'")
+    srv = server("--config", "config.py", "app:app", bind=None)
+    srv.wait_workers(1)
+    config.write_text("bind = ['unix:one', 'unix:two']")
+    new = upgrade(srv)
+    os.kill(new, signal.SIGTERM)
+    srv.wait_for(rf"The new master \(pid:{new}\) has left, this one goes on")
+    assert ask(tmp_path / "one") == b"hello"
+    assert not (tmp_path / "two").exists()
+
+
+def test_upgrade_to_another_name_of_the_same_path(
+    server: Callable[..., Server], tmp_path: Path
+) -> None:
+    config = tmp_path / "config.py"
+    config.write_text("bind = 'unix:one'")
+    srv = server("--config", "config.py", "app:app", bind=None)
+    srv.wait_workers(1)
+    config.write_text(f"bind = 'unix:{tmp_path}/one'")
+    new = upgrade(srv)  # has made the file anew
+    srv.signal(signal.SIGTERM)
+    srv.wait_for(r"Master has been promoted\.")
+    assert ask(tmp_path / "one") == b"hello"
+    os.kill(new, signal.SIGTERM)
+    wait_gone(srv, new)
+    assert not (tmp_path / "one").exists()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_addresses_move_during_an_upgrade(server: Callable[..., Server], tmp_path: Path) -> None:
+    config = tmp_path / "config.py"
+    config.write_text("bind = 'unix:one'")
+    srv = server("--config", "config.py", "app:app", bind=None)
+    srv.wait_workers(1)
+    new = upgrade(srv)
+    config.write_text("bind = ['unix:one', 'unix:two']")
+    srv.signal(signal.SIGHUP)
+    srv.wait_for("Reloaded: ")
+    config.write_text("bind = 'unix:three'")
+    srv.signal(signal.SIGHUP)
+    srv.wait_for("Reloaded: ", 2)
+    assert not (tmp_path / "two").exists()
+    assert ask(tmp_path / "one") == b"hello"  # of the new master
+    os.kill(new, signal.SIGTERM)
+    srv.wait_for(rf"The new master \(pid:{new}\) has left, this one goes on")
+    assert not (tmp_path / "one").exists()
+    assert ask(tmp_path / "three") == b"hello"
 
 
 def test_a_link_to_the_release(server: Callable[..., Server], tmp_path: Path) -> None:

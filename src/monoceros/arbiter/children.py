@@ -155,6 +155,11 @@ class Children:
         """Return how many children of a generation are ready to serve."""
         return sum(child.is_ready for child in self.serving(generation))
 
+    def longest_boot(self) -> float | None:
+        """Return how long the slowest of those that are ready took for that, None without any."""
+        times = [c.ready_at - c.born for c in self._by_pid.values() if c.is_ready and c.ready_at]
+        return max(times, default=None)
+
     def free_run(self, records: int, slots: int) -> int | None:
         """Return the first of so many consecutive scoreboard records without an owner."""
         first = 0

@@ -88,14 +88,24 @@ def describe(records: Sequence[Record | None], now: float) -> str:
 def describe_in_hand(records: Sequence[Record | None], now: float) -> str:
     """Name the requests in flight with peer and age in seconds; empty where there is none.
 
-    Further connections are those that are lost with the worker.
+    What one line does not hold is counted, see ``name_others``. Further connections are those that
+    are lost with the worker.
     """
-    running = [_name(one, now) for one in records if one and one.state is State.RUNNING]
+    running = _name_running(records, now)
     if not running:
         return ""
     more = len(running) - MOST_NAMED
     rest = f", and {more} more" if more > 0 else ""
     return ", ".join(running[:MOST_NAMED]) + rest + _count_open(records)
+
+
+def name_others(records: Sequence[Record | None], now: float) -> list[str]:
+    """Name the requests in flight that ``describe_in_hand`` only counts."""
+    return _name_running(records, now)[MOST_NAMED:]
+
+
+def _name_running(records: Sequence[Record | None], now: float) -> list[str]:
+    return [_name(one, now) for one in records if one and one.state is State.RUNNING]
 
 
 def _name(record: Record, now: float) -> str:

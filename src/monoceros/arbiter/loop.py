@@ -63,6 +63,7 @@ T = TypeVar("T")
 
 MANAGE_S = 1.0  # how often ``manage_workers`` of a subclass is called where nothing happens
 CROWDED_S = 60.0  # how long no more workers are tried once all records are taken
+MAKE_RETRY_S = 1.0
 UNHANDLED = 255
 
 
@@ -76,6 +77,7 @@ class Arbiter(Surface):
         """Open the logs; raises ConfigError."""
         cfg = app.configuration()
         self.log: Logger = cfg.logger_class(cfg)
+        self.first_cfg = cfg
         self.pid = os.getpid()
         self.children = Children()
         self.backoff = Backoff()
@@ -294,10 +296,28 @@ class Arbiter(Surface):
 
     def next_worker(self) -> Worker | None:
         """Return a worker to be forked, None where there are enough for now."""
-        return self.make_worker() if self._is_short() else None
+        if not self._is_short():
+            return None
+        try:
+            return self.make_worker()
+        except (Exception, SystemExit) as error:
+            # The border around worker classes, which may be the user's.
+            if self.reload.previous is None and not self.was_ready:
+                raise
+            self._give_up_making(error)
+            return None
+
+    def _give_up_making(self, error: BaseException) -> None:
+        reason = f"{type(error).__name__}: {error}"
+        text = format_application_error(error)
+        if self.reload.previous is not None:
+            self.reload.roll_back(f"a new worker cannot be made: {reason}\n{text}")
+        else:
+            self.log.error("Cannot make a worker: %s\n%s", reason, text)
+            self.backoff.hold(time.monotonic() + MAKE_RETRY_S)
 
     def make_worker(self) -> Worker | None:
-        """Return a worker to be forked, None where there is no room for one."""
+        """Return a worker to be forked, None where there is no room for its records."""
         worker_class = self.current.worker_class
         records = worker_class.count_records(self.cfg)
         slot = self.children.free_run(records, self.scoreboard.slots)
@@ -353,7 +373,7 @@ class Arbiter(Surface):
         return not (isinstance(sock, Borrowed) or self.upgrade.shares(sock))
 
     def close_listeners(self, sockets: Iterable[socket.socket]) -> None:
-        """Close listeners, and remove their files unless there is another master.
+        """Close listeners, and remove their files unless another master has use for them.
 
         Workers that still have these find out that they are to empty the queues, see ``closing``.
         With a socket go those that other workers have in its place.
@@ -362,8 +382,7 @@ class Arbiter(Surface):
         for sock in dict.fromkeys(all_places):
             if self.owns(sock):
                 closing.refuse_newcomers(sock)
-            # Where a file had been removed the other master has made it anew.
-            listeners.close([sock], unlink=not self.upgrade.is_under_way)
+            listeners.close([sock], unlink=self.upgrade.may_unlink(sock))
 
     # -- waiting
 

@@ -9,6 +9,7 @@ memory nothing is waited for.
 
 from __future__ import annotations
 
+import logging
 import signal
 from typing import TYPE_CHECKING
 
@@ -76,13 +77,14 @@ class Recycling:
 
     def _kill(self, child: Child, size: int, now: float) -> None:
         server = self._server
-        doing = heartbeat.describe(supervision.read_records(server, child), now)
+        records = supervision.read_records(server, child)
         server.log.error(
             "Worker (pid:%s) takes %d MiB of memory, more than max_memory_hard, and is killed: %s",
             child.pid,
             size // MIB,
-            doing,
+            heartbeat.describe(records, now),
         )
+        supervision.log_others(server, logging.ERROR, child, records, now)
         # Its successor need not wait for its end.
         child.aborted = child.killed = True
         child.killed_for = "It took more memory than it may."

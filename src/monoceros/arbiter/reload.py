@@ -8,12 +8,15 @@ does not load to a worker that does not boot, makes the previous one the current
 from __future__ import annotations
 
 import contextlib
+import os
+import sys
 import time
+from functools import partial
 from typing import TYPE_CHECKING
 
-from monoceros.arbiter import sizing, startup, supervision, surge, timeouts, watching
+from monoceros.arbiter import sizing, startup, supervision, surge, timeouts, unchanged, watching
 from monoceros.arbiter.generation import Generation
-from monoceros.config.surroundings import reenter
+from monoceros.config.surroundings import go_back, reenter
 from monoceros.errors import MonocerosError
 from monoceros.net import listeners, owner
 from monoceros.workers import hooks
@@ -27,7 +30,11 @@ if TYPE_CHECKING:
     from monoceros.workers.application import Source
 
 SHORTEST_PATIENCE_S = 60.0  # for new workers that neither become ready nor die
+_REMEDY = "Mend that, or change the configuration, and send SIGHUP again"
 BOOT_SLACK_S = 5.0  # from the reload's begin to the last fork
+# What successors get while nobody serves, from their fork: so many times what the old ones took.
+URGENT_PATIENCE = 2.0
+URGENT_SLACK_S = 1.0
 
 
 class Reload:
@@ -39,13 +46,18 @@ class Reload:
         self.give_up_at: float | None = None
         self._number = 1  # of the last generation
         self._ready = 0  # successors, as far as they were seen
+        self._boot_s: float | None = None  # what the old workers took to boot
         self._code_changed = False  # since the previous generation
+        self._search_path: list[str] = []  # before the configuration was loaded
+        self._is_marred = False  # whether something could not be undone
+        self._decided_for: int | None = None  # how many workers the surge is for
 
     @property
     def is_atomic(self) -> bool:
         """Whether no ready worker is let go before all successors are ready."""
         server = self._server
-        has_room = server.current.surge >= server.num_workers
+        # Signals may ask for more workers meanwhile.
+        has_room = server.current.surge >= (self._decided_for or server.num_workers)
         return self.previous is not None and (has_room or self._code_changed)
 
     def begin(self) -> None:
@@ -56,26 +68,33 @@ class Reload:
             self.roll_back("another one was asked for")
         server.notifier.reload_began()
         old = server.current
+        self._search_path = sys.path[:]
+        self._is_marred = False
         try:
             new = self._prepare(old)
-        except (Exception, SystemExit) as error:
+        except BaseException as error:
             # The border around the configuration file and the application's import.
+            sys.path[:] = self._search_path
+            extent = "everything else" if self._is_marred else "everything"
             if isinstance(error, MonocerosError):
-                server.log.error("Reload failed, everything stays as it was: %s", error)
+                server.log.error("Reload failed, %s stays as it was: %s", extent, error)
             else:
-                server.log.exception("Reload failed, everything stays as it was")
+                server.log.exception("Reload failed, %s stays as it was", extent)
             server.notifier.reload_ended(str(error) or type(error).__name__)
             if code_changed:
                 self.renew()
             return
         self.previous = old
+        self._boot_s = server.children.longest_boot()
         self._code_changed = False
         self._ready = 0
         self._wait_for(new)
         server.current = new
         startup.log_remarks(server)
+        unchanged.warn(server.log, server.first_cfg, server.cfg)
         server.num_workers = sizing.begin(server, server.children.serving(old.number))
         server.current.surge = surge.decide(server)
+        self._decided_for = None if server.current.unmeasured else server.num_workers
         server.backoff.clear()
         hooks.try_call(server.cfg, server.log, "on_reload", server)
 
@@ -88,6 +107,7 @@ class Reload:
         server.current = old.renew(self._next_number(), server.make_application(old.cfg))
         if self.previous is None:
             self.previous = old
+            self._boot_s = server.children.longest_boot()
             self._code_changed = True
         else:
             for child in server.children.serving(old.number):
@@ -107,11 +127,28 @@ class Reload:
         if ready > self._ready or waits_for_room:
             self._wait_for(server.current)
             self._ready = ready
+        is_urgent = self._is_urgent()
+        if is_urgent:
+            self.give_up_at = min(self.give_up_at, self._find_urgent_end(now))
         if ready >= server.num_workers:
             self.commit()
         elif now >= self.give_up_at:
             timeouts.ask_booting(server, server.current.number, now)
-            self.roll_back("the new workers do not become ready")
+            urgent = "the new ones take longer to boot than they did"
+            self.roll_back(urgent if is_urgent else "the new workers do not become ready")
+
+    def _is_urgent(self) -> bool:
+        """Whether nobody serves any more, although old workers did when this began."""
+        server = self._server
+        if self._boot_s is None or not server.current.surge:
+            return False
+        return not any(child.is_ready for child in server.children)
+
+    def _find_urgent_end(self, now: float) -> float:
+        """Return by when the first successor ought to be ready, going by the old ones."""
+        serving = self._server.children.serving(self._server.current.number)
+        born = min([child.born for child in serving], default=now)
+        return born + URGENT_PATIENCE * (self._boot_s or 0.0) + URGENT_SLACK_S
 
     def covers(self, child: Child) -> bool:
         """Whether a child is one of the successors in a reload that is under way."""
@@ -141,11 +178,13 @@ class Reload:
         server, old, new = self._server, self.previous, self._server.current
         assert old is not None
         self.previous = self.give_up_at = None
-        server.log.error("Reload given up, the old workers keep serving: %s", reason)
+        server.current = old
+        is_served = server.children.count_ready(old.number)
+        kept = "the old workers keep serving" if is_served else "no old worker is left"
+        server.log.error("Reload given up, %s: %s", kept, reason)
         if new.cfg is not old.cfg:
             self._undo_settings(old.cfg, new.cfg)
         server.close_listeners(_without(new.sockets, old.sockets))
-        server.current = old
         server.set_wanted(old.wanted, new.wanted)
         server.backoff.clear()
         # Old ones that have left by now are missed first, and the new ones serve until then.
@@ -160,20 +199,32 @@ class Reload:
         worker_class = cfg.worker_class
         startup.set_up(worker_class, cfg)
         sockets = _reuse_listeners(server, old, cfg)
-        try:
+        with contextlib.ExitStack() as undo:
+            undo.callback(server.close_listeners, _without(sockets, old.sockets))
             reenter(old.cfg, cfg)
+            undo.callback(self._undo_settings, old.cfg, cfg)
             app = self._load_application(old, cfg)
             server.log.setup(cfg)
             server.log.reopen_files()
-        except BaseException:
-            self._undo_settings(old.cfg, cfg)
-            server.close_listeners(_without(sockets, old.sockets))
-            raise
+            undo.pop_all()
         return Generation(self._next_number(), cfg, app, worker_class, old.wanted, sockets)
 
     def _undo_settings(self, old: Config, new: Config) -> None:
-        reenter(new, old)
-        self._server.log.setup(old)
+        """Restore what is outside of ``Generation``; what cannot be is logged, and stays."""
+        log = self._server.log
+        steps = [
+            (f"the directory {old.chdir!r}", partial(os.chdir, old.chdir)),
+            ("the environment", partial(go_back, new, old, self._search_path)),
+        ]
+        if log.cfg is not old:
+            steps.append(("the logs", partial(log.setup, old)))
+        for what, restore in steps:
+            try:
+                restore()
+            except (Exception, SystemExit) as error:
+                # The border around loggers, which may be the user's; the rest has to be restored.
+                self._is_marred = True
+                log.error("The reload cannot be undone for %s: %s. %s", what, error, _REMEDY)
 
     def _load_application(self, old: Generation, cfg: Config) -> Source:
         if watching.preloads(cfg) and watching.preloads(old.cfg):
@@ -215,6 +266,7 @@ def _reuse_listeners(server: Arbiter, old: Generation, cfg: Config) -> list[sock
                 made.append(sock)
             sockets.append(sock)
         undo.pop_all()
+    server.upgrade.note_files(made)
     return sockets
 
 

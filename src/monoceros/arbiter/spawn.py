@@ -22,7 +22,7 @@ from monoceros.arbiter.title import set_title
 from monoceros.errors import AppImportError, StopWorker
 from monoceros.identity import program
 from monoceros.scoreboard import SlotPhase, State, rest
-from monoceros.unpatched import fork
+from monoceros.unpatched import fork, set_handler
 from monoceros.workers import hooks, stacks
 from monoceros.workers.failure import format_application_error
 
@@ -123,8 +123,9 @@ def _work(server: Arbiter, worker: Worker) -> int:
     except hooks.HookError as error:
         worker.log.error("%s", error)
         return WORKER_BOOT_ERROR
-    except (Exception, SystemExit) as error:
-        # The border of the process: whatever the application raised ends here.
+    except BaseException as error:
+        # The border of the process: whatever the application raised ends here. Some of it, such as
+        # a CancelledError, is no Exception.
         if not worker.booted and not worker.alive:
             # Told to leave while it imported; not every import lets StopWorker out as it is.
             return int(worker.aborted)
@@ -140,8 +141,8 @@ def _leave(server: Arbiter, worker: Worker) -> None:
     # From here on the arbiter's only means is SIGKILL: an exception out of a signal handler
     # would cut the exit handlers short.
     for signum in (signal.SIGTERM, signal.SIGQUIT, signal.SIGINT, signal.SIGUSR1):
-        signal.signal(signum, signal.SIG_IGN)
-    signal.signal(signal.SIGABRT, signal.SIG_DFL)
+        set_handler(signum, signal.SIG_IGN)
+    set_handler(signal.SIGABRT, signal.SIG_DFL)
     worker.log.info("Worker exiting (pid: %s)", worker.pid)
     hooks.try_call(worker.cfg, worker.log, "worker_exit", server, worker)
 

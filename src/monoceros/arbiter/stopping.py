@@ -6,7 +6,8 @@ sends requests here has time to learn that it should not. Then the listeners ref
 and workers are told to empty the queues, to answer what they have, and to leave (see
 ``net.closing`` and ``workers.sync``). At the end of ``graceful_timeout`` those that are still
 there are killed. INT and QUIT do without the first phase and give workers a moment only; once
-more, and workers are killed at once.
+more, and workers are killed at once. Those that not even this ends, because a system call never
+returns, are then left behind.
 
 A listener that somebody else uses too is closed and nothing else, see ``Arbiter.owns``: what
 waits in its queue is for the others, or for the next server on it.
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from monoceros.arbiter.loop import Arbiter
 
 
+LEAVE_S = 2.0  # from the last word to the end: what dies has died by then
+
+
 class Stop(NamedTuple):
     """How the server ends."""
 
@@ -41,6 +45,7 @@ class Stopping:
         self._server = server
         self._stop: Stop | None = None
         self._delay_until: float | None = None  # while the server is a lame duck
+        self._leave_at: float | None = None  # whoever is still there
         self.is_quick = False  # workers get a moment only
 
     @property
@@ -74,12 +79,17 @@ class Stopping:
             self._retire_all()
 
     def interrupt(self) -> None:
-        """Stop quickly; once more, and workers are killed."""
-        if self.is_quick:
-            for child in self._server.children:
-                child.hurry(time.monotonic())
-        else:
+        """Stop quickly; once more, or when that was of no use, and workers are killed and left."""
+        children = self._server.children
+        is_stuck = self.is_final and all(child.killed for child in children)
+        if not (self.is_quick or is_stuck):
             self.begin(quick=True)
+            return
+        now = time.monotonic()
+        if self._leave_at is None:
+            self._leave_at = now + LEAVE_S
+        for child in children:
+            child.hurry(now)
 
     def halt(self, code: int) -> None:
         """Give up: no worker was ever able to start."""
@@ -88,7 +98,8 @@ class Stopping:
     def advance(self, now: float) -> None:
         """Go a step further; exits the process once all workers are gone."""
         if self._stop is not None:
-            if not self._server.children:
+            is_over = self._leave_at is not None and now >= self._leave_at
+            if is_over or not self._server.children:
                 self._exit(self._stop)
         elif self._delay_until is not None and now >= self._delay_until:
             self._dismiss(Stop(0, ""), quick=False)
@@ -97,7 +108,7 @@ class Stopping:
         """Return when to go on, None where only an event can tell."""
         if self._stop is None:
             return self._delay_until
-        return None if self._server.children else 0.0
+        return self._leave_at if self._server.children else 0.0
 
     def abandon(self, code: int) -> NoReturn:
         """Leave although even stopping failed."""
@@ -136,6 +147,10 @@ class Stopping:
 
     def _exit(self, stop: Stop) -> NoReturn:
         server = self._server
+        for child in server.children:
+            server.log.error(
+                "Leaving worker (pid:%s) behind, which SIGKILL does not end", child.pid
+            )
         if stop.code:
             server.log.error("Shutting down: %s", server.master_name)
             if stop.reason:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from monoceros.arbiter.backoff import SETTLED_S
 from monoceros.arbiter.children import Child, Phase
-from monoceros.arbiter.heartbeat import describe_in_hand
+from monoceros.arbiter.heartbeat import describe_in_hand, name_others
 from monoceros.arbiter.obituary import REASONS, is_foreign_kill, write_obituary
 from monoceros.arbiter.spawn import close_child
 from monoceros.scoreboard import SlotPhase, State
@@ -19,7 +19,7 @@ from monoceros.workers import hooks
 from monoceros.workers.news import News, listen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
 
     from monoceros.arbiter.loop import Arbiter
     from monoceros.scoreboard import Record
@@ -167,6 +167,8 @@ def _bury(server: Arbiter, child: Child, status: int | None, now: float) -> None
     is_one_more = server.stopping.is_halting and obituary.code in REASONS
     if obituary.message and not is_one_more:
         server.log.log(obituary.level, "%s", obituary.message)
+        if doing:
+            log_others(server, obituary.level, child, records, now)
     if not planned:
         server.notifier.count_death()
         # Classes of others count no requests.
@@ -188,6 +190,14 @@ def set_phase(server: Arbiter, child: Child, phase: SlotPhase) -> None:
 
 def _has_worked(records: Iterable[Record | None]) -> bool:
     return any(record.requests for record in records if record)
+
+
+def log_others(
+    server: Arbiter, level: int, child: Child, records: Sequence[Record | None], now: float
+) -> None:
+    """Log the requests in flight that found no room in the line before."""
+    for request in name_others(records, now):
+        server.log.log(level, "Worker (pid:%s), too: %s", child.pid, request)
 
 
 def log_stacks(server: Arbiter, child: Child, text: str, now: float) -> None:

@@ -12,6 +12,7 @@ stopped. Its workers did not run either, and get a moment to show that they do a
 
 from __future__ import annotations
 
+import logging
 import signal
 from typing import TYPE_CHECKING
 
@@ -58,6 +59,7 @@ def _check_heartbeat(server: Arbiter, child: Child, now: float) -> None:
         child.check_at = now + timeout - age
     elif overdue:
         _expire(server, child, heartbeat.describe(records, now), now)
+        supervision.log_others(server, logging.CRITICAL, child, records, now)
 
 
 def _check_boot(server: Arbiter, child: Child, now: float) -> None:

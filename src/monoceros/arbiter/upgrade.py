@@ -15,21 +15,23 @@ import signal
 import sys
 import time
 from typing import TYPE_CHECKING, NoReturn
+from weakref import WeakKeyDictionary
 
 from monoceros.arbiter.pidfile import Pidfile
 from monoceros.arbiter.signals import HANDLED
 from monoceros.arbiter.spawn import open_pidfd
 from monoceros.errors import MonocerosError
 from monoceros.net import closing, inherited, listeners
-from monoceros.unpatched import fork, read, waitpid, write
+from monoceros.unpatched import fork, read, set_handler, waitpid, write
 from monoceros.workers import hooks
 from monoceros.workers.failure import format_application_error
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
 
     from monoceros.arbiter.loop import Arbiter
+    from monoceros.net.listeners import FileId
 
 SUFFIX = ".2"
 LOOK_S = 1.0  # how often the old master is looked for where no descriptor tells
@@ -44,6 +46,7 @@ class Upgrade:
     def __init__(self, server: Arbiter) -> None:
         self._server = server
         self._given: list[socket.socket] = []
+        self._files: WeakKeyDictionary[socket.socket, FileId | None] = WeakKeyDictionary()
         self._pidfd = -1  # of the other master
         self._report = -1  # says why the new one could not be executed
 
@@ -55,6 +58,20 @@ class Upgrade:
     def shares(self, sock: socket.socket) -> bool:
         """Whether another master listens on a socket too."""
         return self.is_under_way and closing.has_open(self._other_pid, sock)
+
+    def note_files(self, sockets: Iterable[socket.socket]) -> None:
+        """Remember which files unix sockets have, before another master could make them anew."""
+        for sock in sockets:
+            self._files[sock] = listeners.find_file(sock)
+
+    def may_unlink(self, sock: socket.socket) -> bool:
+        """Whether the file of a unix socket, if it has one, serves no other master."""
+        if not self.is_under_way:
+            return True
+        # The other one may listen on another socket there: where the file had been removed, or
+        # where the path is written otherwise.
+        is_same = self._files.get(sock) == listeners.find_file(sock)
+        return is_same and not self.shares(sock)
 
     @property
     def _other_pid(self) -> int:
@@ -83,6 +100,7 @@ class Upgrade:
         if not server.systemd:
             server.current.sockets = listeners.create(server.cfg, server.log, pause, given)
             server.places.adopt(sock for sock in given if sock not in server.LISTENERS)
+            self.note_files(server.LISTENERS)
             return
         if server.cfg.is_given("bind"):
             server.log.info("The sockets come from systemd; bind is not looked at")
@@ -134,30 +152,39 @@ class Upgrade:
     def _start(self) -> None:
         server = self._server
         _flush()
-        read_end, write_end = os.pipe()
         try:
-            with server.signals.blocked():
-                pid = fork()
-                if not pid:
-                    self._become_new(write_end)
+            pid, self._report = self._fork()
         except OSError as error:
-            server.log.error("Cannot fork a new master: %s", error)
-            os.close(read_end)
+            # No process, memory or descriptor left.
+            server.log.error("Cannot fork a new master, this one goes on: %s", error)
             return
-        finally:
-            os.close(write_end)
-        os.set_blocking(read_end, False)
-        self._report = read_end
+        os.set_blocking(self._report, False)
         self._pidfd = open_pidfd(pid)
         server.reexec_pid = pid
         server.log.info("Starting a new master (pid:%s)", pid)
         if server.pid == 1:
             server.log.warning("This is process 1: when it leaves, the system ends the new one too")
 
+    def _fork(self) -> tuple[int, int]:
+        """Return the new master's pid, and where it says why it could not be executed."""
+        self.note_files(self._server.all_sockets())
+        report, report_end = os.pipe()
+        try:
+            with self._server.signals.blocked():
+                pid = fork()
+                if not pid:
+                    self._become_new(report_end)
+        except OSError:
+            os.close(report)
+            raise
+        finally:
+            os.close(report_end)
+        return pid, report
+
     def _become_new(self, report: int) -> NoReturn:
         try:
             for signum in HANDLED:
-                signal.signal(signum, signal.SIG_DFL)
+                set_handler(signum, signal.SIG_DFL)
             signal.pthread_sigmask(signal.SIG_SETMASK, ())
             self._execute()
         except hooks.HookError as error:
@@ -183,7 +210,7 @@ class Upgrade:
         for fd in fds:
             os.set_inheritable(fd, True)
         for signum in _IGNORED:
-            signal.signal(signum, signal.SIG_DFL)
+            set_handler(signum, signal.SIG_DFL)
         os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environ)
 
     def reap(self) -> None:

@@ -21,7 +21,7 @@ from monoceros.arbiter.watchnews import CHANGED, WARNING, Plan, send_news, split
 from monoceros.errors import ConfigError
 from monoceros.identity import program
 from monoceros.net import owner
-from monoceros.unpatched import fork, read, waitpid
+from monoceros.unpatched import fork, read, set_handler, waitpid
 from monoceros.workers.modules import Board, Modules, module_files
 
 if TYPE_CHECKING:
@@ -183,7 +183,7 @@ class Watching:
             from monoceros.arbiter.watcher import watch
 
             for signum in IGNORED:
-                signal.signal(signum, signal.SIG_IGN)
+                set_handler(signum, signal.SIG_IGN)
             cut_off({2, reports, news})
             cfg = self._server.cfg
             set_title(program(cfg.compat), "watcher", self._server.proc_name)

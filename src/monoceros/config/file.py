@@ -48,13 +48,14 @@ class FileVariables(NamedTuple):
         return f"{self.path}:{line}" if line else self.path
 
 
-def read(location: str, cwd: str) -> FileVariables:
+def read(location: str, cwd: str, *, anew: bool = False) -> FileVariables:
     """Run the file at ``PATH``, ``file:PATH`` or ``python:MODULE``; paths are relative to ``cwd``.
 
+    A module that is imported already is run once more if ``anew``, but not what it imports.
     Raises ConfigError, with the file's own traceback where it raised.
     """
     if location.startswith("python:"):
-        return _read_module(location.removeprefix("python:"))
+        return _read_module(location.removeprefix("python:"), anew)
     path = Path(cwd, location.removeprefix("file:"))
     if not path.exists():
         raise ConfigError(f"The configuration file {str(path)!r} doesn't exist")
@@ -77,10 +78,15 @@ def _read_path(path: str) -> FileVariables:
     return _collect(path, module, source)
 
 
-def _read_module(name: str) -> FileVariables:
+def _read_module(name: str, anew: bool) -> FileVariables:
+    # Run in the same module, variables that have been removed from the source would stay.
+    before = sys.modules.pop(name, None) if anew else None
+    importlib.invalidate_caches()
     try:
         module = importlib.import_module(name)
     except (Exception, SystemExit) as error:  # border: the module is the user's code
+        if before is not None:
+            sys.modules[name] = before
         raise _failure(f"python:{name}", error) from error
     path = getattr(module, "__file__", None) or f"python:{name}"
     source = Path(path).read_bytes() if path.endswith(".py") else b""

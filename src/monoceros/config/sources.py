@@ -38,17 +38,19 @@ def load(
     cwd: str,
     prog: str = "monoceros",
     framework: Mapping[str, object] | None = None,
+    *,
+    anew: bool = False,
 ) -> Config:
     """Read the whole configuration; ``cwd`` is the directory the server was started from.
 
     ``framework`` has settings of a program that hosts the server and brings its application.
-    Runs the configuration file, and puts ``cwd`` on the module search path for it. Raises
-    ConfigError and ``commandline.InformationRequested``; an unknown option ends the process
-    with 2.
+    Runs the configuration file, and puts ``cwd`` on the module search path for it; ``anew`` also
+    runs a module once more. Raises ConfigError and ``commandline.InformationRequested``; an
+    unknown option ends the process with 2.
     """
     command_line = parse_arguments(argv, prog)
-    collected = collect(command_line, environ, cwd, prog, framework)
-    again = partial(load, tuple(argv), dict(environ), cwd, prog, framework)
+    collected = collect(command_line, environ, cwd, prog, framework, anew=anew)
+    again = partial(load, tuple(argv), dict(environ), cwd, prog, framework, anew=True)
     hosted = framework is not None
     return assemble(collected, environ, cwd, prog, again, command_line.app_uri, hosted=hosted)
 
@@ -66,10 +68,12 @@ def collect(
     cwd: str,
     prog: str,
     framework: Mapping[str, object] | None = None,
+    *,
+    anew: bool = False,
 ) -> Collected:
     """Run the configuration file, and put its settings in order with the others."""
     variable = _arguments_variable(environ, prog)
-    variables = _config_file(command_line, variable, framework or {}, cwd)
+    variables = _config_file(command_line, variable, framework or {}, cwd, anew)
     given = _from_framework(framework or {})
     given.update(from_file(variables))
     given.update(_from_arguments(variable, ARGUMENTS_VARIABLE))
@@ -125,7 +129,11 @@ def _arguments_variable(environ: Mapping[str, str], prog: str) -> Arguments:
 
 
 def _config_file(
-    command_line: Arguments, variable: Arguments, framework: Mapping[str, object], cwd: str
+    command_line: Arguments,
+    variable: Arguments,
+    framework: Mapping[str, object],
+    cwd: str,
+    anew: bool,
 ) -> FileVariables | None:
     places = (command_line.values, variable.values, framework)
     location = next((place["config"] for place in places if place.get("config")), None)
@@ -138,7 +146,7 @@ def _config_file(
     # Imported late: reading files takes a parser, and many servers have none to read.
     from monoceros.config import file
 
-    return file.read(str(location), cwd)
+    return file.read(str(location), cwd, anew=anew)
 
 
 def _review(variables: FileVariables) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import select
@@ -108,12 +109,10 @@ class LogFile:
             self._look()
             return True
         try:
-            # A pipe without a reader would be waited for.
-            fresh = _open(self.path, os.O_NONBLOCK)
+            fresh = _open(self.path)
         except OSError as error:
             self.problem = error.strerror or str(error)
             return False
-        os.set_blocking(fresh, True)
         # The number stays the same, so that no other thread writes to a closed descriptor.
         os.dup2(fresh, self.fd, inheritable=False)
         os.close(fresh)
@@ -189,8 +188,22 @@ def split_lines(lines: bytes, limit: int) -> Iterator[memoryview]:
         yield view[start:]
 
 
-def _open(path: str, flags: int = 0) -> int:
-    fd = os.open(path, _FLAGS | flags, _MODE)
+def check_reader(path: str) -> None:
+    """Raise OSError where ``path`` is a pipe without a reader, whose opening would wait for one."""
+    with contextlib.suppress(FileNotFoundError):
+        if stat.S_ISFIFO(os.stat(path).st_mode):  # noqa: PTH116 (imports)
+            os.close(_open(path))
+
+
+def _open(path: str) -> int:
+    try:
+        # A pipe without a reader would be waited for.
+        fd = os.open(path, _FLAGS | os.O_NONBLOCK, _MODE)
+    except OSError as error:
+        if error.errno == errno.ENXIO and stat.S_ISFIFO(os.stat(path).st_mode):  # noqa: PTH116
+            error.strerror = f"{error.strerror}: nobody reads this pipe"
+        raise
+    os.set_blocking(fd, True)
     if fd > STDERR:
         return fd
     # Whoever started the server closed a standard descriptor: the log must not become that.

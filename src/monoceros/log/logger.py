@@ -21,6 +21,7 @@ from monoceros.log.errorstream import ErrorStream
 from monoceros.log.formatters import ColourFormatter, JsonFormatter, wants_colour
 from monoceros.log.handlers import AccessHandler, LogHandler
 from monoceros.log.layout import needs_percent
+from monoceros.log.snapshot import undone_on_failure
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -76,25 +77,23 @@ class Logger:
         """Do nothing; for subclasses that prepare something before the first instance."""
 
     def setup(self, cfg: Config) -> None:
-        """Take over a configuration; raises ConfigError.
-
-        What cannot be opened is found before anything changes. An error inside of a dict for
-        logging.config leaves a mixture behind; setup with the old configuration undoes it.
-        """
+        """Take over a configuration; raises ConfigError, and then changes nothing."""
         fresh = outputs.open_all(self, cfg)
+        error_handler = fresh[0][1]
+        try:
+            with undone_on_failure():
+                replaced = self._detach()
+                self._attach(fresh, cfg)
+                configured = _apply_logconfig(cfg, (self.error_log, self.access_log))
+        except BaseException:
+            outputs.dispose(fresh)
+            raise
         self.cfg = cfg
         self._format = None
-        self.loglevel = self.LOG_LEVELS.get(cfg.loglevel.lower(), logging.INFO)
-        self.error_log.setLevel(self.loglevel)
-        self.access_log.setLevel(logging.INFO)
-        self._remove_configured()
-        for log in (self.error_log, self.access_log):
-            outputs.remove_own(log)
-        for log, handler in fresh:
-            log.addHandler(handler)
-        self._capture(cfg)
-        if cfg.logconfig_dict or cfg.logconfig_json or cfg.logconfig:
-            self._apply_logconfig(cfg)
+        self.loglevel = self._level(cfg)
+        self._configured = configured
+        self._capture(cfg, error_handler)
+        outputs.dispose_unused([*replaced, *fresh])
 
     # -- the error log
 
@@ -234,7 +233,7 @@ class Logger:
         for path, error in outputs.reopen_all(self.cfg.uid, self.cfg.gid):
             self.error("The log file %r cannot be reopened: %s", path, error)
         if self._captures:
-            self._capture(self.cfg)
+            self._capture(self.cfg, outputs.own_handler(self.error_log))
 
     def close_on_exec(self) -> None:
         """Keep the files from programs that this process becomes; they are opened that way."""
@@ -266,8 +265,7 @@ class Logger:
         """Return our handler of a logger."""
         return next((one for one in log.handlers if getattr(one, "_gunicorn", False)), None)
 
-    def _capture(self, cfg: Config) -> None:
-        handler = outputs.own_handler(self.error_log)
+    def _capture(self, cfg: Config, handler: logging.Handler | None) -> None:
         is_file = isinstance(handler, LogHandler) and not handler.file.is_standard
         if self._captures and not (cfg.capture_output and is_file):
             self.warning("capture_output is not given up before the next start")
@@ -275,28 +273,41 @@ class Logger:
             outputs.capture(handler.file.fd)
             self._captures = True
 
-    # -- logging.config
-
-    def _apply_logconfig(self, cfg: Config) -> None:
-        from monoceros.log import logconfig
-
-        both = (self.error_log, self.access_log)
-        before = [(log, one) for log in both for one in log.handlers]
-        logconfig.apply(cfg)
-        now = [(log, one) for log in both for one in log.handlers]
-        self._configured = tuple(pair for pair in now if pair not in before)
-        for log, handler in before:
-            if isinstance(handler, LogHandler) and (log, handler) not in now:
-                handler.file.close()
-
-    def _remove_configured(self) -> None:
-        for log, handler in self._configured:
-            log.removeHandler(handler)
+    def _detach(self) -> outputs.Fresh:
+        """Take away the handlers that came from a configuration, and return them."""
+        own = [
+            (log, one)
+            for log in (self.error_log, self.access_log)
+            for one in log.handlers
+            if getattr(one, "_gunicorn", False)
+        ]
+        for log, _ in self._configured:
             log.propagate = False
-        for _, handler in self._configured:
-            if handler not in outputs.all_handlers():
-                handler.close()
-        self._configured = ()
+        for log, handler in (*own, *self._configured):
+            log.removeHandler(handler)
+        return [*own, *self._configured]
+
+    def _level(self, cfg: Config) -> int:
+        return self.LOG_LEVELS.get(cfg.loglevel.lower(), logging.INFO)
+
+    def _attach(self, fresh: outputs.Fresh, cfg: Config) -> None:
+        self.error_log.setLevel(self._level(cfg))
+        self.access_log.setLevel(logging.INFO)
+        for log, handler in fresh:
+            log.addHandler(handler)
+
+
+def _apply_logconfig(
+    cfg: Config, logs: tuple[logging.Logger, ...]
+) -> tuple[tuple[logging.Logger, logging.Handler], ...]:
+    """Apply what is meant for logging.config, and return the handlers that have come by it."""
+    if not (cfg.logconfig_dict or cfg.logconfig_json or cfg.logconfig):
+        return ()
+    from monoceros.log import logconfig
+
+    before = [(log, one) for log in logs for one in log.handlers]
+    logconfig.apply(cfg)
+    return tuple((log, one) for log in logs for one in log.handlers if (log, one) not in before)
 
 
 # What a subclass, or somebody who replaces a method from outside, has overridden.

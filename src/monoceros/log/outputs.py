@@ -10,8 +10,9 @@ import sys
 from typing import TYPE_CHECKING
 
 from monoceros.errors import ConfigError
-from monoceros.log.file import STDERR, STDOUT, LogFile, give_away
+from monoceros.log.file import STDERR, STDOUT, LogFile, check_reader, give_away
 from monoceros.log.handlers import AccessHandler, LogHandler
+from monoceros.log.snapshot import names_kept
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -94,6 +95,25 @@ def remove_own(log: logging.Logger) -> None:
         if getattr(handler, "_gunicorn", False):
             log.removeHandler(handler)
             _dispose(handler)
+
+
+def dispose(handlers: Fresh) -> None:
+    """Close handlers, with the files of ours."""
+    with names_kept():
+        for handler in {one for _, one in handlers}:
+            _dispose(handler)
+
+
+def dispose_unused(handlers: Fresh) -> None:
+    """Close those of the handlers that no logger has; what is ours also elsewhere than it was."""
+    used = set(all_handlers())
+    dispose(
+        [
+            (log, one)
+            for log, one in handlers
+            if one not in (log.handlers if isinstance(one, LogHandler) else used)
+        ]
+    )
 
 
 def is_plain(log: logging.Logger, output: str | None) -> bool:
@@ -188,6 +208,7 @@ def _reopen_handler(handler: logging.FileHandler) -> None:
     # After a rotation "w" would be the same, without one it would lose everything.
     handler.mode = handler.mode.replace("w", "a")
     stream.flush()
+    check_reader(handler.baseFilename)
     fresh = handler._open()
     if type(fresh) is type(stream) is io.TextIOWrapper:
         # This may run inside of the handler's emit(), which goes on with the stream that it has.

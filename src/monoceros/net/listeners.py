@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from monoceros.config.addresses import Address
     from monoceros.log.logger import Logger
 
+FileId = tuple[int, int]  # device and number
+
 ATTEMPTS = 5
 RETRY_S = 1.0
 
@@ -135,7 +137,22 @@ def close(sockets: Iterable[socket.socket], unlink: bool = True) -> None:
         path = _find_path(sock) if unlink and not isinstance(sock, inherited.Borrowed) else ""
         sock.close()
         if path:
-            Path(path).unlink(missing_ok=True)
+            # One that cannot be removed is in nobody's way: whoever binds there next removes it.
+            with contextlib.suppress(OSError):
+                Path(path).unlink()
+
+
+def find_file(sock: socket.socket) -> FileId | None:
+    """Return what tells the file at a unix socket's path from others, None where there is none.
+
+    A file keeps its number for as long as a socket is bound to it, even when it was removed.
+    """
+    path = _find_path(sock)
+    try:
+        status = Path(path).lstat() if path else None
+    except OSError:
+        return None
+    return status and (status.st_dev, status.st_ino)
 
 
 def get_address(sock: socket.socket) -> tuple[str, int] | str:

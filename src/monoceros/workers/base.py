@@ -220,7 +220,7 @@ class Worker:
             self.load_wsgi()
         except StopWorker:
             raise
-        except (Exception, SystemExit) as error:  # the border around the import
+        except BaseException as error:  # the border around the import
             # One traceback will do for all workers.
             log = self.log.error if modules.add_failure(error) else self.log.debug
             self.wsgi = _stand_in(error, log)

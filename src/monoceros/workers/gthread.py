@@ -104,7 +104,8 @@ class ThreadWorker(WsgiWorker):
         if not self.alive and not self._is_told:
             self._is_told = True
             self._hurry()
-        if self._crew is not None and self._is_overdue():
+        # With all threads inside calls nobody else looks whether it is time.
+        if self._crew is not None and not self.alive and self.may_leave() and self._is_overdue():
             self._crew.give_up()
 
     def _is_overdue(self) -> bool:

@@ -10,6 +10,7 @@ Threads are started past ``threading``, whose locks the main thread may hold at 
 
 from __future__ import annotations
 
+import os
 import signal
 import sys
 from typing import TYPE_CHECKING
@@ -37,6 +38,17 @@ def insist(signum: signal.Signals, is_heard: Callable[[], bool]) -> None:
             signal.pthread_kill(main, signum)
 
     start_new_thread(repeat, ())
+
+
+def end_after(seconds: float, say: Callable[[], None]) -> None:
+    """Kill this process if it is still there then, as an arbiter would; says so before."""
+
+    def end() -> None:
+        sleep(seconds)
+        say()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    start_new_thread(end, ())
 
 
 def raise_again(signum: signal.Signals) -> None:

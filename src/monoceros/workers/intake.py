@@ -263,6 +263,13 @@ class Intake:
             return 0
         return sum([self._acceptors[fd](core, most) for fd in tuple(self._listeners)])
 
+    def take_all_and_leave(self, core: Core) -> None:
+        """Take in what has come, and close the listeners in this process."""
+        self.stop()
+        if self._listeners:
+            self.take_from_queues(core, _ALL)
+            self.leave_listeners()
+
     def leave_listeners(self) -> None:
         """Close the listeners in this process."""
         for fd in tuple(self._listeners):

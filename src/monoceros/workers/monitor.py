@@ -200,7 +200,9 @@ class Monitor:
         reactor, core = self._reactor, self._core
         now = time.monotonic()
         core.tick(now)
-        if reactor.is_leaving:
+        if reactor.is_alone:
+            reactor.intake.take_all_and_leave(core)
+        elif reactor.is_leaving:
             reactor.intake.stop()
         elif reactor.intake.is_held_up:
             reactor.intake.resume(now)

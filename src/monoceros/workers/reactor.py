@@ -105,6 +105,7 @@ class Reactor:
         self.more: dict[int, Waiting] = {}  # connections with input at hand
         self.rouse: Callable[[], object] | None = None  # wakes a monitor that sleeps
         self.is_leaving = False  # newcomers are no longer this worker's business
+        self.is_alone = False  # without an arbiter: there may be nobody else for them
         self.overload: Overload | None = None
         self.shed: Callable[[Core, Iterator[tuple[int, int]]], None] | None = None
         self._is_abandoned = False  # this is a child that the application forked

@@ -16,6 +16,7 @@ from monoceros.scoreboard import SlotPhase, State, count_connections
 from monoceros.workers.base import Worker
 from monoceros.workers.descriptors import raise_limit
 from monoceros.workers.draining import IDLE_GRACE_S, Drain
+from monoceros.workers.insistence import end_after
 from monoceros.workers.lateness import Lateness
 from monoceros.workers.news import News
 from monoceros.workers.siblings import Siblings
@@ -78,7 +79,8 @@ class WsgiWorker(Worker):
 
     _reactor: Reactor | None = None
     _drain: Drain | None = None
-    _told_to_leave: float | None = None  # time.monotonic()
+    _asked_to_leave: float | None = None  # time.monotonic(); by whomever
+    _told_to_leave: float | None = None  # by the arbiter, or there is none to wait for
     _is_abandoned = False  # by the arbiter
     _has_asked = False  # for a successor, because threads are lost
     next_tick = 0.0  # time.monotonic()
@@ -108,10 +110,9 @@ class WsgiWorker(Worker):
     def handle_exit(self, signum: int, frame: FrameType | None) -> None:
         """TERM: finish what has been received, then leave."""
         super().handle_exit(signum, frame)
-        if self._told_to_leave is None:
-            self._told_to_leave = time.monotonic()
-        if self._reactor is not None:
-            self._reactor.is_leaving = True
+        if self._asked_to_leave is None:
+            self._asked_to_leave = time.monotonic()
+        self.may_leave()
         # Also the answer that the application is working on is the last on its connection.
         self._close_after_answers()
 
@@ -207,7 +208,7 @@ class WsgiWorker(Worker):
 
     def _leave(self, reactor: Reactor, core: Core) -> bool:
         """Do one more thing on the way out; False once there is nothing left to do."""
-        if self._drain is None and self._hesitates():
+        if not self.may_leave():
             reactor.run_once(core, _LOOK_S)
             return True
         drain = self._drain or self._begin_drain(reactor)
@@ -231,10 +232,26 @@ class WsgiWorker(Worker):
             self.wakeup.claim()
         if self.scoreboard.lame_duck:
             self._close_after_answers()
-        if not self._is_abandoned and self.is_orphan():
-            self.log.info("Parent changed, shutting down: %s", self)
-            self.alive = False
-            self._is_abandoned = True
+        self.look_for_arbiter()
+
+    def look_for_arbiter(self) -> None:
+        """Leave where there is none any more, and be ended in its place if that takes too long."""
+        if self._is_abandoned or not self.is_orphan():
+            return
+        self._is_abandoned = True
+        self.log.info("Parent changed, shutting down: %s", self)
+        self.alive = False
+        if self._reactor is not None:
+            self._reactor.is_alone = True
+        self.may_leave()
+        self._close_after_answers()
+        end_after(self.cfg.graceful_timeout, self._say_cut)
+
+    def _say_cut(self) -> None:
+        self.log.warning(
+            "Cut off at the end of graceful_timeout: worker (pid:%s), without an arbiter",
+            self.pid,
+        )
 
     def _close_after_answers(self) -> None:
         for core in self.cores:
@@ -254,17 +271,30 @@ class WsgiWorker(Worker):
             self._has_asked = True
             self.tell(News.LOST)
 
+    def may_leave(self) -> bool:
+        """Whether a worker that is not ``alive`` is to go; its time for that runs from then on.
+
+        Else it serves on, as a lame duck does.
+        """
+        if self._told_to_leave is None:
+            if self._hesitates():
+                return False
+            self._told_to_leave = time.monotonic()
+            if self._reactor is not None:
+                self._reactor.is_leaving = True
+        return True
+
     def _hesitates(self) -> bool:
         """Whether TERM came from somebody else and the arbiter may be about to send its own.
 
         A service manager may tell all processes at once. Before the arbiter has heard it nobody
         knows whether the queue is left to siblings or has to be emptied.
         """
-        if self._is_abandoned or self._told_to_leave is None:
+        if self._is_abandoned or self._asked_to_leave is None:
             return False
         if self.scoreboard.phase(self.slot_index) is SlotPhase.DRAINING:
             return False
-        return self.scoreboard.lame_duck or time.monotonic() < self._told_to_leave + _HESITATION_S
+        return self.scoreboard.lame_duck or time.monotonic() < self._asked_to_leave + _HESITATION_S
 
     # -- the end -----------------------------------------------------------------------------
 

@@ -86,6 +86,12 @@ class SyncWorker(WsgiWorker):
         if self._reactor is not None and self._reactor.lost and self.cores[0].running:
             raise CallExpired
 
+    def look_at_the_end(self) -> None:
+        """See whether it is time to leave, while the main thread is inside a call."""
+        self.look_for_arbiter()
+        if not self.alive:
+            self.may_leave()
+
     def _lose(self, core: Core) -> None:
         """Have the worker replaced, whose only thread is lost."""
         self.ask_for_successor()
@@ -112,6 +118,7 @@ class _Late:
         if now < self._look_at:
             return
         self._look_at = now + _LOOK_S
+        self._worker.look_at_the_end()
         self._expiry.look()
         if self._reactor.lost and self._giver is not None and self._giver.siblings.take():
             with self._reactor.lock:

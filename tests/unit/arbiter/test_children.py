@@ -97,6 +97,15 @@ def test_deadlines_are_never_put_off(children: Children) -> None:
     assert child.kill_at is None
 
 
+def test_longest_boot(children: Children) -> None:
+    first, second, third = children
+    assert children.longest_boot() is None
+    for child, moment in ((first, 9.0), (second, 5.0), (third, 2.0)):
+        children.mark_ready(child, moment)
+    first.aborted = True
+    assert children.longest_boot() == 5.0
+
+
 def test_lowest_free_run(children: Children) -> None:
     assert children.free_run(1, 10) == 0
     assert children.free_run(2, 10) == 4

@@ -14,6 +14,7 @@ from monoceros.arbiter.heartbeat import (
     describe_in_hand,
     judge,
     judge_boot,
+    name_others,
 )
 from monoceros.scoreboard import Record, State
 
@@ -181,3 +182,5 @@ def test_many_requests_are_counted() -> None:
 
     assert text.count("GET /") == MOST_NAMED
     assert text.endswith(", and 2 more")
+    assert name_others([running] * MOST_NAMED, NOW) == []
+    assert len(name_others([None, *[running] * (MOST_NAMED + 2)], NOW)) == 2

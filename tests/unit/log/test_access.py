@@ -65,13 +65,17 @@ def test_a_pipe_takes_small_writes(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     path = tmp_path / "fifo"
     os.mkfifo(path)
     received: list[bytes] = []
-    reader = threading.Thread(target=lambda: received.append(path.read_bytes()))
-    reader.start()
+    # The sink does not wait for a reader.
+    stream = os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK), "rb")
+    os.set_blocking(stream.fileno(), True)
     sink = AccessSink(str(path))
+    reader = threading.Thread(target=lambda: received.append(stream.read()))
+    reader.start()
     sizes = writes(monkeypatch)
     sink.write(b"line\n" * 10_000)
     sink.close()
     reader.join()
+    stream.close()
     assert received == [b"line\n" * 10_000]
     assert max(sizes) <= 4096
 

@@ -46,6 +46,22 @@ def test_a_path_that_cannot_be_opened_raises(tmp_path: Path) -> None:
         LogFile(str(tmp_path / "missing" / "a.log"), 2)
 
 
+def test_a_pipe_without_a_reader_is_not_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "fifo"
+    os.mkfifo(path)
+    with pytest.raises(OSError, match="nobody reads this pipe"):
+        LogFile(str(path), 2)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        log = LogFile(str(path), 2)
+        assert os.get_blocking(log.fd)
+        assert log.write(b"x\n")
+        assert os.read(reader, 100) == b"x\n"
+        log.close()
+    finally:
+        os.close(reader)
+
+
 def test_reopen_follows_a_rotation(tmp_path: Path) -> None:
     path = tmp_path / "a.log"
     log = LogFile(str(path), 2)

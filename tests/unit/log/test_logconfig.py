@@ -17,8 +17,10 @@ from monoceros.log.logger import CONFIG_DEFAULTS
 from tests.unit.log.support import call
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
+    from monoceros.config import Config
     from tests.unit.log.conftest import OpenLog
 
 
@@ -178,6 +180,69 @@ def test_a_file_that_cannot_be_reopened_is_told(
     finally:
         logging.getLogger("some.app").removeHandler(handler)
         handler.close()
+
+
+FAILURES = {
+    "a file that is gone": "logconfig = 'no'",
+    "a file with a mistake": "logconfig = 'bad'",
+    "a file with an unknown handler": "logconfig = 'typo'",
+    "an object with an unknown class": "logconfig_json = 'typo.json'",
+    "a path that is not there": "accesslog = 'no/x.log'",
+}
+
+
+@pytest.mark.parametrize("failure", FAILURES.values(), ids=list(FAILURES))
+@pytest.mark.parametrize("before", ["logconfig = 'ini'", ""])
+def test_one_that_fails_changes_nothing(
+    before: str, failure: str, files: Path, open_log: OpenLog, make_cfg: Callable[..., Config]
+) -> None:
+    (files / "bad").write_text("}")
+    (files / "typo").write_text(INI.replace("handlers = file", "handlers = file, other"))
+    broken = to_file("from_typo") | {"version": 1}
+    broken["loggers"] = {"another": {"level": "DEBUG", "handlers": ["no"]}}
+    (files / "typo.json").write_text(json.dumps(broken))
+    open_log("--access-logfile", "access").info("before")
+    log = open_log("--access-logfile", "access", file=before)
+    application = logging.getLogger("an.application")
+    application.setLevel("INFO")
+    application.handlers = log.error_log.handlers
+    other = logging.FileHandler(files / "other", "w")
+    other.name = "file"
+    application.addHandler(other)
+    state = [(one.level, one.handlers[:], one.disabled) for one in (logging.root, log.access_log)]
+    cfg, level = log.cfg, log.loglevel
+    with pytest.raises(ConfigError):
+        log.setup(make_cfg("--log-level", "error", file=failure))
+
+    now = [(one.level, one.handlers[:], one.disabled) for one in (logging.root, log.access_log)]
+    assert now == state
+    assert (log.cfg, log.loglevel) == (cfg, level)
+    log.info("still here")
+    application.info("and here")
+    call(log)
+    written = (files / ("from_ini" if before else "error.log")).read_text()
+    assert all(text in written for text in ("still here", "and here"))
+    assert (files / "other").read_text() == "still here\nand here\n"
+    assert (files / "access").read_text().count("\n") == 1
+    assert application.handlers is log.error_log.handlers
+    application.handlers = []
+    other.close()
+
+
+def test_handlers_of_before_are_closed_once_it_is_applied(
+    open_log: OpenLog, make_cfg: Callable[..., Config], tmp_path: Path
+) -> None:
+    log = open_log(file=f"logconfig_dict = {to_file('one')!r}")
+    before = log.error_log.handlers[0]
+    log.setup(make_cfg(file=f"logconfig_dict = {to_file('two')!r}"))
+    log.info("seen")
+    assert isinstance(before, logging.FileHandler)
+    assert before.stream is None
+    assert (tmp_path / "two").read_text() == "gunicorn.error|seen\n"
+    # An incremental one finds handlers by their names.
+    more = {"version": 1, "incremental": True, "handlers": {"file": {"level": "ERROR"}}}
+    logging.config.dictConfig(more)
+    assert log.error_log.handlers[0].level == logging.ERROR
 
 
 @pytest.mark.parametrize(

@@ -210,6 +210,17 @@ def test_other_errors_are_not_tried_again() -> None:
     assert caught.value.__cause__.errno == errno.EADDRNOTAVAIL
 
 
+def test_close_survives_a_file_that_cannot_be_removed(tmp_path: Path) -> None:
+    directory = tmp_path / "there"
+    directory.mkdir()
+    sockets = create(str(directory / "socket"))
+    (directory / "socket").unlink()
+    directory.rmdir()
+    directory.touch()
+    listeners.close(sockets)
+    assert sockets[0].fileno() < 0
+
+
 def test_failure_closes_what_was_opened(tmp_path: Path) -> None:
     path = tmp_path / "socket"
     with pytest.raises(BindError):

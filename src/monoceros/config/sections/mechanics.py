@@ -38,8 +38,8 @@ class ServerMechanics(Section):
         Kind(TEXT.parse, "an existing directory"),
         ".",
         "The directory to change to before the application is imported; it also comes first on "
-        "the module search path. Relative to the directory the server is started from, which is "
-        "the default.",
+        "the module search path, after `pythonpath` only. Relative to the directory the server is "
+        "started from, which is the default.",
         cli=("--chdir",),
         meta="DIRECTORY",
     )
@@ -47,7 +47,7 @@ class ServerMechanics(Section):
         OPTIONAL_TEXT,
         None,
         "Directories, separated by commas, to put first on the module search path before the "
-        "application is imported.",
+        "application is imported, the last one foremost. Relative to `chdir`.",
         cli=("--pythonpath",),
         meta="DIRECTORIES",
     )
