@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import re
 import socket
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -11,6 +12,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 TIMEOUT_S = 20.0
+_NUMBERED = re.compile(rb"HTTP/1\.1 200 OK\r\n(?:[^\r\n]+\r\n)+\r\n(\d+) \d+")
 
 
 class Answer(NamedTuple):
@@ -63,6 +65,17 @@ def ask(client: socket.socket, path: str = "/", *fields: str) -> Answer:
     """Send a GET and read its response."""
     client.sendall(head("GET", path, *fields))
     return read_answer(client)
+
+
+def pipeline(client: socket.socket, path: str, count: int) -> None:
+    """Send so many requests in one go, each for its number below a path; the last one says so."""
+    text = "".join(f"GET {path}/{number} HTTP/1.1\r\nHost: a\r\n\r\n" for number in range(count))
+    client.sendall(text.removesuffix("\r\n").encode() + b"Connection: close\r\n\r\n")
+
+
+def read_numbers(client: socket.socket) -> list[int]:
+    """Read the answers of ``tests.e2e.apps.numbered`` until the end; returns their numbers."""
+    return [int(number) for number in _NUMBERED.findall(read_to_end(client))]
 
 
 def send_all(client: socket.socket, parts: Iterable[bytes]) -> int:

@@ -1,10 +1,13 @@
-"""What the kernel knows about a process (proc(5))."""
+"""What the kernel knows about a process (proc(5)), and processes that stand still."""
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
+import signal
 import threading
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +16,7 @@ import pytest
 from tests.process.descriptors import descriptors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
 needs_proc = pytest.mark.skipif(
     not Path("/proc/self/smaps_rollup").exists(), reason="needs proc(5) of Linux"
@@ -69,6 +72,26 @@ def _kilobytes(path: str, name: str) -> int:
     match = re.search(rf"^{name}:\s+(\d+) kB$", Path(path).read_text(), re.MULTILINE)
     assert match, f"no {name} in {path}"
     return int(match[1]) << 10
+
+
+@contextlib.contextmanager
+def stopped(pids: set[int]) -> Iterator[None]:
+    """Have processes stand still in the block."""
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        for pid in pids:
+            _wait_for_state(pid, "T")
+        yield
+    finally:
+        for pid in pids:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
+
+
+def _wait_for_state(pid: int, state: str) -> None:
+    while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != state:
+        time.sleep(0.001)
 
 
 class Watch:

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import socket
 import time
 from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.clients import ask, at_end, head, read_answer
+from tests.e2e.clients import ask, at_end, head, pipeline, read_answer, read_numbers
 from tests.e2e.crowd import crowd
-from tests.e2e.processes import cpu_s, needs_proc
+from tests.e2e.processes import cpu_s, needs_proc, stopped
+from tests.e2e.stuck import in_a_call, let_tend
 from tests.process.descriptors import descriptors
 
 if TYPE_CHECKING:
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.process, pytest.mark.quiet, pytest.mark.quiet]
 
 _PLAIN = "tests.e2e.apps.plain:app"
+_NUMBERED = "tests.e2e.apps.numbered:app"
+_CHUNKS = b"5\r\nhello\r\n0\r\n\r\n"
 
 
 def test_idle_connections_make_room_for_new_ones(serve: Serve) -> None:
@@ -64,6 +68,47 @@ def test_connections_beyond_busy_ones_wait_for_their_turn(serve: Serve) -> None:
         busy[3].close()
         assert read_answer(late).status == 200
         assert time.monotonic() - began < 0.9
+
+
+@needs_proc
+def test_a_connection_amid_its_pipeline_makes_no_room(serve: Serve) -> None:
+    srv = serve("--keep-alive=75", "--worker-connections", "2", _NUMBERED)
+    (worker,) = srv.wait_workers(1)
+    for _ in range(2):
+        with srv.connect() as partial, srv.connect() as client:
+            partial.sendall(b"GET / HTTP/1.1\r\n")
+            assert ask(client, "/fast/0").status == 200
+            with stopped({worker}):
+                pipeline(client, "/sleep/.0005", 300)
+            client.recv(1, socket.MSG_PEEK)  # all that was sent has been read
+            with srv.connect() as newcomer:
+                newcomer.sendall(head("GET", "/fast/0"))
+                assert read_numbers(client) == list(range(300))
+                client.close()
+                assert read_answer(newcomer).status == 200
+
+
+@needs_proc
+def test_a_connection_whose_request_waits_makes_no_room(serve: Serve) -> None:
+    srv = serve("--keep-alive=75", "--worker-connections", "3", _NUMBERED)
+    (worker,) = srv.wait_workers(1)
+    with ExitStack() as stack:
+        waiting, slow = (stack.enter_context(srv.connect()) for _ in range(2))
+        assert ask(waiting, "/fast/0").status == 200
+        with in_a_call(srv, slow):
+            waiting.sendall(head("POST", "/fast/1", "Transfer-Encoding: chunked") + _CHUNKS)
+            with srv.connect() as client:
+                let_tend(client)
+            with stopped({worker}):
+                first, *newcomers = (stack.enter_context(srv.connect()) for _ in range(3))
+                for client in newcomers:
+                    client.sendall(head("GET", "/fast/2"))
+                first.sendall(b"nonsense\r\n\r\n")
+            assert read_answer(first).status == 400
+        assert read_answer(waiting).status == 200
+        for client in newcomers:
+            assert read_answer(client).status == 200
+            client.close()
 
 
 @needs_proc

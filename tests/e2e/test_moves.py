@@ -8,6 +8,7 @@ import random
 import signal
 import sys
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,11 +17,12 @@ import pytest
 from tests.e2e.clients import ask, head, read_answer
 from tests.e2e.conftest import IMPLS
 from tests.e2e.moves import Found, Plan, driving
+from tests.e2e.processes import stopped
+from tests.e2e.stuck import in_a_call, let_tend
 from tests.process.descriptors import descriptors
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Iterator
 
     from tests.e2e.conftest import Serve
     from tests.process.conftest import Server
@@ -103,26 +105,6 @@ def test_switched_off_they_wait(serve: Serve) -> None:
 # -- a new connection
 
 
-@contextlib.contextmanager
-def stopped(pids: set[int]) -> Iterator[None]:
-    """Have processes stand still in the block."""
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    try:
-        for pid in pids:
-            _wait_for_state(pid, "T")
-        yield
-    finally:
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(pid, signal.SIGCONT)
-
-
-def _wait_for_state(pid: int, state: str) -> None:
-    while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != state:
-        time.sleep(0.001)
-
-
 def pid_of(client: socket.socket) -> int:
     """Ask who serves a connection."""
     return int(ask(client, "/fast/0").body.split()[1])
@@ -134,7 +116,7 @@ def test_new_connection_beside_a_slow_request(serve: Serve, comes_first: str) ->
     srv = start(serve)
     times = []
     for turn in range(3):
-        with srv.connect() as kept, contextlib.ExitStack() as stack:
+        with srv.connect() as kept, ExitStack() as stack:
             busy = pid_of(kept)
             (idle,) = srv.workers() - {busy}
             with stopped({idle}), stopped({busy}):
@@ -157,7 +139,70 @@ def test_new_connection_beside_a_slow_request(serve: Serve, comes_first: str) ->
     assert min(times) <= SOON_S, times
 
 
+def connect_to(srv: Server, worker: int, count: int, stack: ExitStack) -> list[socket.socket]:
+    """Open connections that one of the workers has."""
+    with stopped(srv.workers() - {worker}):
+        clients = [stack.enter_context(srv.connect()) for _ in range(count)]
+        assert [pid_of(client) for client in clients] == [worker] * count
+    return clients
+
+
+def test_new_connections_are_the_idle_ones_where_none_can_be_given(serve: Serve) -> None:
+    srv = start(serve, "--no-connection-handoff")
+    busy, idle = srv.workers()
+    with ExitStack() as stack:
+        slow, *others = connect_to(srv, busy, 6, stack)
+        stack.enter_context(in_a_call(srv, slow))
+        let_tend(others.pop())  # those that had come by then would be its own
+        for client in others:
+            with srv.connect() as fresh:
+                with stopped({idle}):
+                    fresh.sendall(head("GET", "/fast/1"))
+                    let_tend(client)  # the busy worker could have taken it
+                assert read_answer(fresh).body == b"1 %d" % idle
+
+
+# -- switched off by a reload
+
+
+def test_a_worker_in_a_call_gives_nothing_to_successors_that_do_not_take(serve: Serve) -> None:
+    srv = start(serve)
+    busy, idle = srv.workers()
+    with ExitStack() as stack:
+        slow, *kept, last = connect_to(srv, busy, 12, stack)
+        with in_a_call(srv, slow):
+            settings = FILES["gunicorn.conf.py"] + "connection_handoff = False\n"
+            (srv.cwd / "gunicorn.conf.py").write_text(settings)
+            srv.signal(signal.SIGHUP)
+            srv.wait_for("Reloaded: 2 new workers are ready")
+            srv.wait_until(lambda: not srv.owns(idle), "the end of the idle one")
+            for number, client in enumerate(kept):
+                client.sendall(head("GET", f"/fast/{number}"))
+            let_tend(last)
+        answers = [read_answer(client).body for client in kept]
+    assert answers == [b"%d %d" % (number, busy) for number in range(len(kept))]
+    srv.wait_until(lambda: not srv.owns(busy), "its end")
+    assert srv.count("no worker was left|lost on its way") == 0
+
+
 # -- deaths
+
+
+def test_arbiter_killed_while_a_worker_is_in_a_call(serve: Serve) -> None:
+    """What the scoreboard says of its siblings is true no longer."""
+    srv = start(serve)
+    busy, idle = srv.workers()
+    with ExitStack() as stack:
+        slow, *kept, last = connect_to(srv, busy, 12, stack)
+        with in_a_call(srv, slow):
+            srv.signal(signal.SIGKILL)
+            srv.wait_until(lambda: not srv.owns(idle), "the end of the idle one")
+            for number, client in enumerate(kept):
+                client.sendall(head("GET", f"/fast/{number}"))
+            let_tend(last)
+        answers = [read_answer(client).body for client in kept]
+    assert answers == [b"%d %d" % (number, busy) for number in range(len(kept))]
+    srv.wait_until(lambda: not srv.owns(busy), "its end")
 
 
 def count_descriptors(srv: Server) -> dict[int, int]:
@@ -189,7 +234,7 @@ def test_worker_killed_while_its_connections_are_on_the_move(serve: Serve) -> No
     """What it had given away is in the queue, and its sibling takes it after its death."""
     srv = start(serve)
     before = count_descriptors(srv)
-    with contextlib.ExitStack() as stack:
+    with ExitStack() as stack:
         clients = [stack.enter_context(srv.connect()) for _ in range(24)]
         owners = {client: pid_of(client) for client in clients}
         busy = max(srv.workers(), key=list(owners.values()).count)

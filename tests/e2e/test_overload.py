@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import os
+import select
+import signal
 import socket
 import time
 from typing import TYPE_CHECKING
@@ -10,6 +13,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.e2e.clients import ask, at_end, head, read_answer, read_to_end
+from tests.e2e.processes import needs_proc, stopped
+from tests.process.descriptors import descriptors
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -148,6 +153,61 @@ def test_queue_is_as_long_as_it_may_be(serve: Serve) -> None:
         took(first, 200)
         srv.wait_for("Answered 503 to 1 requests .* 1 found max_queue")
     assert srv.count("^called for /second") == 0
+
+
+def test_a_full_worker_turns_away_whom_it_has_no_room_for_too(serve: Serve) -> None:
+    srv = start(serve, "--worker-connections", "10", "--queue-timeout", str(LIMIT_S))
+    with at_work(srv) as busy, contextlib.ExitStack() as clients:
+        began = time.monotonic()
+        crowd = [clients.enter_context(srv.connect()) for _ in range(30)]
+        for client in crowd:
+            client.sendall(head("GET", "/late"))
+        for client in crowd:
+            took(client, 503)
+            client.close()
+        assert time.monotonic() - began < LIMIT_S + SLACK_S
+        end_work(srv, busy)
+    assert srv.count("^called for /late") == 0
+
+
+@needs_proc
+def test_what_an_idle_sibling_takes_is_not_too_much(serve: Serve) -> None:
+    srv = start(serve, "--workers", "2", "--max-queue", "2")
+    busy, idle = srv.wait_workers(2)
+    with contextlib.ExitStack() as clients, stopped({idle}):
+        crowd = [clients.enter_context(srv.connect()) for _ in range(20)]
+        for client in crowd:
+            assert ask(client).status == 200
+        stuck = crowd.pop()
+        stuck.sendall(head("GET", "/stuck0"))
+        srv.wait_for("^called for /stuck0$")
+        before = len(descriptors(busy))
+        with stopped({busy}):
+            for client in crowd:
+                client.sendall(head("GET", "/"))
+        srv.wait_until(lambda: len(descriptors(busy)) == before - len(crowd), "them to be given")
+        assert not select.select(crowd, [], [], 0)[0]
+        os.kill(idle, signal.SIGCONT)
+        took(crowd[0], 200)
+        end_work(srv, [stuck])
+
+
+@needs_proc
+def test_a_thread_that_is_free_serves_beside_a_call_at_the_end_of_a_batch(serve: Serve) -> None:
+    """Whoever came for the batch, which was late, finds a call that is young."""
+    srv = start(serve, "--threads", "2", "--max-queue", "1000")
+    (worker,) = srv.wait_workers(1)
+    for _ in range(8):
+        with srv.connect() as short, srv.connect() as long, srv.connect() as late:
+            for client in (short, long, late):
+                assert ask(client).status == 200
+            with stopped({worker}):
+                short.sendall(head("GET", "/short"))
+                long.sendall(head("GET", "/stuck"))
+            assert read_answer(short).status == 200
+            assert ask(late).status == 200
+            end_work(srv, [long])
+            (srv.cwd / "gate").unlink()
 
 
 @pytest.mark.parametrize("threads", [1, 2])

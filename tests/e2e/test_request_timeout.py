@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import signal
 import threading
 import time
 from typing import TYPE_CHECKING
@@ -132,6 +133,18 @@ def test_thread_that_returns(serve: Serve) -> None:
     assert int(srv.get("/").body) == pid
     assert srv.count("Replacing worker") == 0
     assert srv.count("Error handling request|Unexpected error|Traceback") == 0
+
+
+def test_lost_calls_are_not_cut_off_at_the_end(serve: Serve) -> None:
+    args = ("--threads", "2", "--request-timeout", "1", "--graceful-timeout", "20", "app:app")
+    srv = serve(*args, files=FILES)
+    (old,) = srv.wait_workers(1)
+    with asked(srv, "/0.2/60") as slow:
+        assert slow()[0] == 504
+    srv.signal(signal.SIGHUP)
+    srv.wait_for(rf"Worker exiting \(pid: {old}\)")
+    srv.wait_until(lambda: not srv.owns(old), "its end")
+    assert srv.count("Cut off") == 0
 
 
 def test_sync_is_replaced(serve: Serve) -> None:

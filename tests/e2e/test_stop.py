@@ -5,24 +5,29 @@ from __future__ import annotations
 import os
 import signal
 import socket
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.e2e.clients import ask, at_end
 from tests.e2e.conftest import IMPLS
 from tests.e2e.keepers import Keepers
 from tests.e2e.storm import Storm
+from tests.e2e.stuck import in_a_call
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from tests.e2e.clients import Answer
     from tests.e2e.conftest import Serve
     from tests.process.conftest import Server
 
 pytestmark = pytest.mark.process
 
 _PLAIN = "tests.e2e.apps.plain:app"
+_NUMBERED = "tests.e2e.apps.numbered:app"
 _WORKERS = ("--workers", "2")
 _TIMES = [1, pytest.param(3, marks=pytest.mark.slow)]
 
@@ -115,6 +120,29 @@ def test_kept_connections_never_fail(
         srv.signal(signal.SIGTERM)
         assert srv.wait() == 0
     assert keepers.failures == []
+
+
+def test_requests_that_come_as_calls_of_a_leaving_worker_return(serve: Serve) -> None:
+    """The threads of those calls lead no more, and leave them to the one that does."""
+    srv = serve("--threads", "8", "--graceful-timeout", "20", "--keep-alive=75", _NUMBERED)
+    with ExitStack() as stack:
+        clients = [stack.enter_context(srv.connect()) for _ in range(12)]
+        assert [ask(client, "/fast/0").status for client in clients] == [200] * 12
+        idle, last, *kept = clients
+        with ExitStack() as calls:
+            for number in range(5):
+                calls.enter_context(in_a_call(srv, kept.pop(), f"before{number}"))
+            srv.signal(signal.SIGTERM)
+            srv.wait_until(lambda: is_last(ask(last, "/fast/0")), "the worker to leave")
+        with ExitStack() as calls:
+            for number, client in enumerate(kept):
+                calls.enter_context(in_a_call(srv, client, f"after{number}"))
+            assert at_end(idle)  # as all are that have been idle for a while
+    assert srv.wait() == 0
+
+
+def is_last(answer: Answer) -> bool:
+    return answer.fields.get("Connection") == "close"
 
 
 def test_clients_that_stop_connecting_in_time_lose_nothing(serve: Serve) -> None:

@@ -16,7 +16,7 @@ from tests.process.descriptors import descriptors
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from tests.process.conftest import Server
 
@@ -53,12 +53,14 @@ FILES = {"app.py": APP}
 both = pytest.mark.parametrize("threads", ["1", "4"])
 
 
-def start(server: Callable[..., Server], threads: str) -> tuple[Server, int]:
+def start(
+    server: Callable[..., Server], threads: str, *options: str, files: Mapping[str, str] = FILES
+) -> tuple[Server, int]:
     kind = "sync" if threads == "1" else "gthread"
     args = ("--workers", "1", "--threads", threads, "-k", kind, "--keep-alive", "75")
     # Python itself warns of forks in processes with threads.
     env = {"PYTHONWARNINGS": "ignore::DeprecationWarning"}
-    srv = server(*args, "app:app", files=FILES, env=env)
+    srv = server(*args, *options, "app:app", files=files, env=env)
     (pid,) = srv.wait_workers(1)
     return srv, pid
 
@@ -126,6 +128,27 @@ def test_a_child_that_returns_ends(
         assert ask(client, b"/") == b"hello"
     assert srv.workers() == {pid}
     assert srv.count("in worker process|Worker exiting") == 0
+
+
+HOOK = """\
+import os
+def post_request(worker, req, environ, resp):
+    os.write(2, b"%d is done with %s\\n" % (os.getpid(), req.path.encode()))
+"""
+
+
+@both
+def test_a_child_that_returns_tells_nobody(server: Callable[..., Server], threads: str) -> None:
+    files = {**FILES, "gunicorn.conf.py": HOOK}
+    srv, pid = start(server, threads, "--access-logfile", "-", files=files)
+    with srv.connect() as client:
+        for count in range(1, 4):
+            wait_end(int(ask(client, b"/return")))
+            srv.wait_for("has come back", count)
+    srv.signal(signal.SIGTERM)
+    assert srv.wait() == 0
+    assert srv.count("is done with") == srv.count(f"^{pid} is done with /return$") == 3
+    assert srv.output.count(b"GET /return ") == 3
 
 
 def wait_end(pid: int) -> None:

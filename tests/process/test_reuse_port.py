@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.clients import connect_unix, head, read_answer
+from tests.e2e.clients import ask, connect_unix, head, read_answer
 from tests.e2e.load import load
+from tests.e2e.stuck import in_a_call, let_tend
 from tests.process.conftest import DEADLINE_S, Server
 from tests.process.descriptors import descriptors
 
@@ -24,6 +26,7 @@ pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="the workers share the sockets"),
 ]
 
+_ROOT = Path(__file__).parents[2]
 _LISTENING = "0A"  # in /proc/net/tcp
 _CLIENTS = 40  # so many that the kernel's hash leaves out no socket
 
@@ -83,6 +86,26 @@ def test_queue_of_a_killed_worker_is_its_successors(server: Callable[..., Server
 
     assert set(collect(clients)) == {successor, other}
     assert listeners(successor, srv.port) == own
+
+
+def test_queue_of_a_worker_in_a_call_is_an_idle_ones(server: Callable[..., Server]) -> None:
+    """Nobody else takes from its socket, so that it takes itself, and gives away."""
+    args = ("--reuse-port", "--workers", "2", "--keep-alive", "75", "--pythonpath", str(_ROOT))
+    srv = server(*args, "tests.e2e.apps.numbered:app")
+    workers = srv.wait_workers(2)
+    with ExitStack() as stack:
+        kept = [stack.enter_context(srv.connect()) for _ in range(_CLIENTS)]
+        owners = [pid_of(client) for client in kept]
+        slow, other, *_ = (kept[n] for n, owner in enumerate(owners) if owner == owners[0])
+        stack.enter_context(in_a_call(srv, slow))
+        let_tend(other)
+        clients = [stack.enter_context(srv.connect()) for _ in range(_CLIENTS)]
+        assert {pid_of(client) for client in clients} == workers - {owners[0]}
+
+
+def pid_of(client: socket.socket) -> int:
+    """Ask who serves a connection."""
+    return int(ask(client, "/fast/0").body.split()[1])
 
 
 @pytest.mark.parametrize("args", [(), ("--reload-surge", "1"), ("--reload-surge", "0")])

@@ -40,12 +40,19 @@ class Overload:
     """The limits of one worker; 0 means none for ``limit_s`` seconds and for ``most`` requests."""
 
     def __init__(
-        self, reactor: Reactor, limit_s: float, most: int, warn: Callable[[str], None]
+        self,
+        reactor: Reactor,
+        limit_s: float,
+        most: int,
+        warn: Callable[[str], None],
+        patience_s: float = 0.0,
     ) -> None:
+        """``patience_s`` is how long a surplus may wait for others to take it."""
         self._reactor = reactor
         self._limit_s = limit_s or math.inf
         self._most = most or sys.maxsize
         self._warn = warn
+        self._patience_s = patience_s
         self._calm_look_s = min(self._limit_s / _PARTS, _QUEUE_LOOK_S if most else _LONGEST_LOOK_S)
         self._look_s = self._calm_look_s
         self._next_look = 0.0
@@ -135,7 +142,8 @@ class Overload:
                     self._late += self._answer(fd, core, one.since)
         if len(waiting) > self._most and not has_takers():
             for fd, one in list(waiting.items())[self._most :]:
-                self._surplus += self._answer(fd, core, one.since)
+                if now - one.since >= self._patience_s:
+                    self._surplus += self._answer(fd, core, one.since)
         if now >= self._due:
             oldest = min([one.since for one in waiting.values()], default=math.inf)
             self._due = oldest + self._limit_s

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 TICK_S = 1.0  # how often the arbiter hears and is looked for
 _BURST = 16
 _LOOK_S = 0.1  # how often a worker looks whether it may leave
+_PATIENCE_S = 0.02  # what siblings get to take what is too much: some looks at who is idle
 _HESITATION_S = 1.0  # how long a TERM waits for the arbiter to second it
 
 
@@ -176,7 +177,10 @@ class WsgiWorker(Worker):
         from monoceros.workers.overload import Overload
 
         cfg = self.cfg
-        reactor.overload = Overload(reactor, cfg.queue_timeout, cfg.max_queue, self.log.warning)
+        patience_s = 0.0 if self.overflow is None else _PATIENCE_S
+        reactor.overload = Overload(
+            reactor, cfg.queue_timeout, cfg.max_queue, self.log.warning, patience_s
+        )
 
     def _make_giver(self, reactor: Reactor) -> Giver | None:
         from monoceros.workers.giving import Giver

@@ -1,6 +1,7 @@
 """A WSGI application that answers each request with the request's own number and its process.
 
-``/fast/N`` at once, ``/sleep/SECONDS/N`` later, and ``/cpu/SECONDS/N`` after so much Python work.
+``/fast/N`` at once, ``/sleep/SECONDS/N`` later, ``/cpu/SECONDS/N`` after so much Python work, and
+``/stuck/NAME/N`` once there is a file of that name where the server was started.
 """
 
 from __future__ import annotations
@@ -17,14 +18,21 @@ if TYPE_CHECKING:
 
 def app(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
     """Answer ``N PID``."""
-    _, kind, *seconds, number = environ["PATH_INFO"].split("/")
+    _, kind, *details, number = environ["PATH_INFO"].split("/")
     if kind == "sleep":
-        time.sleep(float(seconds[0]))
+        time.sleep(float(details[0]))
     elif kind == "cpu":
-        _work(float(seconds[0]))
+        _work(float(details[0]))
+    elif kind == "stuck":
+        _wait_for(details[0])
     body = f"{number} {os.getpid()}".encode()
     start_response("200 OK", [("Content-Length", str(len(body)))])
     return [body]
+
+
+def _wait_for(name: str) -> None:
+    while not os.path.lexists(name):
+        time.sleep(0.005)
 
 
 def _work(seconds: float) -> None:

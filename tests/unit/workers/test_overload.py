@@ -56,11 +56,15 @@ class FakeReactor:
 
 
 def make(
-    since: Mapping[int, float], limit_s: float = 0, most: int = 0, code: int = HANDOFF
+    since: Mapping[int, float],
+    limit_s: float = 0,
+    most: int = 0,
+    code: int = HANDOFF,
+    patience_s: float = 0.0,
 ) -> tuple[Overload, Any, list[str]]:
     reactor: Any = FakeReactor(since, code)
     said: list[str] = []
-    overload = Overload(reactor, limit_s, most, said.append)
+    overload = Overload(reactor, limit_s, most, said.append, patience_s)
     for came in since.values():
         overload.expect(came)
     return overload, reactor, said
@@ -102,6 +106,14 @@ def test_what_others_are_about_to_take_is_no_surplus() -> None:
     overload.turn_away(at(200.0), lambda: True)
     assert not reactor.followed
     assert len(reactor.waiting) == 3
+
+
+def test_others_get_a_moment_to_take_what_is_too_much() -> None:
+    overload, reactor, _ = make({5: 100.0, 6: 100.0, 7: 100.0}, most=2, patience_s=0.02)
+    overload.turn_away(at(100.01), nobody)
+    assert not reactor.followed
+    overload.turn_away(at(100.03), nobody)
+    assert reactor.followed == {7: LINGER}
 
 
 def test_what_is_no_whole_request_after_all_goes_on() -> None:

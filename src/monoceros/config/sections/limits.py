@@ -78,7 +78,8 @@ class Overload(Section):
         whole("requests"),
         0,
         "How many requests may wait in one worker while all its threads are at work; 503 is the "
-        "answer to more. Requests that an idle worker takes over do not count. 0 means no limit.",
+        "answer to more. Requests that other workers take over within 20 ms do not count. 0 means "
+        "no limit.",
         cli=("--max-queue",),
         meta="INT",
         ours=True,
