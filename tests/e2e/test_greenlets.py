@@ -261,6 +261,20 @@ def test_limit_of_connections(start: Callable[..., Server]) -> None:
         assert [read_answer(client).status for client in slow] == [200] * 3
 
 
+def test_calls_beyond_the_records(serve: Serve, kind: str) -> None:
+    few = "from monoceros.workers import greenlets\ngreenlets._MOST_RECORDS = 2\n"
+    files = {**FILES, "gunicorn.conf.py": few}
+    args = ("--max-requests", "7", "--request-timeout", "2", "app:app")
+    srv = serve("-k", kind, *args, files=files)
+    before = srv.wait_workers(1)
+    with contextlib.ExitStack() as stack:
+        slow = [stack.enter_context(asked(srv, "/sleep/0.5")) for _ in range(6)]
+        late = stack.enter_context(asked(srv, "/sleep/60"))
+        assert [read_answer(client).status for client in slow] == [200] * 6
+        assert read_answer(late).status == 504
+    srv.wait_until(lambda: not srv.workers() & before, "the successor")
+
+
 def test_processes_of_the_application(start: Callable[..., Server]) -> None:
     srv = start()
     assert srv.get("/fork").body == b"7"

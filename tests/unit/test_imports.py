@@ -76,7 +76,7 @@ worker_class.setup()
 application = Application(cfg)
 worker = worker_class(1, os.getppid(), [], application, 1.0, cfg, log)
 from monoceros.wsgi.core import make_core
-make_core(worker, application.wsgi())
+make_core(worker, application.wsgi(), slot=worker.slot)
 """
 
 PACKAGE = Path(monoceros.__file__).parent

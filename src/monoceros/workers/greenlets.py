@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from monoceros.workers.lookout import Hub
     from monoceros.workers.reactor import Reactor
 
+_MOST_RECORDS = 1000  # each is 704 octets, and looked at when the worker has gone
 _HELPERS = 2  # scoreboard records beyond those of calls: who leads, and who answers for the late
 
 
@@ -44,8 +45,11 @@ class GreenletWorker(WsgiWorker):
 
     @classmethod
     def count_records(cls, cfg: Config) -> int:
-        """One for each call, the main thread's being the first of them, and the helpers'."""
-        return cfg.worker_connections + _HELPERS
+        """One for each call, the main thread's being the first of them, and the helpers'.
+
+        More calls than that at the same time are served like others, and not counted.
+        """
+        return min(cfg.worker_connections, _MOST_RECORDS) + _HELPERS
 
     @classmethod
     def prepare_import(cls, log: Logger) -> None:

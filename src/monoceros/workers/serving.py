@@ -122,19 +122,21 @@ class WsgiWorker(Worker):
     def _make_core(self, index: int, *, multithread: bool = False, tends: bool = False) -> Core:
         """Return the Core of one thread, which has the scoreboard record of that index.
 
-        One that ``tends`` never calls the application.
+        One that ``tends`` never calls the application. Beyond the last record there are none.
         """
         # Imported here so that the arbiter's process never loads the HTTP side.
         from monoceros.wsgi.core import make_core, make_policy
 
         if self.wsgi is None:
             raise RuntimeError("run() needs the application; init_process() loads it")
-        if tends or index:
+        if (tends or index) and index < self.records:
             state = State.TENDING if tends else State.IDLE
             now_ns = time.monotonic_ns()
             self.scoreboard.claim(self.slot_index + index, os.getpid(), now_ns, state)
         policy = self.cores[0].policy if self.cores else make_policy(self.cfg)
-        slot = self.scoreboard.slot(self.slot_index + index)
+        slot = None
+        if index < self.records:
+            slot = self.scoreboard.slot(self.slot_index + index)
         core = make_core(self, self.wsgi, policy, slot, multithread=multithread)
         core.closing = not self.alive or self.scoreboard.lame_duck
         self.cores.append(core)

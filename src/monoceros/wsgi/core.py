@@ -32,7 +32,7 @@ def make_core(
 ) -> Core:
     """Return a Core for one thread of a worker that runs the application.
 
-    Those of one worker share the ``policy``, and each has a scoreboard record.
+    Those of one worker share the ``policy``, and each has a scoreboard record of its own, or none.
     """
     cfg, log = worker.cfg, worker.log
     environ = base_environ(
@@ -54,7 +54,7 @@ def make_core(
         server_field(cfg.compat),
         policy or make_policy(cfg),
         Reporter(log, access, observers.finished),
-        worker.slot if slot is None else slot,
+        slot,
     )
 
 
