@@ -26,11 +26,16 @@ def when_ready(server):
     finally:
         os._exit(0)
 
+def count_ready(board):
+    used = board._used[0]
+    both = zip(board._firsts[:used].tolist(), board._phases[:used].tolist())
+    return len({first for first, phase in both if phase == SlotPhase.READY})
+
 def watch(server, arbiter):
     lowest = None
     while os.getppid() == arbiter:
-        threads = server.scoreboard.threads()
-        ready = len({thread.worker for thread in threads if thread.phase is SlotPhase.READY})
+        # A look is no instant: one worker may become ready, and another leave, in its midst.
+        ready = max(count_ready(server.scoreboard), count_ready(server.scoreboard))
         if ready >= server.num_workers and lowest is None or lowest and ready < lowest:
             lowest = ready
             pathlib.Path("lowest.new").write_text(str(lowest))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.e2e.clients import ask, head, read_answer
+from tests.process.conftest import skip_without
 
 if TYPE_CHECKING:
     import socket
@@ -76,7 +77,7 @@ FILES = {"app.py": APP}
 def kind(impl: str) -> str:
     """Each library, with a twin each: that neither knows of the other is seen elsewhere."""
     name = {"c": "gevent", "py": "eventlet"}[impl]
-    pytest.importorskip(name)
+    skip_without(name)
     return name
 
 

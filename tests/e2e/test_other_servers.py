@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.e2e.clients import ask, head, read_answer
+from tests.process.conftest import skip_without
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,7 +48,7 @@ def app(environ, start_response):
 
 
 def start_tornado(server: Callable[..., Server], *args: str, app: str = "app:app") -> Server:
-    pytest.importorskip("tornado")
+    skip_without("tornado")
     srv = server("-k", "tornado", *args, app, files={"app.py": TORNADO})
     srv.wait_workers(1)
     return srv
@@ -103,7 +104,7 @@ def test_a_loop_that_stands_still_is_replaced(server: Callable[..., Server]) -> 
 
 
 def test_handler_for_pywsgi(server: Callable[..., Server]) -> None:
-    pytest.importorskip("gevent")
+    skip_without("gevent")
     srv = server("-k", "app.Worker", "--access-logfile", "-", "app:app", files={"app.py": PYWSGI})
     srv.wait_workers(1)
     with srv.connect() as slow:

@@ -30,6 +30,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import importlib.util
 import os
 import re
 import signal
@@ -269,6 +270,12 @@ class Server:
         with self.process.stdout as stream:
             while data := os.read(stream.fileno(), 65536):
                 self.output += data
+
+
+def skip_without(module: str) -> None:
+    """Skip the test where a module is not installed, without importing it here."""
+    if importlib.util.find_spec(module) is None:
+        pytest.skip(f"needs {module}")
 
 
 def _is_zombie(pid: int) -> bool:
