@@ -57,12 +57,12 @@ in_greenlets() {
 }
 
 beside with_other_defaults
-python -m pytest --ignore=tests/process --ignore=tests/e2e --ignore=tests/packaging || failed=1
+python -m pytest --ignore=tests/process --ignore=tests/e2e || failed=1
 in_greenlets eventlet || failed=1
 join
 
 beside python -m pytest tests/process
-python -m pytest -m "not quiet and not soak" tests/e2e tests/packaging || failed=1
+python -m pytest -m "not quiet and not soak" tests/e2e || failed=1
 join
 
 python -m pytest -m "quiet and not soak" tests/e2e || failed=1
