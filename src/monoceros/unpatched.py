@@ -15,6 +15,9 @@ from posix import fork, read, waitpid, write  # these are put into ``os``
 from typing import TYPE_CHECKING, Any
 
 __all__ = [
+    "RLock",
+    "Thread",
+    "allocate_lock",
     "epoll",
     "fork",
     "get_handler",
@@ -45,7 +48,8 @@ def _original(module: str, name: str) -> Any:
 _EVENTLET_NAMES = {"_thread": "thread"}
 
 if TYPE_CHECKING:
-    from _thread import get_ident, start_new_thread
+    from _thread import RLock, allocate_lock, get_ident, start_new_thread
+    from collections.abc import Callable
     from select import epoll, poll
     from signal import getsignal as get_handler
     from signal import signal as set_handler
@@ -59,5 +63,31 @@ else:
     sleep = _original("time", "sleep")
     socket = _original("socket", "socket")
     socketpair = _original("socket", "socketpair")
+    RLock = _original("_thread", "RLock")
+    allocate_lock = _original("_thread", "allocate_lock")
     get_ident = _original("_thread", "get_ident")
     start_new_thread = _original("_thread", "start_new_thread")
+
+
+class Thread:
+    """A thread of the system, which nothing in ``threading`` knows of, nor waits for."""
+
+    def __init__(self, run: Callable[[], object]) -> None:
+        self._target = run
+        self._lives = allocate_lock()
+
+    def start(self) -> None:
+        """Begin."""
+        self._lives.acquire()
+        start_new_thread(self._run, ())
+
+    def join(self, timeout_s: float) -> None:
+        """Wait for its end, not longer than that."""
+        if self._lives.acquire(timeout=timeout_s):
+            self._lives.release()
+
+    def _run(self) -> None:
+        try:
+            self._target()
+        finally:
+            self._lives.release()

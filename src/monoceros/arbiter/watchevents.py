@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from monoceros.unpatched import read, write
+from monoceros.unpatched import read, start_new_thread, write
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,7 +33,7 @@ class Events:
         self._read, self._write = os.pipe()
         os.set_blocking(self._read, False)
         os.set_blocking(self._write, False)
-        self._stop = threading.Event()
+        self._stop = _Stop()
         self.folders: frozenset[str] = frozenset()
         self.failure: str | None = None  # why no event will ever come any more
 
@@ -56,14 +55,14 @@ class Events:
         Takes effect a moment later: look at the files once more then.
         """
         self._stop.set()
-        self._stop = threading.Event()
+        self._stop = _Stop()
         self.folders = folders
         there = [folder for folder in sorted(folders) if Path(folder).is_dir()]
         if there:
-            arguments = (there, self._stop)
-            threading.Thread(target=self._listen, args=arguments, daemon=True).start()
+            # A real thread, also where a configuration file has patched these.
+            start_new_thread(self._listen, (there, self._stop))
 
-    def _listen(self, folders: list[str], stop: threading.Event) -> None:
+    def _listen(self, folders: list[str], stop: _Stop) -> None:
         try:
             for _ in self._watch(
                 *folders,
@@ -84,3 +83,18 @@ class Events:
     def _wake(self) -> None:
         with contextlib.suppress(BlockingIOError):
             write(self._write, b"\0")
+
+
+class _Stop:
+    """What the package asks whether to stop."""
+
+    def __init__(self) -> None:
+        self._is_set = False
+
+    def set(self) -> None:
+        """Have it stop."""
+        self._is_set = True
+
+    def is_set(self) -> bool:
+        """Whether to stop."""
+        return self._is_set

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import struct
-import threading
 import time
 from bisect import bisect_left
 from collections import deque
@@ -28,6 +27,7 @@ from monoceros.scoreboard import (
     SIZES_OFFSET,
     State,
 )
+from monoceros.unpatched import allocate_lock
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -118,7 +118,7 @@ class Core:
         self.flush_log: Callable[[], object] | None = None
         self.running = False
         self._is_abandoned = False
-        self.guard = threading.Lock()
+        self.guard = allocate_lock()
         self._limited_ns = -1  # the start of the call that has a limit of its own
         self._limit_s = 0.0
         self.requests = self.responses = self.received = self.sent = self.errors = 0

@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING
 
 from monoceros.http.types import LATE_BATCH, LATE_CALL, QUIET, WOKEN
+from monoceros.unpatched import poll
 
 if TYPE_CHECKING:
     from monoceros.http._core_py import Core
@@ -20,7 +21,7 @@ class Watch:
     def __init__(self, fd: int, /) -> None:
         self._core: Core | None = None
         self._seen = 0.0  # when the batch began that the last look found
-        self._poller = select.poll()
+        self._poller = poll()
         self._poller.register(fd, select.POLLIN)
 
     def follow(self, core: Core, /) -> None:

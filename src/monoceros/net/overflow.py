@@ -33,11 +33,10 @@ import marshal
 import os
 import socket
 import sys
-import threading
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from monoceros.unpatched import allocate_lock, socketpair
 from monoceros.unpatched import socket as Socket
-from monoceros.unpatched import socketpair
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -95,7 +94,7 @@ class Overflow:
             # The kernel cuts it down to what is allowed, and then doubles it.
             self._sending.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, BUFFER_SIZE)
         self._buffer = bytearray(LARGEST)
-        self._taking = threading.Lock()
+        self._taking = allocate_lock()
         self._reserve = -1
         self._renew_reserve()
         self.lacks_descriptors = False  # why the last ``take`` returned None

@@ -15,13 +15,16 @@ leaves its Core to the next that is needed.
 
 from __future__ import annotations
 
+import _thread
 import sys
 import threading
 import time
 from typing import TYPE_CHECKING
 
+from monoceros.errors import AppImportError
 from monoceros.net.wakeup import Wakeup
 from monoceros.scoreboard import State, rest
+from monoceros.unpatched import start_new_thread
 from monoceros.workers.draining import PATIENCE
 from monoceros.workers.frames import frame_of
 from monoceros.workers.serving import WsgiWorker
@@ -48,6 +51,15 @@ class ThreadWorker(WsgiWorker):
     def count_records(cls, cfg: Config) -> int:
         """One for the main thread, and for each thread one and one for who replaces it."""
         return 1 + 2 * cfg.threads
+
+    def load_wsgi(self) -> None:
+        """Import the application, which has to leave threads what they are."""
+        super().load_wsgi()
+        if _thread.start_new_thread is not start_new_thread:
+            raise AppImportError(
+                "Threads have been patched to be greenlets (monkey.patch_all() or the like): "
+                "choose the worker class gevent or eventlet, or leave threads alone"
+            )
 
     def run(self) -> None:
         """Serve until asked to leave, then finish what has been received."""

@@ -16,7 +16,6 @@ description that an application's child still holds would go on reporting events
 from __future__ import annotations
 
 import os
-import threading
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -37,6 +36,7 @@ from monoceros.http.types import (
     WANT_WRITE,
     WRITE,
 )
+from monoceros.unpatched import RLock
 from monoceros.workers.descriptors import move_up
 from monoceros.workers.intake import FULL_PAUSE_S, Intake
 from monoceros.workers.poller import make_poller
@@ -87,7 +87,7 @@ class Reactor:
         shares_listeners: bool = True,
         poller: Poller | None = None,
     ) -> None:
-        self.lock = threading.RLock()
+        self.lock = RLock()
         # Whoever is not it has lost the lead, or is asked to look.
         self.leader: Core | None = leader
         self.led_by = leader

@@ -13,13 +13,13 @@ killed with its worker.
 from __future__ import annotations
 
 import signal
-import threading
 import time
 from typing import TYPE_CHECKING
 
 from monoceros.errors import CallExpired
 from monoceros.net.wakeup import Wakeup
 from monoceros.scoreboard import SlotPhase
+from monoceros.unpatched import Thread, get_ident
 from monoceros.workers.frames import frame_of
 from monoceros.workers.serving import WsgiWorker
 
@@ -39,6 +39,8 @@ _PARTING_S = 1.0  # how long the monitor may take to notice that it is over
 
 class SyncWorker(WsgiWorker):
     """Serves one request at a time."""
+
+    _main = 0  # the thread that runs the application
 
     timeout_is_per_call = True
     keeps_connections = False
@@ -60,7 +62,8 @@ class SyncWorker(WsgiWorker):
         bell = Wakeup()
         giver = self._make_giver(reactor)
         tender = self._make_core(1, tends=True)
-        expiry = Expiry(reactor, tender, self.log, _find_main_frame, self._lose)
+        self._main = get_ident()
+        expiry = Expiry(reactor, tender, self.log, lambda _: frame_of(self._main), self._lose)
         late = _Late(self, reactor, tender, giver, expiry)
         monitor = Monitor(reactor, tender, bell, self.siblings(), giver, breathe=late.look)
         helper = _Helper(monitor, bell)
@@ -96,7 +99,7 @@ class SyncWorker(WsgiWorker):
         """Have the worker replaced, whose only thread is lost."""
         self.ask_for_successor()
         if not self.alive:
-            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
+            signal.pthread_kill(self._main, signal.SIGTERM)
 
 
 class _Late:
@@ -133,20 +136,18 @@ class _Late:
             giver.give_idle(self._core)
 
 
-def _find_main_frame(core: Core) -> FrameType | None:
-    return frame_of(threading.main_thread().ident)
-
-
-class _Helper(threading.Thread):
-    """The thread of a monitor."""
+class _Helper:
+    """The thread of a monitor: a real one, also where an application has patched these."""
 
     def __init__(self, monitor: Monitor, bell: Wakeup) -> None:
-        super().__init__(name="monoceros-monitor", daemon=True)
+        self._thread = Thread(self._run)
         self._monitor = monitor
         self._bell = bell
         self._is_over = False
+        self.start = self._thread.start
+        self.join = self._thread.join
 
-    def run(self) -> None:
+    def _run(self) -> None:
         # Signals are the main thread's, also where they would end a call that waits.
         signal.pthread_sigmask(signal.SIG_SETMASK, signal.valid_signals())
         while not self._is_over:
