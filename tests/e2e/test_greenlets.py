@@ -149,6 +149,26 @@ def test_too_late_is_told(serve: Serve, kind: str) -> None:
     assert srv.get("/").status == 200
 
 
+# eventlet looks at less where it finds pytest.
+LAZY = """\
+import os
+os.environ.pop("PYTEST_CURRENT_TEST", None)
+class Lazy:
+    @property
+    def __class__(self):
+        raise LookupError("no settings")
+lazy = Lazy()
+"""
+
+
+def test_what_cannot_be_patched_is_told(serve: Serve, kind: str) -> None:
+    files = {**FILES, "gunicorn.conf.py": LAZY}
+    srv = serve("-k", kind, "app:app", files=files)
+    srv.wait_for(rf"\[ERROR\] {kind} cannot patch .* patch at the top of the configuration file")
+    srv.wait_for("LookupError: no settings")
+    assert srv.wait() == 3
+
+
 def test_a_file_that_patches_itself(serve: Serve, kind: str) -> None:
     patch = {
         "gevent": "from gevent import monkey\nmonkey.patch_all()\n",

@@ -139,12 +139,22 @@ def test_nothing_of_ours_is_sent_any_more(twin: Twin) -> None:
 
 
 def test_the_client_sees_the_end_although_it_was_shared(twin: Twin) -> None:
-    """A child of the application may hold a duplicate."""
+    """A child of the application may hold the same descriptor."""
+    kept: list[int] = []
+    with Link(twin, using(lambda taken: kept.append(os.dup(taken.fileno())))) as link:
+        assert link.ask(UPGRADING) == UPGRADE
+        assert link.receive_to_end() == b""
+    os.close(kept[0])
+
+
+def test_a_copy_goes_on_until_it_is_closed(twin: Twin) -> None:
+    """Threads of simple-websocket say farewell on one after the call."""
     kept: list[socket.socket] = []
     with Link(twin, using(lambda taken: kept.append(taken.dup()))) as link:
         assert link.ask(UPGRADING) == UPGRADE
-        assert link.receive_to_end() == b""
-    kept[0].close()
+        kept[0].sendall(b"farewell")
+        kept[0].close()
+        assert link.receive_to_end() == b"farewell"
 
 
 @pytest.mark.parametrize("end", ["close", "detach", "shutdown"])

@@ -51,6 +51,8 @@ TUTORIALS = (
         listening="http://0.0.0.0:8000",
     ),
     Tutorial("gunicorn -k gthread --threads 4 myproject.wsgi:application", "gthread"),
+    Tutorial("gunicorn -k gevent myproject.wsgi:application", "gevent", needs=("gevent",)),
+    Tutorial("gunicorn -k eventlet myproject.wsgi:application", "eventlet", needs=("eventlet",)),
     Tutorial("python -m gunicorn myproject.wsgi:application"),
     Tutorial("python -m gunicorn.app.wsgiapp myproject.wsgi:application"),
 )

@@ -61,8 +61,10 @@ def _is_unused(variables: FileVariables, name: str) -> bool:
 
 
 def _find_likely(name: str, value: object) -> str | None:
-    if isinstance(value, ModuleType | type):
+    # What a lazy object says of its own class it would have to load first.
+    kind = type(value)
+    if issubclass(kind, (ModuleType, type)):
         return None
-    names = _HOOKS if isinstance(value, FunctionType) else _NAMES
+    names = _HOOKS if kind is FunctionType else _NAMES
     known = _KNOWN.get(name)
     return known if known in names else closest(name, names, _CLOSE)

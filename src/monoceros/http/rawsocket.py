@@ -8,6 +8,7 @@ so the environ holds a light stand-in that becomes the socket at first use.
 from __future__ import annotations
 
 import contextlib
+import os
 import socket
 from typing import TYPE_CHECKING, Any
 
@@ -37,18 +38,26 @@ def adopt(fd: int, unread: bytes) -> socket.socket:
 
     Under gevent and eventlet it is one of theirs, which lets other greenlets run.
     """
-    taken = _resume(fd, unread) if unread else socket.socket(fileno=fd)
+    taken = _resume(fd, unread)
     taken.setblocking(True)
     return taken
 
 
 def _resume(fd: int, unread: bytes) -> socket.socket:
-    """Return a socket of which some octets had been received already."""
+    """Return a socket of which some octets may have been received already."""
 
     class Resumed(socket.socket):
         def __init__(self) -> None:
             super().__init__(fileno=fd)
             self._unread = unread
+            self.is_copied = False
+
+        def dup(self) -> Any:
+            """Return a copy, which has what had come before, and ends the connection itself."""
+            copy = _resume(os.dup(self.fileno()), self._unread)
+            copy.settimeout(self.gettimeout())
+            self.is_copied = True
+            return copy
 
         def recv(self, bufsize: int, flags: int = 0, /) -> bytes:
             """Receive, what had come before first."""
@@ -72,7 +81,11 @@ def _resume(fd: int, unread: bytes) -> socket.socket:
 
 
 def finish(taken: socket.socket) -> None:
-    """Close a taken socket; shut down first, because the application may have shared it."""
-    with contextlib.suppress(OSError):  # the peer or the application was first
-        taken.shutdown(socket.SHUT_RDWR)
+    """Close a taken socket; shut down first, because a process of the application may share it.
+
+    But not where there is a copy: a thread of simple-websocket's answers a farewell on it.
+    """
+    if not getattr(taken, "is_copied", False):
+        with contextlib.suppress(OSError):  # the peer or the application was first
+            taken.shutdown(socket.SHUT_RDWR)
     taken.close()

@@ -9,6 +9,7 @@ import eventlet
 from eventlet import hubs, patcher
 
 from monoceros.workers.greenlets import GreenletWorker
+from monoceros.workers.patching import explaining
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -26,7 +27,8 @@ class EventletWorker(GreenletWorker):
     def prepare_import(cls, log: Logger) -> None:
         """Patch the standard library, and log what comes too late for that."""
         if not patcher.is_monkey_patched("socket"):
-            eventlet.monkey_patch()
+            with explaining(log, "eventlet"):
+                eventlet.monkey_patch()
             cls.warn_of_late(log, "eventlet")
 
     def init_process(self) -> None:

@@ -10,6 +10,7 @@ import gevent
 from gevent import monkey
 
 from monoceros.workers.greenlets import GreenletWorker
+from monoceros.workers.patching import explaining
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +32,7 @@ class GeventWorker(GreenletWorker):
         """Patch the standard library, and log what comes too late for that."""
         if monkey.is_module_patched("socket"):
             return
-        with warnings.catch_warnings(record=True) as found:
+        with warnings.catch_warnings(record=True) as found, explaining(log, "gevent"):
             warnings.simplefilter("always", monkey.MonkeyPatchWarning)
             monkey.patch_all()
         for one in found:

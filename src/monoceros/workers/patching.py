@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
+from typing import TYPE_CHECKING
 
 from monoceros import unpatched
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from monoceros.log.logger import Logger
 
 _NAMES = ("socket", "sleep", "poll", "start_new_thread")
 _OWN = ("monoceros", "gevent", "eventlet", "greenlet", "zope")
@@ -37,3 +44,22 @@ def format_warning(library: str, late: str) -> str:
         f"{library} came too late for what was imported before, where one that waits holds up "
         f"all others: {late}. Import it later, or patch at the top of the configuration file"
     )
+
+
+@contextlib.contextmanager
+def explaining(log: Logger, library: str) -> Iterator[None]:
+    """Log what helps where the patching itself fails, and let the error pass.
+
+    The libraries look at every object that there is, for its class. Lazy ones answer by loading
+    what they stand for, as Django's settings do where nobody has named any.
+    """
+    try:
+        yield
+    except BaseException:
+        log.error(
+            "%s cannot patch the standard library because of an object that was there before: see "
+            "the error. Import later what has made it, or patch at the top of the configuration "
+            "file",
+            library,
+        )
+        raise

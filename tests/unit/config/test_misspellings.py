@@ -78,6 +78,12 @@ def test_the_files_own_business(source: str, configure: Configure) -> None:
     assert configure(source).warnings == ()
 
 
+def test_lazy_objects_are_not_loaded(configure: Configure) -> None:
+    lazy = "class Lazy:\n    @property\n    def __class__(self): raise LookupError\n"
+    (warning,) = configure(lazy + "worker = Lazy()\n").warnings
+    assert "'worker' is not a setting" in warning
+
+
 # As in images that many deployments are built upon; written after their habits.
 HELPERS = """\
 import json
