@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.clients import ask, head, read_answer
+from tests.e2e.clients import ask, head, read_answer, read_to_end
 from tests.process.conftest import skip_without
 
 if TYPE_CHECKING:
@@ -294,6 +294,94 @@ def test_calls_beyond_the_records(serve: Serve, kind: str) -> None:
         assert [read_answer(client).status for client in slow] == [200] * 6
         assert read_answer(late).status == 504
     srv.wait_until(lambda: not srv.workers() & before, "the successor")
+
+
+PATCH = {
+    "gevent": "from gevent import monkey, Timeout\nmonkey.patch_all()\n",
+    "eventlet": "import eventlet\nfrom eventlet import Timeout\neventlet.monkey_patch()\n",
+}
+LATER = {
+    "gevent": "import gevent\nlimit, later = Timeout.start_new, gevent.spawn_later\n",
+    "eventlet": "limit, later = Timeout, eventlet.spawn_after\n",
+}
+LEFTOVERS = """\
+import greenlet, time
+def app(environ, start_response):
+    path = environ["PATH_INFO"]
+    if path == "/timeout":
+        limit(0.2)
+    elif path == "/kill":
+        later(0.2, lambda victim=greenlet.getcurrent(): victim.throw(greenlet.GreenletExit))
+    elif path == "/wait":
+        time.sleep(0.5)
+    start_response("200 OK", [("Content-Length", "2")])
+    return [b"ok"]
+"""
+
+
+@pytest.mark.parametrize("path", ["/timeout", "/kill"])
+def test_what_a_call_leaves_behind_ends_no_worker(serve: Serve, kind: str, path: str) -> None:
+    files = {"app.py": PATCH[kind] + LATER[kind] + LEFTOVERS}
+    srv = serve("-k", kind, "--keep-alive", "75", "app:app", files=files)
+    before = srv.wait_workers(1)
+    assert srv.get(path).status == 200
+    srv.wait_for("An exception for a call that is over was raised too late")
+    # A call that has waited takes what it has left behind with it.
+    with srv.connect() as one, srv.connect() as other:
+        one.sendall(head("GET", "/wait"))
+        srv.wait_for("GET /wait")
+        assert ask(other, "/").status == 200
+        assert read_answer(one).status == 200
+    assert srv.workers() == before
+
+
+def test_sync_with_an_application_that_patches(serve: Serve, kind: str) -> None:
+    files = {"app.py": PATCH[kind] + APP}
+    srv = serve("--keep-alive", "75", "app:app", files=files)
+    assert srv.get("/").body == b"hello"
+    assert srv.get("/sleep/0.1").body == b"hello"
+    srv.signal(signal.SIGTERM)
+    assert srv.wait() == 0
+
+
+def test_threads_that_are_none(serve: Serve, kind: str) -> None:
+    srv = serve("--threads", "2", "app:app", files={"app.py": PATCH[kind] + APP})
+    srv.wait_for("Threads have been patched to be greenlets")
+    assert srv.wait() == 4
+
+
+def test_a_fork_slows_nobody_down(start: Callable[..., Server]) -> None:
+    srv = start()
+    assert srv.get("/fork").body == b"7"
+    with srv.connect() as client:
+        began = time.monotonic()
+        for _ in range(20):
+            assert ask(client, "/").body == b"hello"
+        # A worker that hears of nothing but its clock would take a second for each.
+        assert time.monotonic() - began < 5
+
+
+def test_programs_run_by_a_preloaded_application(serve: Serve, kind: str) -> None:
+    files = {"app.py": "import subprocess\nsubprocess.check_output(['true'])\n" + APP}
+    srv = serve("-k", kind, "--preload", "app:app", files=files)
+    assert srv.get("/run").body == b"out\n"
+
+
+def test_limit_of_a_call_at_the_end_of_a_pipeline(start: Callable[..., Server]) -> None:
+    srv = start("--request-timeout", "1")
+    with srv.connect() as client:
+        client.sendall(head("GET", "/spin/0.0001") * 64 + head("GET", "/sleep/60"))
+        answers = read_to_end(client)
+    assert answers.count(b"HTTP/1.1 200 OK\r\n") == 64
+    assert b"HTTP/1.1 504 Gateway Timeout\r\n" in answers
+
+
+def test_edits_are_seen_where_the_file_patches(serve: Serve, kind: str) -> None:
+    files = {"app.py": APP, "gunicorn.conf.py": PATCH[kind]}
+    srv = serve("-k", kind, "--reload", "app:app", files=files)
+    assert srv.get("/").body == b"hello"
+    (srv.cwd / "app.py").write_text(APP.replace("hello", "edited"))
+    srv.wait_until(lambda: srv.get("/").body == b"edited", "the edit")
 
 
 def test_processes_of_the_application(start: Callable[..., Server]) -> None:

@@ -103,6 +103,21 @@ def test_a_loop_that_stands_still_is_replaced(server: Callable[..., Server]) -> 
     srv.wait_until(lambda: srv.get("/").status == 200, "its successor")
 
 
+def test_workers_with_a_handler_for_pywsgi_are_recycled(server: Callable[..., Server]) -> None:
+    skip_without("gevent")
+    args = ("-k", "app.Worker", "--max-requests", "3", "app:app")
+    srv = server(*args, files={"app.py": PYWSGI})
+    before = srv.wait_workers(1)
+    with srv.connect() as idle:
+        assert ask(idle).body == b"yes"
+        for _ in range(3):
+            assert srv.get("/").body == b"yes"
+        began = time.monotonic()
+        srv.wait_until(lambda: not srv.workers() & before, "the successor")
+    # An idle connection holds up nobody.
+    assert time.monotonic() - began < 15
+
+
 def test_handler_for_pywsgi(server: Callable[..., Server]) -> None:
     skip_without("gevent")
     srv = server("-k", "app.Worker", "--access-logfile", "-", "app:app", files={"app.py": PYWSGI})

@@ -49,6 +49,8 @@ class EventletWorker(GreenletWorker):
 class EventletHub:
     """A hub of eventlet as a worker sees it."""
 
+    begins_anew = False
+
     def __init__(self) -> None:
         self._hub = hubs.get_hub()
 

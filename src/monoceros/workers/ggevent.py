@@ -49,6 +49,13 @@ class GeventWorker(GreenletWorker):
         super().patch()
         _ = gevent.get_hub().resolver
 
+    def init_signals(self) -> None:
+        """Take over the signals; gevent's handler of SIGCHLD has gone with them."""
+        super().init_signals()
+        reset = getattr(gevent.get_hub().loop, "reset_sigchld", None)
+        if reset is not None:
+            reset()
+
     def make_hub(self) -> Hub:
         """Return the hub of this process."""
         return GeventHub()
@@ -86,6 +93,8 @@ PyWSGIWorker = GeventPyWSGIWorker
 
 class GeventHub:
     """A hub of gevent as a worker sees it."""
+
+    begins_anew = True
 
     def __init__(self) -> None:
         self._hub = gevent.get_hub()

@@ -3,10 +3,10 @@
 Theory of operation. It is the ``gthread`` worker with greenlets in the place of threads, and with
 the hub in that of its monitor. The greenlet that leads polls and runs the application itself, so
 that an application that answers at once pays for no switch. When a call waits for something, the
-hub has the process, and as soon as there is something to do on any connection, the greenlet that
-was parked last leads on (``lookout``). Each greenlet has a Core of its own, since the output of a
-call that waits stays where it is. There are as many as there are calls at the same time, of which
-there are at most as many as connections.
+hub has the process, and as soon as there is something to do on any connection, another greenlet
+leads on (``lookout``). Each has a Core of its own, since the output of a call that waits stays
+where it is. There are as many as there are calls at the same time, of which there are at most as
+many as connections. One whose call has waited ends with it.
 
 Nothing here is ever interrupted by another greenlet: the application's calls are the only ones
 that let others run. A call that computes for long stops the whole process, hub and all.
@@ -27,6 +27,8 @@ from monoceros.workers.serving import WsgiWorker
 
 if TYPE_CHECKING:
     from types import FrameType
+
+    from greenlet import greenlet
 
     from monoceros.config import Config
     from monoceros.http import Core
@@ -110,20 +112,8 @@ class GreenletWorker(WsgiWorker):
 
     def _let_go(self) -> None:
         if self._shift is not None:
-            self._shift.lookout.leave()
+            self._shift.lookout.abandon()
         super()._let_go()
-
-
-class _Seat:
-    """One greenlet that runs the application, with its Core."""
-
-    def __init__(self, shift: Shift, core: Core) -> None:
-        self.core = core
-        self.greenlet = shift.hub.spawn(self._run)
-        self._shift = shift
-
-    def _run(self) -> None:
-        self._shift.work(self)
 
 
 class Shift:
@@ -131,10 +121,10 @@ class Shift:
 
     def __init__(self, worker: GreenletWorker, hub: Hub) -> None:
         self.hub = hub
-        self.lookout = Lookout(make_poller(), hub, self._relieve)
+        self.lookout = Lookout(make_poller(), hub, self._relieve, worker.log.warning)
         self._worker = worker
-        self._seats: dict[Core, _Seat] = {}
-        self._parked: list[_Seat] = []
+        self._greenlets: dict[Core, greenlet] = {}
+        self._spare: list[Core] = []
         self._main = hub.current()
         self._is_serving = True
         self._fault: BaseException | None = None  # that ended one of the greenlets
@@ -144,7 +134,7 @@ class Shift:
     def run(self, reactor: Reactor, core: Core, expiry: Expiry) -> None:
         """Have greenlets serve until nothing is left to do; the first one leads with ``core``."""
         self._reactor, self._expiry = reactor, expiry
-        self._add(core)
+        self._begin(core)
         try:
             while self._is_serving:
                 self.hub.pause()
@@ -153,15 +143,21 @@ class Shift:
         if self._fault is not None:
             raise self._fault
 
-    def work(self, seat: _Seat) -> None:
-        """Lead whenever it is this greenlet's turn, and wait otherwise."""
-        reactor, core = self._reactor, seat.core
+    def _begin(self, core: Core) -> None:
+        self._greenlets[core] = self.hub.spawn(partial(self._work, core))
+
+    def _work(self, core: Core) -> None:
+        """Lead until another greenlet does, and leave the Core to the next one then.
+
+        What the call has left behind in this greenlet, such as a timeout, ends with it.
+        """
+        reactor = self._reactor
         try:
             while self._is_serving:
                 if reactor.leader is not core:
-                    self._parked.append(seat)
-                    self.hub.pause()
-                elif not self._worker.serve_on(reactor, core, self._expiry):
+                    self._spare.append(core)
+                    return
+                if not self._worker.serve_on(reactor, core, self._expiry):
                     break
         except BaseException as error:  # border: a worker without a leader serves nobody
             self._fault = error
@@ -169,34 +165,32 @@ class Shift:
             self._is_serving = False
             self.hub.call_later(0, self._main.switch)
 
-    def _add(self, core: Core) -> _Seat:
-        seat = self._seats[core] = _Seat(self, core)
-        return seat
-
     def _relieve(self) -> bool:
         """Have another greenlet lead while a call waits; False where there is none."""
         reactor = self._reactor
         late = reactor.led_by
         if not (late.running and self._is_serving):
             return False
-        seat = self._parked.pop() if self._parked else None
-        core = self._worker.make_core() if seat is None else seat.core
+        core = self._take_core()
         with reactor.lock:
             reactor.lift()
             reactor.write_log(late)
             reactor.lead(core)
-        if seat is None:
-            reactor.adopt(core)
-            self._add(core)
-        else:
-            seat.greenlet.switch()
+        self._begin(core)
         return True
+
+    def _take_core(self) -> Core:
+        if self._spare:
+            return self._spare.pop()
+        core = self._worker.make_core()
+        self._reactor.adopt(core)
+        return core
 
     # -- calls that take too long --------------------------------------------------------------
 
     def find_frame(self, core: Core) -> FrameType | None:
         """Return where the greenlet is that has a Core."""
-        return self._seats[core].greenlet.gr_frame
+        return self._greenlets[core].gr_frame
 
     def lose(self, core: Core) -> None:
         """End a call that has been answered for."""
@@ -204,4 +198,4 @@ class Shift:
 
     def _interrupt(self, core: Core) -> None:
         if core in self._reactor.lost:
-            self._seats[core].greenlet.throw(CallExpired())
+            self._greenlets[core].throw(CallExpired())

@@ -11,6 +11,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Protocol
 
+from monoceros.errors import StopWorker
 from monoceros.workers.expiry import LOOK_S
 
 if TYPE_CHECKING:
@@ -32,7 +33,12 @@ class Timer(Protocol):
 
 
 class Hub(Protocol):
-    """What a library of greenlets has for a worker; its callbacks run in the hub's greenlet."""
+    """What a library of greenlets has for a worker; its callbacks run in the hub's greenlet.
+
+    One that ``begins_anew`` in a forked process has descriptors of its own there.
+    """
+
+    begins_anew: bool
 
     def spawn(self, run: Callable[[], object]) -> greenlet:
         """Have a new greenlet begin soon."""
@@ -59,7 +65,13 @@ class Hub(Protocol):
 class Lookout:
     """A ``Poller`` for one greenlet at a time."""
 
-    def __init__(self, inner: Poller, hub: Hub, relieve: Callable[[], bool]) -> None:
+    def __init__(
+        self,
+        inner: Poller,
+        hub: Hub,
+        relieve: Callable[[], bool],
+        report: Callable[[str, BaseException], object],
+    ) -> None:
         """``relieve`` has somebody else poll, and is False where whoever did is about to."""
         self.add = inner.add
         self.add_output = inner.add_output
@@ -70,11 +82,13 @@ class Lookout:
         self._inner = inner
         self._hub = hub
         self._relieve = relieve
+        self._report = report
         self._waiting: greenlet | None = None
         self._watch: Timer | None = None
         self._timer: Timer | None = None
         self._timer_at = 0.0
         self._deadline = 0.0
+        self._is_abandoned = False
         self._rested = 0.0
 
     def fileno(self) -> int:
@@ -89,13 +103,13 @@ class Lookout:
         if now - self._rested < _TURN_S:
             events = self._inner.poll(0)
             if events or not timeout_s:
+                self._arm(now + LOOK_S)
                 return events
         self._wait(now + timeout_s)
         events = self._inner.poll(0)
         self._rested = time.monotonic()
-        if events:
-            # Somebody is to look after a call that waits in these.
-            self._arm(self._rested + LOOK_S)
+        # Somebody is to look after a call that waits in what comes now.
+        self._arm(self._rested + LOOK_S)
         return events
 
     def turn(self) -> None:
@@ -115,12 +129,25 @@ class Lookout:
                 one.cancel()
         self._watch = self._timer = None
 
+    def abandon(self) -> None:
+        """In a forked process, leave the hub's descriptors to the process that it comes from."""
+        self._is_abandoned = True
+        if self._hub.begins_anew:
+            self.leave()
+        self._watch = self._timer = None
+
     def _wait(self, deadline: float) -> None:
         self._deadline = deadline
         self._arm(deadline)
         self._waiting = self._hub.current()
         try:
             self._hub.pause()
+        except StopWorker:
+            raise
+        except BaseException as error:
+            # The border to what an application has left behind, such as a timeout that it did not
+            # cancel: it was meant for a call that is over.
+            self._report("An exception for a call that is over was raised too late: %r", error)
         finally:
             self._waiting = None
 
@@ -142,9 +169,13 @@ class Lookout:
 
     def _attend(self) -> None:
         """Have somebody poll now; called in the hub."""
+        if self._is_abandoned:
+            return
         if self._waiting is not None:
             self._waiting.switch()
-        elif not self._relieve() and self._watch is not None:
-            # It would be readable all the time until whoever polls is back.
-            self._watch.cancel()
-            self._watch = None
+        elif not self._relieve():
+            # It would be readable all the time until whoever polls is back, or in a call.
+            if self._watch is not None:
+                self._watch.cancel()
+                self._watch = None
+            self._arm(time.monotonic() + LOOK_S)

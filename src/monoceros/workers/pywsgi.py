@@ -16,8 +16,12 @@ from gevent.pywsgi import WSGIHandler, WSGIServer
 
 from monoceros.identity import server_software
 from monoceros.workers.draining import PATIENCE
+from monoceros.workers.news import News
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from monoceros.http.types import Environ, StartResponse
     from monoceros.workers.ggevent import GeventPyWSGIWorker
     from monoceros.workers.lookout import Hub
 
@@ -30,11 +34,13 @@ def serve(worker: GeventPyWSGIWorker, hub: Hub) -> None:
     if worker.wakeup is None:
         raise RuntimeError("serve() needs signals; init_process() sets them up")
     pool = Pool(worker.cfg.worker_connections)
-    servers = [_make_server(worker, sock, pool) for sock in worker.sockets]
+    calls = _Calls(worker)
+    servers = [_make_server(worker, sock, pool, calls) for sock in worker.sockets]
     for server in servers:
         server.start()
     while worker.alive:
         worker.notify()
+        calls.recycle()
         if worker.is_orphan():
             worker.log.info("Parent changed, shutting down: %s", worker)
             break
@@ -42,10 +48,48 @@ def serve(worker: GeventPyWSGIWorker, hub: Hub) -> None:
         worker.wakeup.drain()
     for server in servers:
         server.close()
-    _drain(worker, pool)
+    worker.tell(News.LEAVING)
+    _drain(worker, pool, calls)
 
 
-def _make_server(worker: GeventPyWSGIWorker, sock: Any, pool: Any) -> Any:
+class _Calls:
+    """The application, whose calls are counted: all there were, and those under way."""
+
+    def __init__(self, worker: GeventPyWSGIWorker) -> None:
+        self.pending = 0
+        self._worker = worker
+        self._has_asked = False
+
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterator[bytes]:
+        app = self._worker.wsgi
+        assert app is not None
+        self._worker.nr += 1
+        self.pending += 1
+        try:
+            content = app(environ, start_response)
+        except BaseException:
+            self.pending -= 1
+            raise
+        return self._pass_on(content)
+
+    def _pass_on(self, content: Any) -> Iterator[bytes]:
+        try:
+            yield from content
+        finally:
+            self.pending -= 1
+            close = getattr(content, "close", None)
+            if close is not None:
+                close()
+
+    def recycle(self) -> None:
+        """Ask for a successor once there have been ``max_requests``."""
+        if self._worker.nr >= self._worker.max_requests and not self._has_asked:
+            self._has_asked = True
+            self._worker.log.info("Autorestarting worker after current request.")
+            self._worker.tell(News.WORN_OUT)
+
+
+def _make_server(worker: GeventPyWSGIWorker, sock: Any, pool: Any, app: _Calls) -> Any:
     handler = worker.wsgi_handler or WSGIHandler
     listener = gevent.socket.socket(sock.family, sock.type, fileno=sock.detach())
     software = server_software(worker.cfg.compat)
@@ -54,7 +98,7 @@ def _make_server(worker: GeventPyWSGIWorker, sock: Any, pool: Any) -> Any:
     server_class = worker.server_class or WSGIServer
     return server_class(
         listener,
-        application=worker.wsgi,
+        application=app,
         spawn=pool,
         log=_access_log(worker),
         error_log=worker.log.error_log,
@@ -67,11 +111,13 @@ def _access_log(worker: GeventPyWSGIWorker) -> Any:
     return worker.log.access_log if worker.log.access_log_enabled else None
 
 
-def _drain(worker: GeventPyWSGIWorker, pool: Any) -> None:
+def _drain(worker: GeventPyWSGIWorker, pool: Any, calls: _Calls) -> None:
     until = time.monotonic() + PATIENCE * worker.cfg.graceful_timeout
-    while len(pool) and time.monotonic() < until:
+    while calls.pending and time.monotonic() < until:
         worker.notify()
         pool.join(_BUSY_S)
-    if len(pool):
-        worker.log.warning("Cut off at the end of graceful_timeout: connections: %s", len(pool))
-        pool.kill(block=False)
+    if calls.pending:
+        worker.log.warning("Cut off at the end of graceful_timeout: calls: %s", calls.pending)
+    # What is left of the last answers goes out, and idle connections end.
+    pool.join(_BUSY_S)
+    pool.kill(timeout=_TICK_S)
