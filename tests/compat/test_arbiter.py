@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from monoceros.arbiter.loop import Arbiter
+from tests.process.conftest import skip_without
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -243,7 +244,7 @@ async def app(scope, receive, send):
 
 @pytest.mark.process
 def test_the_manner_of_airflow(program: Callable[..., Server]) -> None:
-    pytest.importorskip("uvicorn")
+    skip_without("uvicorn")
     files = {"main.py": SCHEDULER, "api.py": API}
     srv = program("main.py", files=files, env={"GUNICORN_CMD_ARGS": "--keep-alive 7"})
     srv.wait_workers(2)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.e2e.clients import head, read_answer
+from tests.process.conftest import skip_without
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -198,7 +199,7 @@ def read_metrics(srv: Server) -> tuple[float, set[int]]:
 
 
 def test_prometheus(program: Callable[..., Server], tmp_path: Path) -> None:
-    pytest.importorskip("prometheus_client")
+    skip_without("prometheus_client")
     (tmp_path / "metrics").mkdir()
     os.mkfifo(tmp_path / "gate")
     words = "-m gunicorn -w 2 -b 127.0.0.1:0 --log-level debug app:app"

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.process.conftest import skip_without
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -77,9 +79,9 @@ PATCHED = "from gevent import monkey\nmonkey.patch_all()\n" + SENTRY
 def test_sentry(
     program: Callable[..., Server], options: tuple[str, ...], conf: str, tmp_path: Path
 ) -> None:
-    pytest.importorskip("sentry_sdk")
+    skip_without("sentry_sdk")
     if "gevent" in options:
-        pytest.importorskip("gevent")
+        skip_without("gevent")
     words = ("-m", "gunicorn", "-b", "127.0.0.1:0", "--log-level", "debug", *options, "app:app")
     srv = program(*words, files={"app.py": PAGES, "gunicorn.conf.py": conf})
     (worker,) = srv.wait_workers(1)
@@ -123,9 +125,9 @@ def read_status(span: dict[str, dict[str, int]]) -> int | None:
 @pytest.mark.parametrize("kind", ["sync", "gthread", "gevent"])
 def test_opentelemetry(program: Callable[..., Server], kind: str, tmp_path: Path) -> None:
     if kind == "gevent":
-        pytest.importorskip("gevent")
-    pytest.importorskip("opentelemetry.instrumentation.flask")
-    pytest.importorskip("opentelemetry.sdk")
+        skip_without("gevent")
+    skip_without("opentelemetry.instrumentation.flask")
+    skip_without("opentelemetry.sdk")
     words = f"-m gunicorn -k {kind} -b 127.0.0.1:0 --log-level debug app:app"
     srv = program(*words.split(), files={"app.py": PAGES, "gunicorn.conf.py": TELEMETRY})
     (worker,) = srv.wait_workers(1)
@@ -159,7 +161,7 @@ audit_log_file = audit.log
 
 
 def test_new_relic(program: Callable[..., Server], tmp_path: Path) -> None:
-    pytest.importorskip("newrelic")
+    skip_without("newrelic")
     (tmp_path / "bin").mkdir()
     (tmp_path / "bin/gunicorn").write_text(COMMAND)
     (tmp_path / "bin/gunicorn").chmod(0o755)

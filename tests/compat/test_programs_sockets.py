@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.process.conftest import skip_without
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -58,9 +60,9 @@ def question(text):
 
 @pytest.mark.parametrize("kind", ["gthread", "gevent"])
 def test_flask_sock(program: Callable[..., Server], kind: str) -> None:
-    pytest.importorskip("flask_sock")
+    skip_without("flask_sock")
     if kind == "gevent":
-        pytest.importorskip("gevent")
+        skip_without("gevent")
     connect = pytest.importorskip("websockets.sync.client").connect
     options = ("-k", kind, "--threads", "4", "-b", "127.0.0.1:0", "--log-level", "debug")
     srv = program("-m", "gunicorn", *options, "app:app", files={"app.py": ECHO})
@@ -96,9 +98,9 @@ def chat(program: Callable[..., Server]) -> Callable[..., Server]:
     """Start the chat in one of its modes."""
 
     def start(mode: str, kind: str, *options: str) -> Server:
-        pytest.importorskip("flask_socketio")
+        skip_without("flask_socketio")
         if mode != "threading":
-            pytest.importorskip(mode)
+            skip_without(mode)
         words = f"-m gunicorn -k {kind} --threads 8 -b 127.0.0.1:0 --log-level debug app:app"
         files = {"app.py": CHAT.replace("{mode}", mode)}
         srv = program(*words.split(), *options, files=files)
@@ -112,7 +114,7 @@ class Member:
     """A client that takes part in the chat."""
 
     def __init__(self, srv: Server, transport: str) -> None:
-        pytest.importorskip("websocket")
+        skip_without("websocket")
         self.client = pytest.importorskip("socketio").Client(reconnection=False)
         self._heard: queue.Queue[str] = queue.Queue()
         for event in ("welcome", "told", "disconnect"):

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.process.conftest import skip_without
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
@@ -120,7 +122,7 @@ def test_a_class_of_others_serves_reloads_and_stops(
     app: str,
     files: Mapping[str, str],
 ) -> None:
-    pytest.importorskip(needed)
+    skip_without(needed)
     files = {name: text.replace("{startup}", "pass") for name, text in files.items()}
     srv = server("-k", worker_class, "--workers", "2", "--timeout", "3", app, files=files)
     first = srv.wait_workers(2)
@@ -146,7 +148,7 @@ def test_a_class_of_others_serves_reloads_and_stops(
 def test_requests_in_hand_are_answered_at_a_stop(
     server: Callable[..., Server], worker_class: str
 ) -> None:
-    pytest.importorskip("uvicorn")
+    skip_without("uvicorn")
     app = ASGI.replace("{startup}", "pass").replace(
         "    body =", "    open('begun', 'w').close()\n    await asyncio.sleep(0.5)\n    body ="
     )
@@ -161,7 +163,7 @@ def test_requests_in_hand_are_answered_at_a_stop(
 
 
 def test_a_lifespan_that_fails_ends_the_server(server: Callable[..., Server]) -> None:
-    pytest.importorskip("uvicorn")
+    skip_without("uvicorn")
     app = ASGI.replace("{startup}", REFUSAL)
     srv = server("-k", "uvicorn.workers.UvicornWorker", "app:app", files={"app.py": app})
 
@@ -172,7 +174,7 @@ def test_a_lifespan_that_fails_ends_the_server(server: Callable[..., Server]) ->
 def test_a_lifespan_that_fails_at_a_reload_changes_nothing(
     server: Callable[..., Server], tmp_path: Path
 ) -> None:
-    pytest.importorskip("uvicorn")
+    skip_without("uvicorn")
     files = {"app.py": ASGI.replace("{startup}", "pass")}
     srv = server("-k", "uvicorn.workers.UvicornWorker", "app:app", files=files)
     (worker,) = srv.wait_workers(1)
@@ -184,7 +186,7 @@ def test_a_lifespan_that_fails_at_a_reload_changes_nothing(
 
 
 def test_a_start_that_fails_ends_the_server(server: Callable[..., Server]) -> None:
-    pytest.importorskip("aiohttp")
+    skip_without("aiohttp")
     srv = server("-k", "aiohttp.GunicornWebWorker", "app:broken", files={"app.py": AIOHTTP})
 
     srv.wait_for("LookupError: no application")
@@ -192,7 +194,7 @@ def test_a_start_that_fails_ends_the_server(server: Callable[..., Server]) -> No
 
 
 def test_access_lines_of_uvicorn(server: Callable[..., Server]) -> None:
-    pytest.importorskip("uvicorn")
+    skip_without("uvicorn")
     options = ("-k", "uvicorn.workers.UvicornWorker", "--access-logfile", "-")
     srv = server(*options, "app:app", files={"app.py": ASGI.replace("{startup}", "pass")})
     srv.wait_workers(1)
