@@ -152,7 +152,10 @@ def test_queue_of_a_place_that_is_given_up(server: Callable[..., Server]) -> Non
     for pid in workers:
         os.kill(pid, signal.SIGCONT)
 
-    assert set(collect(clients)) == workers
+    # The one that leaves may have given some to the one that stays.
+    answers = collect(clients)
+    assert len(answers) == len(clients)
+    assert set(answers) <= workers
     srv.wait_workers(1)
 
 
