@@ -207,6 +207,18 @@ def test_quick_stop_waits_for_nothing(start: Callable[..., Server], path: str) -
     assert time.monotonic() - began < 10
 
 
+def test_a_hook_at_a_quick_stop_may_wait(serve: Serve, kind: str) -> None:
+    hook = (
+        "import os, time\n"
+        "def worker_int(worker):\n    time.sleep(0.05)\n    os.write(2, b'hook has waited\\n')\n"
+    )
+    srv = serve("-k", kind, "app:app", files={**FILES, "gunicorn.conf.py": hook})
+    srv.wait_workers(1)
+    srv.signal(signal.SIGQUIT)
+    srv.wait_for("hook has waited")
+    assert srv.wait() == 0
+
+
 def test_end_of_graceful_timeout(start: Callable[..., Server]) -> None:
     srv = start("--graceful-timeout", "1")
     srv.wait_workers(1)

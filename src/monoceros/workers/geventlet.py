@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import select
+import warnings
 from typing import TYPE_CHECKING, Any
 
-import eventlet
-from eventlet import hubs, patcher
+with warnings.catch_warnings():
+    # What it would say on standard error, ``check_config`` says in the log.
+    warnings.simplefilter("ignore")
+    import eventlet
+    from eventlet import hubs, patcher
 
 from monoceros.workers.greenlets import GreenletWorker
 from monoceros.workers.patching import explaining
@@ -16,12 +20,19 @@ if TYPE_CHECKING:
 
     from greenlet import greenlet
 
+    from monoceros.config import Config
     from monoceros.log.logger import Logger
     from monoceros.workers.lookout import Hub, Timer
 
 
 class EventletWorker(GreenletWorker):
     """Serves as many requests at a time as there are connections, in greenlets of eventlet."""
+
+    @classmethod
+    def check_config(cls, cfg: Config, log: Logger) -> None:
+        """Log what eventlet's authors say about its future."""
+        super().check_config(cfg, log)
+        log.info("eventlet is maintained for programs that have it; for new ones, see gevent")
 
     @classmethod
     def prepare_import(cls, log: Logger) -> None:
@@ -63,6 +74,10 @@ class EventletHub:
         """Return the greenlet that calls."""
         here: greenlet = eventlet.getcurrent()
         return here
+
+    def is_current(self) -> bool:
+        """Whether it is the hub's own greenlet that calls, in which nothing may wait."""
+        return bool(eventlet.getcurrent() is self._hub.greenlet)
 
     def rest(self) -> None:
         """Let all others run once that are ready."""

@@ -107,6 +107,10 @@ class GeventHub:
         """Return the greenlet that calls."""
         return gevent.getcurrent()
 
+    def is_current(self) -> bool:
+        """Whether it is the hub's own greenlet that calls, in which nothing may wait."""
+        return gevent.getcurrent() is self._hub
+
     def rest(self) -> None:
         """Let all others run once that are ready."""
         gevent.sleep(0)

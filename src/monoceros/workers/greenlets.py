@@ -26,6 +26,7 @@ from monoceros.workers.poller import make_poller
 from monoceros.workers.serving import WsgiWorker
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from types import FrameType
 
     from greenlet import greenlet
@@ -97,6 +98,21 @@ class GreenletWorker(WsgiWorker):
             reactor.write_log(core)
             reactor.close()
 
+    def handle_quit(self, signum: int, frame: FrameType | None) -> None:
+        """QUIT and INT: as ever, but a hook that waits may not do so in the hub."""
+        self._end_outside_of_the_hub(partial(super().handle_quit, signum, frame))
+
+    def handle_abort(self, signum: int, frame: FrameType | None) -> None:
+        """ABRT: the same."""
+        self._end_outside_of_the_hub(partial(super().handle_abort, signum, frame))
+
+    def _end_outside_of_the_hub(self, end: Callable[[], object]) -> None:
+        shift = self._shift
+        if shift is not None and shift.hub.is_current():
+            shift.end_by(end)
+        else:
+            end()
+
     def make_core(self) -> Core:
         """Return the Core of one greenlet more."""
         return self._make_core(len(self.cores), multithread=True)
@@ -142,6 +158,18 @@ class Shift:
             self._is_serving = False
         if self._fault is not None:
             raise self._fault
+
+    def end_by(self, call: Callable[[], object]) -> None:
+        """Have a greenlet of its own make a call, which raises what the worker ends with."""
+        self._is_serving = False
+        self.hub.spawn(partial(self._end_by, call))
+
+    def _end_by(self, call: Callable[[], object]) -> None:
+        try:
+            call()
+        except BaseException as error:  # border: it ends the main greenlet, not this one
+            self._fault = error
+        self.hub.call_later(0, self._main.switch)
 
     def _begin(self, core: Core) -> None:
         self._greenlets[core] = self.hub.spawn(partial(self._work, core))

@@ -46,6 +46,9 @@ class Hub(Protocol):
     def current(self) -> greenlet:
         """Return the greenlet that calls."""
 
+    def is_current(self) -> bool:
+        """Whether it is the hub's own greenlet that calls, in which nothing may wait."""
+
     def rest(self) -> None:
         """Let all others run once that are ready."""
 
