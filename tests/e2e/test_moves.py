@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import random
+import select
 import signal
 import sys
 import time
@@ -94,12 +95,16 @@ def test_fast_requests_do_not_wait_for_slow_ones(serve: Serve) -> None:
 @pytest.mark.parametrize("impl", IMPLS[:1], indirect=True)
 def test_switched_off_they_wait(serve: Serve) -> None:
     srv = start(serve, "--no-connection-handoff")
-    with driving(srv, CYCLE_S, [*FAST, *SLOW]) as client:
-        found = client.wait()
-
-    assert_complete(found)
-    assert found["fast"].moves == 0
-    assert found["fast"].slowest > EVER_S
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(srv.connect()) for _ in range(5)]
+        owners = {client: pid_of(client) for client in clients}
+        busy = max(owners.values(), key=list(owners.values()).count)
+        slow, fast, probe = [client for client in clients if owners[client] == busy][:3]
+        with in_a_call(srv, slow):
+            fast.sendall(head("GET", "/fast/1"))
+            let_tend(probe)
+            assert not select.select([fast], [], [], EVER_S)[0]
+        assert read_answer(fast).body.split() == [b"1", str(busy).encode()]
 
 
 # -- a new connection
