@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import signal
+import socket
 import time
 from typing import TYPE_CHECKING
 
@@ -19,12 +21,14 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.process, pytest.mark.settled]
 
 TORNADO = """\
-import asyncio, os, time, tornado.web
+import asyncio, os, sys, time, tornado.web
 class Handler(tornado.web.RequestHandler):
     async def get(self):
         await asyncio.sleep(float(self.get_argument("nap", "0")))
-        time.sleep(float(self.get_argument("block", "0")))
-        self.write(str(os.getpid()))
+        if "block" in self.request.arguments:
+            print("blocks", file=sys.stderr, flush=True)
+            time.sleep(float(self.get_argument("block")))
+        self.write(str(os.getpid()).ljust(int(self.get_argument("size", "0"))))
 app = tornado.web.Application([(r"/", Handler)])
 def wsgi(environ, start_response):
     start_response("200 OK", [("Content-Type", "text/plain")])
@@ -32,7 +36,8 @@ def wsgi(environ, start_response):
 """
 
 PYWSGI = """\
-import time
+import sys, time
+from gevent.monkey import get_original
 from gevent.pywsgi import WSGIHandler
 from monoceros.workers.ggevent import GeventPyWSGIWorker
 class Handler(WSGIHandler):
@@ -41,7 +46,11 @@ class Handler(WSGIHandler):
 class Worker(GeventPyWSGIWorker):
     wsgi_handler = Handler
 def app(environ, start_response):
-    time.sleep(float(environ["QUERY_STRING"] or 0))
+    if environ["QUERY_STRING"] == "block":
+        print("blocks", file=sys.stderr, flush=True)
+        get_original("time", "sleep")(1.5)
+    else:
+        time.sleep(float(environ["QUERY_STRING"] or 0))
     start_response("200 OK", [("Content-Type", "text/plain")])
     return [environ["mine"].encode()]
 """
@@ -85,6 +94,67 @@ def test_tornado_does_not_wait_longer_than_it_may(server: Callable[..., Server])
         assert srv.wait() == 0
 
 
+def start_pywsgi(server: Callable[..., Server], *args: str) -> Server:
+    skip_without("gevent")
+    srv = server("-k", "app.Worker", *args, "app:app", files={"app.py": PYWSGI})
+    srv.wait_workers(1)
+    return srv
+
+
+def refuses(srv: Server) -> bool:
+    try:
+        srv.connect().close()
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+@pytest.mark.parametrize("start", [start_tornado, start_pywsgi])
+def test_a_first_request_is_answered_by_a_worker_that_leaves(
+    server: Callable[..., Server], start: Callable[..., Server]
+) -> None:
+    srv = start(server)
+    with srv.connect() as fresh, srv.connect() as other:
+        # Whoever connected first has been accepted by now.
+        assert ask(other).status == 200
+        srv.signal(signal.SIGTERM)
+        srv.wait_until(lambda: refuses(srv), "the listener is closed")
+        fresh.sendall(head("GET", "/"))
+        assert read_answer(fresh).status == 200
+    assert srv.wait() == 0
+
+
+@pytest.mark.parametrize(
+    ("start", "target"), [(start_tornado, "/?block=1.5"), (start_pywsgi, "/?block")]
+)
+def test_whoever_waits_in_the_queue_is_answered(
+    server: Callable[..., Server], start: Callable[..., Server], target: str
+) -> None:
+    srv = start(server)
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(srv.connect()) for _ in range(40)]
+        clients[0].sendall(head("GET", target))
+        srv.wait_for("blocks")
+        late = [stack.enter_context(srv.connect()) for _ in range(40)]
+        for client in (*clients[1:], *late):
+            client.sendall(head("GET", "/"))
+        srv.signal(signal.SIGTERM)
+        assert {read_answer(client).status for client in (*clients, *late)} == {200}
+    assert srv.wait() == 0
+
+
+def test_tornado_sends_a_large_answer_to_its_end(server: Callable[..., Server]) -> None:
+    srv = start_tornado(server)
+    with srv.connect() as slow, srv.connect() as other:
+        slow.sendall(head("GET", "/?size=8000000"))
+        slow.recv(1, socket.MSG_PEEK)
+        assert ask(other).status == 200
+        srv.signal(signal.SIGTERM)
+        srv.wait_until(lambda: refuses(srv), "the listener is closed")
+        assert len(read_answer(slow).body) == 8_000_000
+    assert srv.wait() == 0
+
+
 def test_workers_of_tornado_are_recycled(server: Callable[..., Server]) -> None:
     srv = start_tornado(server, "--max-requests", "5")
     before = srv.workers()
@@ -99,7 +169,7 @@ def test_a_loop_that_stands_still_is_replaced(server: Callable[..., Server]) -> 
     with srv.connect() as slow:
         slow.sendall(head("GET", "/?block=60"))
         srv.wait_for(r"WORKER TIMEOUT \(pid:\d+\)")
-        srv.wait_for(r'app\.py", line 5 in get')
+        srv.wait_for(r'app\.py", line 7 in get')
     srv.wait_until(lambda: srv.get("/").status == 200, "its successor")
 
 

@@ -7,19 +7,26 @@ A WSGI application is served too, by tornado's container, one request at a time.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import select
 import sys
+import time
 from typing import TYPE_CHECKING, Any
 
 from tornado.httpserver import HTTPServer
 from tornado.httputil import HTTPMessageDelegate
+from tornado.iostream import IOStream
 from tornado.web import Application
 from tornado.wsgi import WSGIContainer
 
+from monoceros.net.closing import is_ending
 from monoceros.workers.base import Worker
-from monoceros.workers.draining import PATIENCE
+from monoceros.workers.draining import IDLE_GRACE_S, PATIENCE, SETTLE_S
 from monoceros.workers.news import News
+from monoceros.workers.poller import ready_now
 
 if TYPE_CHECKING:
+    import socket
     from collections.abc import Awaitable, Callable
 
     from tornado.httputil import HTTPConnection, RequestStartLine, ResponseStartLine
@@ -46,7 +53,10 @@ class TornadoWorker(Worker):
         while self.alive:
             self._tick(server)
             await _wait(news)
+        server.conn_params.no_keep_alive = True
+        await _empty_queues(server, [sock for sock in self.sockets if is_ending(sock)])
         server.stop()
+        await asyncio.sleep(0)  # whoever was accepted just now has no turn until then
         await self._drain(server)
         loop.remove_reader(self.wakeup.fileno())
 
@@ -77,14 +87,35 @@ class TornadoWorker(Worker):
 
     async def _drain(self, server: _Server) -> None:
         self.tell(News.LEAVING)
-        until = asyncio.get_running_loop().time() + PATIENCE * self.cfg.graceful_timeout
-        while server.pending and asyncio.get_running_loop().time() < until:
+        grace = min(IDLE_GRACE_S, self.cfg.graceful_timeout / 2)
+        began = time.monotonic()
+        until = began + PATIENCE * self.cfg.graceful_timeout
+        while server.turns and time.monotonic() < until:
             self.notify()
+            if time.monotonic() >= began + grace:
+                server.close_idle()
             await asyncio.sleep(_BUSY_S)
-        if server.pending:
-            cut = server.pending
+        cut = sum(turn.is_pending for turn in server.turns.values())
+        if cut:
             self.log.warning("Cut off at the end of graceful_timeout: requests: %s", cut)
         await server.close_all_connections()
+
+
+async def _empty_queues(server: _Server, listeners: list[socket.socket]) -> None:
+    """Take in all who wait at listeners that nobody serves after us."""
+    if listeners:
+        _accept_all(server, listeners)
+        await asyncio.sleep(SETTLE_S)
+        _accept_all(server, listeners)
+
+
+def _accept_all(server: _Server, listeners: list[socket.socket]) -> None:
+    for listener in listeners:
+        with contextlib.suppress(OSError):  # nobody waits any more
+            while True:
+                sock, address = listener.accept()
+                sock.setblocking(False)
+                server.handle_stream(IOStream(sock), address)
 
 
 async def _wait(news: asyncio.Event) -> None:
@@ -96,27 +127,50 @@ async def _wait(news: asyncio.Event) -> None:
 
 
 class _Server(HTTPServer):
-    """tornado's server, which counts requests: all there were, and those under way."""
+    """tornado's server, which counts requests, and knows what each connection is about."""
 
     requests = 0
-    pending = 0
+
+    def initialize(self, *args: Any, **kwargs: Any) -> None:
+        """Construct it; tornado's name for that."""
+        super().initialize(*args, **kwargs)
+        self.turns: dict[object, _Turn] = {}
 
     def start_request(
         self, server_conn: object, request_conn: HTTPConnection
     ) -> HTTPMessageDelegate:
         """Return who takes in the next request of a connection."""
-        return _Counted(self, super().start_request(server_conn, request_conn), request_conn)
+        inner = super().start_request(server_conn, request_conn)
+        turn = self.turns[server_conn] = _Turn(self, inner, request_conn)
+        return turn
+
+    def on_close(self, server_conn: object) -> None:
+        """Forget a connection."""
+        self.turns.pop(server_conn, None)
+        super().on_close(server_conn)
+
+    def close_idle(self) -> None:
+        """Close the connections on which nothing of a request has come, and nothing has to go."""
+        for connection, turn in list(self.turns.items()):
+            stream: Any = connection.stream  # type: ignore[attr-defined]
+            if not (turn.is_pending or stream.writing() or _has_input(stream)):
+                stream.close()
 
 
-class _Counted(HTTPMessageDelegate):
-    """One request, from its head to the end of its answer or of its connection."""
+def _has_input(stream: Any) -> bool:
+    """Whether something has come that tornado has not dealt with: of a head, for one."""
+    return bool(stream._read_buffer_size or ready_now([(stream.fileno(), select.POLLIN)]))
+
+
+class _Turn(HTTPMessageDelegate):
+    """One request of a connection, from before its head to the end of its answer."""
 
     def __init__(
         self, server: _Server, inner: HTTPMessageDelegate, connection: HTTPConnection
     ) -> None:
+        self.is_pending = False
         self._server = server
         self._inner = inner
-        self._is_pending = False
         self._finish: Callable[[], None] = connection.finish
         connection.finish = self._end_answer  # type: ignore[method-assign]
 
@@ -124,9 +178,8 @@ class _Counted(HTTPMessageDelegate):
         self, start_line: RequestStartLine | ResponseStartLine, headers: Any
     ) -> Awaitable[None] | None:
         """Take in the head."""
-        self._is_pending = True
+        self.is_pending = True
         self._server.requests += 1
-        self._server.pending += 1
         return self._inner.headers_received(start_line, headers)
 
     def data_received(self, chunk: bytes) -> Awaitable[None] | None:
@@ -139,14 +192,9 @@ class _Counted(HTTPMessageDelegate):
 
     def on_connection_close(self) -> None:
         """Hear that the client has gone."""
-        self._end()
+        self.is_pending = False
         self._inner.on_connection_close()
 
     def _end_answer(self) -> None:
         self._finish()
-        self._end()
-
-    def _end(self) -> None:
-        if self._is_pending:
-            self._is_pending = False
-            self._server.pending -= 1
+        self.is_pending = False

@@ -6,6 +6,7 @@ part then, nor do the settings about it: requests are read by gevent.
 
 from __future__ import annotations
 
+import contextlib
 import select
 import time
 from typing import TYPE_CHECKING, Any
@@ -15,8 +16,10 @@ from gevent.pool import Pool
 from gevent.pywsgi import WSGIHandler, WSGIServer
 
 from monoceros.identity import server_software
-from monoceros.workers.draining import PATIENCE
+from monoceros.net.closing import is_ending
+from monoceros.workers.draining import IDLE_GRACE_S, PATIENCE, SETTLE_S
 from monoceros.workers.news import News
+from monoceros.workers.poller import ready_now
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,6 +49,7 @@ def serve(worker: GeventPyWSGIWorker, hub: Hub) -> None:
             break
         hub.wait(worker.wakeup.fileno(), select.POLLIN, _TICK_S)
         worker.wakeup.drain()
+    _empty_queues([server for server in servers if is_ending(server.socket)])
     for server in servers:
         server.close()
     worker.tell(News.LEAVING)
@@ -56,7 +60,7 @@ class _Calls:
     """The application, whose calls are counted: all there were, and those under way."""
 
     def __init__(self, worker: GeventPyWSGIWorker) -> None:
-        self.pending = 0
+        self.pending: set[object] = set()  # the greenlets of calls
         self._worker = worker
         self._has_asked = False
 
@@ -64,11 +68,11 @@ class _Calls:
         app = self._worker.wsgi
         assert app is not None
         self._worker.nr += 1
-        self.pending += 1
+        self.pending.add(gevent.getcurrent())
         try:
             content = app(environ, start_response)
         except BaseException:
-            self.pending -= 1
+            self.pending.discard(gevent.getcurrent())
             raise
         return self._pass_on(content)
 
@@ -76,7 +80,7 @@ class _Calls:
         try:
             yield from content
         finally:
-            self.pending -= 1
+            self.pending.discard(gevent.getcurrent())
             close = getattr(content, "close", None)
             if close is not None:
                 close()
@@ -111,13 +115,41 @@ def _access_log(worker: GeventPyWSGIWorker) -> Any:
     return worker.log.access_log if worker.log.access_log_enabled else None
 
 
+def _empty_queues(servers: list[Any]) -> None:
+    """Take in all who wait at listeners that nobody serves after us."""
+    if servers:
+        _accept_all(servers)
+        gevent.sleep(SETTLE_S)
+        _accept_all(servers)
+
+
+def _accept_all(servers: list[Any]) -> None:
+    for server in servers:
+        with contextlib.suppress(OSError):  # nobody waits any more
+            while (accepted := server.do_read()) is not None:
+                server.do_handle(*accepted)
+
+
 def _drain(worker: GeventPyWSGIWorker, pool: Any, calls: _Calls) -> None:
-    until = time.monotonic() + PATIENCE * worker.cfg.graceful_timeout
-    while calls.pending and time.monotonic() < until:
+    grace = min(IDLE_GRACE_S, worker.cfg.graceful_timeout / 2)
+    began = time.monotonic()
+    until = began + PATIENCE * worker.cfg.graceful_timeout
+    while len(pool) and time.monotonic() < until:
         worker.notify()
         pool.join(_BUSY_S)
+        if time.monotonic() >= began + grace:
+            _end_idle(pool, calls)
     if calls.pending:
-        worker.log.warning("Cut off at the end of graceful_timeout: calls: %s", calls.pending)
-    # What is left of the last answers goes out, and idle connections end.
-    pool.join(_BUSY_S)
+        cut = len(calls.pending)
+        worker.log.warning("Cut off at the end of graceful_timeout: calls: %s", cut)
     pool.kill(timeout=_TICK_S)
+
+
+def _end_idle(pool: Any, calls: _Calls) -> None:
+    """End the connections that are in no call, and on which nothing has come."""
+    # What a pool spawns is given a handler, what closes, the socket and its address.
+    quiet = {one: one.args[2].fileno() for one in pool if one not in calls.pending}
+    ready = set(ready_now([(fd, select.POLLIN) for fd in quiet.values() if fd >= 0]))
+    for one, fd in quiet.items():
+        if fd not in ready:
+            pool.killone(one, block=False)
