@@ -18,6 +18,13 @@ class AppImportError(MonocerosError):
     """The application named on the command line cannot be found or called; exit code 4."""
 
 
+class LifespanFailed(MonocerosError):
+    """The application did not start, by its own account or against ``asgi_lifespan``; exit code 3.
+
+    The message says why, with the application's own words and the traceback that it gave.
+    """
+
+
 class BindError(MonocerosError):
     """A listening address cannot be used; exit code 1."""
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 # Modules that are not there, and why.
 MODULES_LEFT_OUT = {
     "gunicorn._types": "of the stubs alone",
-    "gunicorn.asgi": "the asgi worker is not in this version",
+    "gunicorn.asgi": "requests are read and answered in another way",
     "gunicorn.ctl": "there is no control socket",
     "gunicorn.dirty": "the dirty arbiter is not in this version",
     "gunicorn.http.body": "bodies are read by the reactor",
@@ -35,12 +35,12 @@ MODULES_LEFT_OUT = {
     "gunicorn.reloader": "a process of its own watches files",
     "gunicorn.uwsgi": "the uwsgi protocol is not in this version",
     "gunicorn.workers.base_async": "the workers for gevent and eventlet have another base",
-    "gunicorn.workers.gasgi": "the asgi worker is not in this version",
 }
 
 _PARSER = "requests are parsed by the reactor, which answers bad ones itself"
 _LOOP = "the arbiter's loop handles signals and children in another way"
 _WORKER = "connections are the reactor's"
+_SIGNALS = "signals are handled as in all classes: handle_exit and its like"
 _DIRTY = "the dirty arbiter is not in this version"
 _VALUES = "settings have checks of their own; this one is about a single setting"
 
@@ -123,6 +123,11 @@ NAMES_LEFT_OUT = {
     "gunicorn.util.make_fail_app": "a broken application is shown by monoceros.wsgi.broken",
     "gunicorn.util.positionals": "of one function there",
     "gunicorn.workers.base.Worker.handle_error": _PARSER,
+    "gunicorn.workers.gasgi.ASGIWorker.handle_abort_signal": _SIGNALS,
+    "gunicorn.workers.gasgi.ASGIWorker.handle_exit_signal": _SIGNALS,
+    "gunicorn.workers.gasgi.ASGIWorker.handle_quit_signal": _SIGNALS,
+    "gunicorn.workers.gasgi.ASGIWorker.handle_usr1_signal": _SIGNALS,
+    "gunicorn.workers.gasgi.ASGIWorker.handle_winch_signal": _SIGNALS,
     "gunicorn.workers.ggevent.GeventResponse": "of Gunicorn's access log",
     "gunicorn.workers.ggevent.PyWSGIHandler": "gevent's server is not used",
     "gunicorn.workers.ggevent.PyWSGIServer": "gevent's server is not used",

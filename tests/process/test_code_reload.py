@@ -109,7 +109,7 @@ def cycle(srv: Server, file: Path, number: int) -> None:
     """Edit, break and mend a file; each time the right thing is served, and nothing else."""
     for text, expected in (
         (colour(f"edit {number};"), f"edit {number};"),
-        (BREAKS[number % len(BREAKS)] + f"# {number};", "could not be imported"),
+        (BREAKS[number % len(BREAKS)] + f"# {number};", "could not be loaded"),
         (colour(f"mend {number};"), f"mend {number};"),
     ):
         old = srv.wait_workers(2)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import importlib
 import re
 import sys
 from typing import TYPE_CHECKING
@@ -10,8 +12,8 @@ import pytest
 
 from monoceros.config import load
 from monoceros.errors import AppImportError
-from monoceros.workers.application import Application, load_app
-from monoceros.workers.callables import is_asgi
+from monoceros.workers.application import Application, find_wanted, load_app
+from monoceros.workers.callables import Wanted, is_asgi
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -37,11 +39,25 @@ def broken(): return app(1)
 def none(): return None
 
 async def asgi(scope, receive, send): ...
+async def other_names(one, two, three): ...
 wrapped = functools.partial(asgi)
 def asgi_without_async(scope, receive, send): return asgi(scope, receive, send)
 
 class Framework:
     async def __call__(self, scope, receive, send): ...
+
+class Double:
+    def __init__(self, scope): ...
+    async def __call__(self, receive, send): ...
+
+class Awaitable:
+    def __init__(self, scope, receive, send): ...
+    def __await__(self): ...
+
+def double(scope): return Double(scope)
+
+@functools.wraps(asgi)
+def decorated_asgi(*args): return asgi(*args)
 
 class Classic:
     def __init__(self, environ, start_response): ...
@@ -122,15 +138,89 @@ def test_not_found(uri: str, message: str) -> None:
         load_app(uri)
 
 
-@pytest.mark.parametrize(
-    "name", ["asgi", "wrapped", "asgi_without_async", "framework", "method", "Framework"]
-)
-def test_asgi_is_refused(name: str) -> None:
+ASGI = [
+    "asgi",
+    "other_names",
+    "wrapped",
+    "asgi_without_async",
+    "decorated_asgi",
+    "framework",
+    "method",
+    "Double",
+    "double",
+    "Awaitable",
+]
+
+
+@pytest.mark.parametrize("name", ASGI)
+def test_asgi(name: str) -> None:
+    for wanted in (Wanted.ASGI, Wanted.EITHER, Wanted.ANY):
+        found = load_app(f"apps_here:{name}", wanted)
+        assert found is getattr(sys.modules["apps_here"], name)
+        assert is_asgi(found)
     with pytest.raises(
         AppImportError,
-        match=rf"'apps_here:{name}' is an ASGI application, and the sync worker serves WSGI",
+        match=rf"'apps_here:{name}' is an ASGI application, and this worker class serves WSGI .*"
+        r"only\. The worker class asgi serves it, and is its default\.$",
     ):
         load_app(f"apps_here:{name}")
+
+
+@pytest.mark.parametrize("name", ["app", "Classic", "limited"])
+def test_wsgi(name: str) -> None:
+    found = load_app(f"apps_here:{name}", Wanted.EITHER)
+    assert not is_asgi(found)
+
+
+@pytest.mark.parametrize("name", ["app", "Classic", "optional", "made_here"])
+def test_wsgi_is_refused_where_asgi_is_wanted(name: str) -> None:
+    module = importlib.import_module("apps_here")
+    module.made_here = functools.partial(module.app)  # type: ignore[attr-defined]
+    with pytest.raises(
+        AppImportError,
+        match=rf"'apps_here:{name}' is a WSGI application, and this worker class serves ASGI .*"
+        r"only\. The worker class sync serves it, and is its default\.$",
+    ):
+        load_app(f"apps_here:{name}", Wanted.ASGI)
+
+
+@pytest.mark.parametrize("name", ["decorated", "catch_all"])
+def test_what_may_be_either_is_left_alone(name: str) -> None:
+    for wanted in Wanted:
+        assert load_app(f"apps_here:{name}", wanted) is getattr(sys.modules["apps_here"], name)
+
+
+@pytest.mark.parametrize("wanted", [Wanted.ASGI, Wanted.EITHER])
+def test_a_class_of_applications(wanted: Wanted) -> None:
+    with pytest.raises(
+        AppImportError,
+        match=r"'apps_here:Framework' is a class, .* Did you mean 'apps_here:Framework\(\)'\?$",
+    ):
+        load_app("apps_here:Framework", wanted)
+
+
+@pytest.mark.parametrize("name", ["no_arguments", "strict", "make_site"])
+def test_a_factory_where_asgi_is_wanted(name: str) -> None:
+    with pytest.raises(
+        AppImportError, match=r"while an application takes \(scope, receive, send\)\. Did you mean"
+    ):
+        load_app(f"apps_here:{name}", Wanted.ASGI)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "wanted"),
+    [
+        ([], Wanted.EITHER),
+        (["--threads", "2"], Wanted.EITHER),
+        (["-k", "sync"], Wanted.WSGI),
+        (["-k", "sync", "--threads", "2"], Wanted.WSGI),
+        (["-k", "gthread"], Wanted.WSGI),
+        (["-k", "asgi"], Wanted.ASGI),
+        (["-k", "monoceros.workers.base.Worker"], Wanted.ANY),
+    ],
+)
+def test_what_is_wanted(arguments: list[str], wanted: Wanted, tmp_path: Path) -> None:
+    assert find_wanted(load([*arguments, "apps_here"], {}, str(tmp_path))) is wanted
 
 
 @pytest.mark.parametrize("app", [max, dict, print])
@@ -224,10 +314,10 @@ def test_asgi_beside_wsgi(tmp_path: Path) -> None:
     (tmp_path / "site_here").mkdir()
     (tmp_path / "site_here" / "asgi.py").write_text(SOURCE)
     (tmp_path / "site_here" / "wsgi.py").write_text(SOURCE)
-    with pytest.raises(AppImportError, match=r"Did you mean 'site_here\.wsgi:framework'\?$"):
+    with pytest.raises(AppImportError, match=r"only\. Did you mean 'site_here\.wsgi:framework'\? "):
         load_app("site_here.asgi:framework")
-    with pytest.raises(AppImportError, match=r"a2wsgi\.ASGIMiddleware\(app\) instead"):
-        load_app("apps_here:framework")
+    with pytest.raises(AppImportError, match=r"only\. Did you mean 'site_here\.asgi:app'\? "):
+        load_app("site_here.wsgi:app", Wanted.ASGI)
 
 
 def test_what_a_module_misses_is_its_own_error(tmp_path: Path) -> None:

@@ -126,7 +126,7 @@ def late_imports(path: Path) -> Iterator[str]:
 
 
 def test_workers_without_access_to_the_library() -> None:
-    every = f"{SERVER}\nfrom monoceros.workers import latecomers\nlatecomers.import_all()"
+    every = f"{SERVER}\nfrom monoceros.workers import latecomers\nlatecomers.import_all(asgi=True)"
     paths = [path for pattern in RUN_BY_WORKERS for path in PACKAGE.glob(pattern)]
     late = {name for path in paths for name in late_imports(path)}
 

@@ -86,11 +86,14 @@ cdef class Core:
     cdef size_t out_before  # as much was there before the request in flight
     cdef size_t out_capacity
     cdef object large_input
-    cdef bytes server_fields
+    cdef readonly bytes server_fields
     # The status line and server fields of the last response, for the next one of its kind.
     cdef object status
     cdef int status_code
     cdef bytes status_block
+    # The same for responses whose status is a number; 0 for none.
+    cdef int number
+    cdef bytes number_block
     cdef PyObject *known_names[KNOWN_NAMES]
     cdef unsigned char known_meanings[KNOWN_NAMES]
     cdef bytes server_line
@@ -105,7 +108,7 @@ cdef class Core:
     cdef Slot *slot
 
     cpdef tick(self, double now)
-    cdef int refresh_date(self) except -1
+    cpdef int refresh_date(self) except -1
     cdef dict template(self, object local, object scheme, uint32_t fields)
     cdef object scratch(self)
     cdef int reserve(self, size_t more) except -1
@@ -115,9 +118,13 @@ cdef class Core:
     cdef int end(self, int code) except -1
     cdef object deadline(self)
     cdef int limit_call(self, double seconds) except -1
-    cdef void count_refusal(self, int code) noexcept
+    cpdef int count_refusal(self, int code) except -1
 
 cdef int64_t monotonic_ns() noexcept nogil
+cdef void begin_slot(
+    Slot *slot, int64_t now, uint64_t requests, bytes peer, const char *request, size_t size
+) noexcept
+cdef void end_slot(Slot *slot, int64_t now, int64_t elapsed_ns, int code) noexcept
 
 
 cdef inline int check_idle(Core core) except -1:

@@ -14,6 +14,7 @@ from monoceros.http._names cimport NameTable
 
 import time
 
+from monoceros.http.access import Entry
 from monoceros.http.answers import end_of_kept_head
 from monoceros.http.body import SCRATCH_SIZE
 from monoceros.http.budget import Budget
@@ -91,6 +92,34 @@ cdef inline void _count_call(Slot *slot, int64_t elapsed_ns) noexcept nogil:
         bucket += 1
     slot.histogram[bucket] += 1
     slot.duration_ns += elapsed_ns
+
+
+cdef void begin_slot(
+    Slot *slot, int64_t now, uint64_t requests, bytes peer, const char *request, size_t size
+) noexcept:
+    """Put a request in flight on a record."""
+    cdef size_t peer_size = min(<size_t>PyBytes_GET_SIZE(peer), <size_t>PEER_SIZE)
+    cdef uint64_t odd = _open_slot(slot)
+    size = min(size, <size_t>REQUEST_SIZE)
+    slot.state = STATE_RUNNING
+    slot.beat_ns = slot.started_ns = now
+    slot.requests = requests
+    slot.request_size = <uint16_t>size
+    slot.peer_size = <uint16_t>peer_size
+    memcpy(slot.peer, PyBytes_AS_STRING(peer), peer_size)
+    memcpy(slot.request, request, size)
+    _close_slot(slot, odd)
+
+
+cdef void end_slot(Slot *slot, int64_t now, int64_t elapsed_ns, int code) noexcept:
+    """Take the request in flight off a record, and count it."""
+    cdef uint64_t odd = _open_slot(slot)
+    slot.state = STATE_IDLE
+    slot.beat_ns = now
+    slot.started_ns = 0
+    _count_response(slot, code)
+    _count_call(slot, elapsed_ns)
+    _close_slot(slot, odd)
 
 
 cdef int _make_room(dict environ) except -1:
@@ -172,7 +201,7 @@ cdef class Core:
         self.now = self.pulse.ticked = self.flushed = now
         self.refresh_date()
 
-    cdef int refresh_date(self) except -1:
+    cpdef int refresh_date(self) except -1:
         """Have Date and the access log's time tell this second, also after a slow call."""
         cdef int64_t seconds = c_time(NULL)
         if seconds == self.second:
@@ -181,6 +210,7 @@ cdef class Core:
         date = format_date(seconds).encode("ascii")
         self.server_fields = b"%bDate: %b\r\n" % (self.server_line, date)
         self.status = None
+        self.number = 0
         if self.access is not None:
             self.access.set_time(self.log.access.format_time(seconds))
         return 0
@@ -257,8 +287,6 @@ cdef class Core:
     cdef int begin(self, bytes peer, const char *request, size_t size) except -1:
         """Put a request in flight on the scoreboard."""
         cdef Slot *slot = self.slot
-        cdef size_t peer_size
-        cdef uint64_t odd
         check_idle(self)
         self.pulse.started_ns = monotonic_ns()
         self.pulse.running = True
@@ -271,16 +299,7 @@ cdef class Core:
         if slot == NULL:
             memcpy(self.line, request, size)
             return 0
-        peer_size = min(<size_t>PyBytes_GET_SIZE(peer), <size_t>PEER_SIZE)
-        odd = _open_slot(slot)
-        slot.state = STATE_RUNNING
-        slot.beat_ns = slot.started_ns = self.pulse.started_ns
-        slot.requests = self.requests
-        slot.request_size = <uint16_t>size
-        slot.peer_size = <uint16_t>peer_size
-        memcpy(slot.peer, PyBytes_AS_STRING(peer), peer_size)
-        memcpy(slot.request, request, size)
-        _close_slot(slot, odd)
+        begin_slot(slot, self.pulse.started_ns, self.requests, peer, request, size)
         return 0
 
     cdef str request_line(self, bint minor):
@@ -297,19 +316,11 @@ cdef class Core:
 
         ``code`` is the status that it was answered with, 0 where it was none of HTTP's.
         """
-        cdef Slot *slot = self.slot
-        cdef uint64_t odd
         cdef int64_t now = monotonic_ns()
         self.pulse.running = False
         self.now = now * 1e-9
-        if slot != NULL:
-            odd = _open_slot(slot)
-            slot.state = STATE_IDLE
-            slot.beat_ns = now
-            slot.started_ns = 0
-            _count_response(slot, code)
-            _count_call(slot, now - self.pulse.started_ns)
-            _close_slot(slot, odd)
+        if self.slot != NULL:
+            end_slot(self.slot, now, now - self.pulse.started_ns, code)
         if self.access is not None and self.now - self.flushed > SLOW_S:
             if self.flush_log is not None and self.access.size:
                 self.flush_log()
@@ -331,10 +342,22 @@ cdef class Core:
         self.limited_ns = self.pulse.started_ns
         return 0
 
-    cdef void count_refusal(self, int code) noexcept:
+    cpdef int count_refusal(self, int code) except -1:
         """Count a response that no application gave."""
         cdef uint64_t odd
         if self.slot != NULL:
             odd = _open_slot(self.slot)
             _count_response(self.slot, code)
             _close_slot(self.slot, odd)
+        return 0
+
+    def record_exchange(
+        self, environ, status, headers, int64_t sent, int64_t elapsed_us, line, /
+    ):
+        """Tell the access log, and who else wants to know, that a request of ASGI is done."""
+        when = "" if self.access is None else self.access.when
+        entry = Entry(environ, status, headers, sent, elapsed_us, when, line)
+        if self.access is not None and status and not self.access.format.skips(environ, status):
+            self.access.append(self.access.format.line(entry))
+        if self.finished is not None:
+            self.finished(entry)

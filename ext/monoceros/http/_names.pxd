@@ -31,6 +31,7 @@ ctypedef struct Name:
     unsigned char scheme  # one of secure_scheme_headers
     unsigned char atom  # of ATOM_...
     void *key  # the environ's key, a str that the table owns
+    void *octets  # the name in lower case, bytes that the table owns
 
 cdef int field_id(const char *name, Py_ssize_t size) noexcept nogil
 

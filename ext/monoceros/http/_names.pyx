@@ -63,6 +63,7 @@ cdef class NameTable:
         cdef int i
         for i in range(NAME_SLOTS):
             Py_XDECREF(<PyObject *>self.names[i].key)
+            Py_XDECREF(<PyObject *>self.names[i].octets)
 
     cdef Name *find(self, const char *name, Py_ssize_t size) noexcept:
         """Return what was learned of a name, or NULL; ``size`` does not count its colon."""
@@ -96,6 +97,9 @@ cdef class NameTable:
         key = <PyObject *>interned
         PyUnicode_InternInPlace(&key)
         entry.key = key
+        octets = text.lower().encode("ascii")
+        Py_INCREF(octets)
+        entry.octets = <void *>octets
         memcpy(entry.raw, name, size)
         entry.raw[size] = b":"
         entry.id = field_id(name, size)

@@ -66,3 +66,15 @@ cdef class Request:
     cdef int write_data(self, object data) except -1
     cdef int end_data(self, int64_t total) except -1
     cdef int send_early_hints(self, object headers) except -1
+
+cdef enum:
+    # What a response's field name means to the server.
+    PLAIN = 0
+    SERVERS_OWN = 1
+    LENGTH = 2
+    CONNECTION = 3
+    UPGRADE_FIELD = 4
+
+cdef int response_field(const char *name, Py_ssize_t size) noexcept
+cdef void remember_name(Core core, object name, size_t slot, int meaning) noexcept
+cdef bint parse_length(const char *text, Py_ssize_t size, int64_t *length) noexcept

@@ -84,13 +84,6 @@ cdef enum:
     ENOUGH = 262144  # gathered output that is not held back any longer
     UNKNOWN = -1
 
-    # What a response's field name means to the server.
-    PLAIN = 0
-    SERVERS_OWN = 1
-    LENGTH = 2
-    CONNECTION = 3
-    UPGRADE_FIELD = 4
-
 cdef int AGAIN = _AGAIN
 cdef int CLOSE = _CLOSE
 cdef int LINGER = _LINGER
@@ -539,13 +532,13 @@ cdef class Request:
             else:
                 if size == 0 or mono_scan_class(text, text + size, MONO_TOKEN) != text + size:
                     return 0
-                kind = _response_field(text, size)
-                _remember_name(core, name_object, slot, kind)
+                kind = response_field(text, size)
+                remember_name(core, name_object, slot, kind)
             if mono_scan_value(value, value + value_size, &high) != value + value_size:
                 return 0
             if kind != PLAIN:
                 if kind == LENGTH:
-                    if self.length != UNKNOWN or not _parse_length(value, value_size, &self.length):
+                    if self.length != UNKNOWN or not parse_length(value, value_size, &self.length):
                         self.length = UNKNOWN
                         return 0
                     if code[0] == 204:
@@ -669,7 +662,7 @@ cdef bint _remember_status(Core core, object status) except -1:
     return True
 
 
-cdef void _remember_name(Core core, object name, size_t slot, int meaning) noexcept:
+cdef void remember_name(Core core, object name, size_t slot, int meaning) noexcept:
     """Keep a valid name; the reference makes sure that its identity is not used again."""
     Py_INCREF(name)
     Py_XDECREF(core.known_names[slot])
@@ -677,7 +670,7 @@ cdef void _remember_name(Core core, object name, size_t slot, int meaning) noexc
     core.known_meanings[slot] = meaning
 
 
-cdef int _response_field(const char *name, Py_ssize_t size) noexcept:
+cdef int response_field(const char *name, Py_ssize_t size) noexcept:
     """Tell what a response's field name means to the server, whatever its case."""
     cdef char first = name[0] | 0x20
     if first == c"c":
@@ -715,7 +708,7 @@ cdef int _response_field(const char *name, Py_ssize_t size) noexcept:
     return PLAIN
 
 
-cdef bint _parse_length(const char *text, Py_ssize_t size, int64_t *length) noexcept:
+cdef bint parse_length(const char *text, Py_ssize_t size, int64_t *length) noexcept:
     cdef Py_ssize_t i
     if not 0 < size <= 18:
         return False

@@ -44,12 +44,16 @@ class Handoff:
     def advance(self) -> None:
         """End the queue once it is switched off and the last worker that used it has gone.
 
-        Until then nothing is given away, since the workers of now would not take it.
+        Until then nothing is given away, since the workers of now would not take it; nor beside
+        workers for ASGI.
         """
-        self._server.scoreboard.keeps_connections = not self._server.cfg.connection_handoff
-        if self._queue is None or self._server.cfg.connection_handoff:
+        is_on = self._server.cfg.connection_handoff
+        workers = self._server.WORKERS.values()
+        has_takers = is_on and not any(worker.serves_asgi for worker in workers)
+        self._server.scoreboard.keeps_connections = not has_takers
+        if self._queue is None or is_on:
             return
-        if all(worker.overflow is None for worker in self._server.WORKERS.values()):
+        if all(worker.overflow is None for worker in workers):
             self.end()
 
     def end(self) -> None:

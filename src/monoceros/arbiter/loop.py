@@ -340,10 +340,10 @@ class Arbiter(Surface):
         worker.take_records(self.scoreboard, slot, records)
         worker.place = place
         worker.modules = self.watching.equip(self.current.number)
-        if worker_class.is_ready_to_run:
-            worker.overflow = self.handoff.equip()
-        else:
+        if not worker_class.is_ready_to_run:
             worker.open_tmp()
+        elif not worker_class.serves_asgi:
+            worker.overflow = self.handoff.equip()
         self._mark_alive()
         self.call_hook("pre_fork", self, worker)
         return worker

@@ -19,7 +19,7 @@ from monoceros.arbiter.heartbeat import judge_boot
 from monoceros.arbiter.obituary import APP_LOAD_ERROR, WORKER_BOOT_ERROR
 from monoceros.arbiter.stacks import StackFile
 from monoceros.arbiter.title import set_title
-from monoceros.errors import AppImportError, StopWorker
+from monoceros.errors import AppImportError, LifespanFailed, StopWorker
 from monoceros.identity import program
 from monoceros.scoreboard import SlotPhase, State, rest
 from monoceros.unpatched import fork, set_handler
@@ -120,7 +120,7 @@ def _work(server: Arbiter, worker: Worker) -> int:
     except AppImportError as error:
         worker.log.error("%s", error)
         return APP_LOAD_ERROR
-    except hooks.HookError as error:
+    except (hooks.HookError, LifespanFailed) as error:
         worker.log.error("%s", error)
         return WORKER_BOOT_ERROR
     except BaseException as error:

@@ -67,7 +67,7 @@ def set_up(worker_class: type[Worker], cfg: Config) -> None:
     with uncollected():
         worker_class.setup()
     if owner.changes(cfg):
-        latecomers.import_all()
+        latecomers.import_all(asgi=cfg.is_class_open)
 
 
 def log_listeners(server: Arbiter) -> None:

@@ -39,6 +39,8 @@ def receive_news(server: Arbiter, now: float) -> None:
             os.close(child.news_fd)
             child.news_fd = -1
             continue
+        if News.ASGI in news:
+            _note_asgi(server, child)
         if News.READY in news:
             _welcome(server, child, now)
         elif News.BOOTED in news and child.phase is Phase.BOOTING:
@@ -49,6 +51,16 @@ def receive_news(server: Arbiter, now: float) -> None:
             child.asks = "its threads are lost to requests that have timed out"
         if News.LEAVING in news and child.is_ready:
             _let_leave(server, child, now)
+
+
+def _note_asgi(server: Arbiter, child: Child) -> None:
+    """Treat a worker as one of the class ``asgi``, which its application has made it."""
+    cfg = server.WORKERS[child.pid].cfg
+    if not any(worker.serves_asgi for worker in server.WORKERS.values()):
+        aside = "; threads does not apply" if cfg.threads > 1 else ""
+        server.log.info("Using worker: asgi, because the application is an ASGI one%s", aside)
+    server.WORKERS[child.pid].serves_asgi = True
+    child.timeout_is_per_call = False
 
 
 def welcome_silent(server: Arbiter, now: float) -> None:

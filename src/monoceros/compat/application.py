@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from monoceros.errors import ConfigError, MonocerosError
 from monoceros.workers.application import Application as Loader
-from monoceros.workers.application import check_app, serves_wsgi_only
+from monoceros.workers.application import check_app, find_wanted
 
 if TYPE_CHECKING:
     from argparse import ArgumentParser, Namespace
@@ -107,8 +107,8 @@ class BaseApplication:
         """Return the application, the same at every call; raises whatever ``load`` raises."""
         if self.callable is None:
             name = f"{type(self).__name__}.load()"
-            is_wsgi = serves_wsgi_only(self._frozen or self._freeze())
-            self.callable = check_app(self.load(), name, is_wsgi=is_wsgi)
+            wanted = find_wanted(self._frozen or self._freeze())
+            self.callable = check_app(self.load(), name, wanted)
         return self.callable
 
     # -- the server

@@ -255,6 +255,11 @@ class EditableConfig(Config):
         return {name: text for name, _, text in pairs}
 
     @property
+    def is_class_open(self) -> bool:  # type: ignore[override]
+        """Whether nobody has chosen a worker class."""
+        return not self.is_given("worker_class")
+
+    @property
     def app_uri(self) -> str | None:  # type: ignore[override]
         """The application that a setting names."""
         return self.wsgi_app

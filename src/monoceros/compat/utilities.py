@@ -19,6 +19,7 @@ from monoceros.hosting import current_directory
 from monoceros.http.dates import format_date
 from monoceros.net import owner
 from monoceros.workers.application import load_app
+from monoceros.workers.callables import Wanted
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,7 +71,7 @@ def load_entry_point(distribution: str, group: str, name: str) -> Any:
 
 def import_app(module: str) -> Callable[..., Any]:
     """Import the application that ``MODULE[:NAME]`` names; raises AppImportError."""
-    return load_app(module, is_wsgi=False)
+    return load_app(module, Wanted.ANY)
 
 
 def get_arity(f: Callable[..., Any]) -> int:

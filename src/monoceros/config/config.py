@@ -75,8 +75,9 @@ class Config(
     ``app_uri`` is the application as named on the command line, else ``wsgi_app``, else what was
     found; ``address`` is ``bind`` taken apart; ``env`` is ``raw_env`` taken apart; ``environ`` is
     the environment that the server was started with, and ``cwd`` the directory; ``plan`` is how
-    ``workers`` came about where it is ``auto``. ``notes`` and ``warnings`` are remarks for the
-    error log.
+    ``workers`` came about where it is ``auto``. ``is_class_open`` says that nobody has chosen a
+    worker class, so that the application decides whether it is ``asgi``. ``notes`` and ``warnings``
+    are remarks for the error log.
     """
 
     __slots__ = (
@@ -86,6 +87,7 @@ class Config(
         "cwd",
         "env",
         "environ",
+        "is_class_open",
         "notes",
         "plan",
         "warnings",
@@ -97,6 +99,7 @@ class Config(
     cwd: str
     env: dict[str, str]
     environ: Mapping[str, str]
+    is_class_open: bool
     notes: tuple[str, ...]
     plan: WorkerPlan | None
     warnings: tuple[str, ...]
@@ -110,6 +113,7 @@ class Config(
         cwd: str,
         environ: Mapping[str, str],
         plan: WorkerPlan | None,
+        is_class_open: bool,
         remarks: Remarks,
         again: Callable[[], Config],
     ) -> None:
@@ -121,6 +125,7 @@ class Config(
         put(self, "cwd", cwd)
         put(self, "environ", environ)
         put(self, "plan", plan)
+        put(self, "is_class_open", is_class_open)
         put(self, "notes", remarks.notes)
         put(self, "warnings", remarks.warnings)
         put(self, "address", [parse_address(entry) for entry in self.bind])

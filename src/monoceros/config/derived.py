@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 _PLAIN_LOGGERS = ("simple", Config.logger_class.default)
 
 _SYNC = "monoceros.workers.sync.SyncWorker"
+_ASGI = "monoceros.workers.gasgi.ASGIWorker"
 
 _MEMORY_LIMITS: tuple[Setting[int], ...] = (Config.max_memory, Config.max_memory_hard)
 
@@ -43,6 +45,7 @@ class Draft:
         "environ",
         "given",
         "hosted",
+        "is_class_open",
         "notes",
         "origins",
         "plan",
@@ -66,6 +69,7 @@ class Draft:
         self.app_uri = app_uri
         self.hosted = hosted
         self.origins = {name: one.origin for name, one in given.items()}
+        self.is_class_open = "worker_class" not in given
         self.plan: machine.WorkerPlan | None = None
         self.notes: list[str] = []
         self.warnings: list[str] = []
@@ -92,6 +96,7 @@ def complete(draft: Draft) -> None:
     _find_application(draft)
     _count_workers(draft)
     _choose_worker_class(draft)
+    _judge_worker_class(draft)
     _name_processes(draft)
     _set_logs(draft)
     _judge_memory(draft)
@@ -157,6 +162,23 @@ def _choose_worker_class(draft: Draft) -> None:
         draft.follow("worker_class", "gthread", Config.threads)
         if not is_ours:
             draft.notes.append(f"With threads = {threads} the worker class is gthread, not {name}")
+
+
+def _judge_worker_class(draft: Draft) -> None:
+    name = draft.values["worker_class"]
+    meant = Config.worker_class.stand_in(name) if isinstance(name, str) else None
+    if meant:
+        draft.notes.append(
+            f"{name} is not installed; its place is taken by the worker class {meant}, which "
+            "serves ASGI applications itself"
+        )
+    if draft.values["asgi_loop"] != "uvloop" or find_spec("uvloop") is not None:
+        return
+    # Other classes do not look at it.
+    if draft.is_class_open or Config.worker_class.aliases.get(meant or str(name)) == _ASGI:
+        raise draft.refuse(
+            Config.asgi_loop, "it is not installed: pip install 'monoceros[uvloop]', or uvloop"
+        )
 
 
 def _name_processes(draft: Draft) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from importlib.machinery import PathFinder
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any, overload
 
@@ -17,8 +18,8 @@ _EXTRAS = ("eventlet", "gevent", "tornado")  # each brings the package of its na
 _CALLED = "a dotted name, egg:DISTRIBUTION#NAME, or in a file a class or a function returning one"
 
 
-def reference(aliases: Mapping[str, str], missing: Mapping[str, str]) -> Kind[Reference]:
-    """A class or its name; ``aliases`` are short names, ``missing`` says what is not there yet."""
+def reference(aliases: Mapping[str, str]) -> Kind[Reference]:
+    """A class or its name; ``aliases`` are short names."""
 
     def parse(value: object) -> Reference:
         if isinstance(value, type):
@@ -26,8 +27,6 @@ def reference(aliases: Mapping[str, str], missing: Mapping[str, str]) -> Kind[Re
         if not isinstance(value, str):
             return _call(value)
         name = value.strip().lstrip("#")
-        if name in missing and not _is_elsewhere(name):
-            raise ValueError(f"{missing[name]} is not in this version")
         if name not in aliases and not _is_importable(name):
             raise ValueError("an unknown name")
         return name
@@ -38,7 +37,7 @@ def reference(aliases: Mapping[str, str], missing: Mapping[str, str]) -> Kind[Re
 class ClassSetting(Setting[Any]):
     """A record that reads as the class; ``name_of`` gives its name as it was set."""
 
-    __slots__ = ("aliases", "group", "method")
+    __slots__ = ("aliases", "group", "method", "stand_ins")
 
     def __init__(
         self,
@@ -49,11 +48,15 @@ class ClassSetting(Setting[Any]):
         cli: tuple[str, ...],
         group: str,
         method: str,
-        missing: Mapping[str, str] | None = None,
+        stand_ins: Mapping[str, str] | None = None,
     ) -> None:
-        """``group`` is that of entry points; what has not ``method`` is not such a class."""
-        super().__init__(reference(aliases, missing or {}), default, doc, cli=cli, meta="NAME")
+        """``group`` is that of entry points; what has not ``method`` is not such a class.
+
+        ``stand_ins`` says which of the ``aliases`` a name means whose module is not installed.
+        """
+        super().__init__(reference(aliases), default, doc, cli=cli, meta="NAME")
         self.aliases = aliases
+        self.stand_ins = stand_ins or {}
         self.group = group
         self.method = method
 
@@ -71,10 +74,15 @@ class ClassSetting(Setting[Any]):
             origin = holder._origins.get(self.name, DEFAULT)
             raise invalid(self, value, origin, f"cannot be used: {_explain(error)}") from error
 
+    def stand_in(self, name: str) -> str | None:
+        """Return the alias that a name means for want of its own module, None where it is there."""
+        return self.stand_ins[name] if name in self.stand_ins and not _is_there(name) else None
+
     def _find(self, value: object) -> type[Any]:
-        found = (
-            load(self.aliases.get(value, value), self.group) if isinstance(value, str) else value
-        )
+        found = value
+        if isinstance(value, str):
+            name = self.stand_in(value) or value
+            found = load(self.aliases.get(name, name), self.group)
         if not isinstance(found, type):
             found = _call(found)
         if not hasattr(found, self.method):
@@ -113,15 +121,18 @@ def _is_importable(name: str) -> bool:
     return "." in name and all(part.isidentifier() for part in name.split("."))
 
 
-def _is_elsewhere(name: str) -> bool:
-    """Whether a class that is ours to provide one day is there from its own distribution."""
-    package = name.partition(".")[0]
-    if package in (name, "gunicorn") or not _is_importable(name) or name.startswith("egg:"):
-        return False
+def _is_there(name: str) -> bool:
+    """Whether the module of a dotted name is installed, at most one package deep."""
+    module = name.rpartition(".")[0]
+    package, _, rest = module.partition(".")
     try:
-        return find_spec(package) is not None
+        spec = find_spec(package)
     except ValueError:  # somebody has put it into sys.modules without a spec
         return True
+    if spec is None or not rest:
+        return spec is not None
+    # Not by ``importlib.util``, which would import the package.
+    return PathFinder.find_spec(module, spec.submodule_search_locations or []) is not None
 
 
 def _call(value: object) -> type[Any]:

@@ -109,6 +109,7 @@ def assemble(
         cwd=cwd,
         environ=dict(environ),
         plan=draft.plan,
+        is_class_open=draft.is_class_open,
         remarks=draft.remarks(),
         again=again,
     )

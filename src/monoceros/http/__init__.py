@@ -17,7 +17,17 @@ from monoceros.errors import ConfigError
 if TYPE_CHECKING:
     from types import ModuleType
 
-__all__ = ["IMPL", "IMPL_REASON", "Conn", "Core", "Watch", "accept", "parse_head"]
+__all__ = [
+    "IMPL",
+    "IMPL_REASON",
+    "Conn",
+    "Core",
+    "HeadReader",
+    "Record",
+    "Watch",
+    "accept",
+    "parse_head",
+]
 
 _COMPILED = tuple(
     f"monoceros.http.{name}"
@@ -28,8 +38,10 @@ _COMPILED = tuple(
         "_conn",
         "_core",
         "_environ",
+        "_exchange",
         "_head",
         "_names",
+        "_record",
         "_request",
         "_watch",
     )
@@ -69,7 +81,7 @@ def _load(impl: str) -> ModuleType:
 
 if TYPE_CHECKING:
     # The pure-Python twin is the type of record.
-    from monoceros.http._py import Conn, Core, Watch, accept, parse_head
+    from monoceros.http._py import Conn, Core, HeadReader, Record, Watch, accept, parse_head
 
     IMPL: str = "py"
     IMPL_REASON: str = ""
@@ -77,4 +89,5 @@ else:
     _twin, IMPL_REASON = _choose(os.environ.get("MONOCEROS_IMPL", ""))
     IMPL = _twin.IMPL
     Conn, Core, Watch = _twin.Conn, _twin.Core, _twin.Watch
+    HeadReader, Record = _twin.HeadReader, _twin.Record
     accept, parse_head = _twin.accept, _twin.parse_head

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import struct
 import time
-from bisect import bisect_left
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from monoceros.http._record_py import Record
 from monoceros.http.access import Entry
 from monoceros.http.answers import end_of_kept_head
 from monoceros.http.body import SCRATCH_SIZE
@@ -16,17 +15,6 @@ from monoceros.http.budget import Budget
 from monoceros.http.dates import format_date
 from monoceros.http.environ import environ_key, listener_environ, scheme_keys
 from monoceros.http.input import EmptyInput
-from monoceros.scoreboard import (
-    BUCKETS_NS,
-    DURATION_OFFSET,
-    HISTOGRAM_OFFSET,
-    PEER_OFFSET,
-    PEER_SIZE,
-    REQUEST_SIZE,
-    RESPONSES_OFFSET,
-    SIZES_OFFSET,
-    State,
-)
 from monoceros.unpatched import allocate_lock
 
 if TYPE_CHECKING:
@@ -35,15 +23,6 @@ if TYPE_CHECKING:
     from monoceros.http._request_py import Request
     from monoceros.http.types import CoreLog, Environ, Field, Limits, Policy, Rules, WsgiApp
 
-_STATE = struct.Struct("=IqqQ")  # state, heartbeat, start of the request, requests started
-_STATE_OFFSET = 12
-_IDLE, _RUNNING = int(State.IDLE), int(State.RUNNING)
-# Lengths, peer and request.
-_SIZES = struct.Struct("=HH")
-_TEXTS = struct.Struct(f"={PEER_SIZE}s{REQUEST_SIZE}s")
-_DURATION = DURATION_OFFSET // 8
-_RESPONSES = RESPONSES_OFFSET // 8 - 1
-_HISTOGRAM = HISTOGRAM_OFFSET // 8
 _LEARNED_NAMES = 512
 SLOW_S = 0.001  # lines of the access log do not wait for the next call after one as long as this
 
@@ -61,12 +40,11 @@ class Core:
         "_limited_ns",
         "_line",
         "_lines",
+        "_record",
         "_scratch",
         "_second",
         "_server_line",
-        "_slot",
         "_templates",
-        "_words",
         "app",
         "base_environ",
         "budget",
@@ -130,8 +108,7 @@ class Core:
         self.server_fields = b""
         self._server_line = f"Server: {server}\r\n" if server else ""
         self.scoreboard_record = slot
-        self._slot = slot if slot is not None else memoryview(b"")
-        self._words = None if slot is None else slot.cast("Q")
+        self._record = Record(slot)
         self._second = -1
         self._line = b""  # method and target of the request in flight
         self._lines: deque[bytes] = deque()
@@ -168,7 +145,8 @@ class Core:
         """Leave log, hooks and scoreboard to the process that this one was forked from."""
         self._is_abandoned = True
         self._lines.clear()
-        self.scoreboard_record = self._words = None
+        self.scoreboard_record = None
+        self._record.abandon()
 
     def drop_output(self) -> None:
         """Forget what a connection that failed has not sent."""
@@ -217,20 +195,11 @@ class Core:
     def begin(self, peer: bytes, request: bytes) -> None:
         """Put a request in flight on the scoreboard."""
         self.check_idle()
-        self.started_ns = started = time.monotonic_ns()
+        self._record.begin(peer, request)
+        self.started_ns = self._record.started_ns
         self.running = True
         self.requests += 1
         self._line = request
-        words = self._words
-        if words is None:
-            return
-        slot = self._slot
-        words[0] = odd = words[0] | 1
-        _STATE.pack_into(slot, _STATE_OFFSET, _RUNNING, started, started, self.requests)
-        sizes = (min(len(request), REQUEST_SIZE), min(len(peer), PEER_SIZE))
-        _SIZES.pack_into(slot, SIZES_OFFSET, *sizes)
-        _TEXTS.pack_into(slot, PEER_OFFSET, peer, request)
-        words[0] = odd + 1
 
     def end(self, code: int) -> None:
         """Take the request in flight off the scoreboard and count it.
@@ -240,16 +209,7 @@ class Core:
         self.running = False
         now = time.monotonic_ns()
         self.now = now / 1e9
-        words = self._words
-        if words is not None:
-            elapsed = now - self.started_ns
-            words[0] = odd = words[0] | 1
-            _STATE.pack_into(self._slot, _STATE_OFFSET, _IDLE, now, 0, self.requests)
-            words[_DURATION] += elapsed
-            words[_HISTOGRAM + bisect_left(BUCKETS_NS, elapsed)] += 1
-            if code:
-                words[_RESPONSES + _class(code)] += 1
-            words[0] = odd + 1
+        self._record.end(code)
         if self._lines and self.now - self._flushed > SLOW_S and self.flush_log is not None:
             self.flush_log()
         if self.now - self.ticked > 1:
@@ -257,11 +217,7 @@ class Core:
 
     def count_refusal(self, code: int) -> None:
         """Count a response that no application gave."""
-        words = self._words
-        if words is not None:
-            words[0] = odd = words[0] | 1
-            words[_RESPONSES + _class(code)] += 1
-            words[0] = odd + 1
+        self._record.count(code)
 
     def deadline(self) -> float | None:
         """Return when the time of the call in flight is up, None for never."""
@@ -301,7 +257,22 @@ class Core:
         if finished is not None:
             finished(entry)
 
-
-def _class(code: int) -> int:
-    # RFC 9110 15: what is no valid status code is to be processed as one of 5xx.
-    return code // 100 if code < 600 else 5
+    def record_exchange(
+        self,
+        environ: Environ,
+        status: str,
+        headers: list[Field],
+        sent: int,
+        elapsed_us: int,
+        line: str,
+        /,
+    ) -> None:
+        """Tell the access log, and who else wants to know, that a request of ASGI is done."""
+        access, finished = self.log.access, self.log.finished
+        if self._is_abandoned:
+            return
+        entry = Entry(environ, status, headers, sent, elapsed_us, self.when, line)
+        if access is not None and status and not access.skips(environ, status):
+            self._lines.append(access.line(entry))
+        if finished is not None:
+            finished(entry)

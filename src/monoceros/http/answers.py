@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 # RFC 9110 section 15; only what a server without an application can have to say.
-_PHRASES = {
+PHRASES = {
     400: "Bad Request",
     403: "Forbidden",
     408: "Request Timeout",
@@ -42,7 +42,7 @@ def end_of_kept_head(timeout_s: int) -> bytes:
 
 def full_status(status: str) -> str:
     """Return a status with its phrase, also where it is one of the server's own errors."""
-    phrase = _PHRASES.get(int(status)) if len(status) == 3 else None
+    phrase = PHRASES.get(int(status)) if len(status) == 3 else None
     return f"{status} {phrase}" if phrase else status
 
 
@@ -51,7 +51,7 @@ def error_response(status: int, server_fields: bytes, with_body: bool = True) ->
 
     ``server_fields`` are the Server and Date lines. ``with_body`` is False in answer to HEAD.
     """
-    line = f"{status} {_PHRASES[status]}"
+    line = f"{status} {PHRASES[status]}"
     body = f"{line}\n"
     retry = "Retry-After: 1\r\n" if status == 503 else ""
     head = (

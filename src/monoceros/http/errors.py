@@ -39,3 +39,10 @@ class BodyError(HttpError, OSError):
 
 class ClientGone(HttpError, OSError):
     """The client went away, or took nothing for too long, while a response was being sent."""
+
+
+class ClientDisconnected(HttpError, OSError):
+    """What ASGI's ``send`` raises once nobody takes what it sends.
+
+    The client has gone, or its connection was closed.
+    """

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Callable
+    from collections.abc import Awaitable, Callable, Iterable
 
     from monoceros.http.access import AccessFormat, Entry
     from monoceros.http.errors import BadRequest
-    from monoceros.http.types import Environ, ExcInfo, Field, Head, Limits, Rules
+    from monoceros.http.types import Environ, ExcInfo, Field, Head, Limits, OctetField, Rules, Scope
 
 
 class CoreLog(Protocol):
@@ -81,6 +81,12 @@ class Core(Protocol):
     rules: Rules
     policy: Any
     scoreboard_record: memoryview | None
+    responses: int
+    received: int
+    sent: int
+    errors: int
+    log: Any
+    server_fields: bytes
     flush_log: Callable[[], object] | None
 
     def tick(self, now: float, /) -> None:
@@ -91,6 +97,24 @@ class Core(Protocol):
 
     def add_line(self, line: bytes, /) -> None:
         """Append to the access log's lines."""
+
+    def record_exchange(
+        self,
+        environ: Environ,
+        status: str,
+        headers: list[Field],
+        sent: int,
+        elapsed_us: int,
+        line: str,
+        /,
+    ) -> None:
+        """Tell the access log, and who else wants to know, that a request of ASGI is done."""
+
+    def count_refusal(self, code: int, /) -> None:
+        """Count a response that no application gave."""
+
+    def refresh_date(self) -> None:
+        """Have Date and the access log's time tell this second."""
 
     def abandon(self) -> None:
         """Leave log, hooks and scoreboard to the process that this one was forked from."""
@@ -189,6 +213,136 @@ class Conn(Protocol):
         """Shut the connection down, close the descriptor, and drop what the request held."""
 
 
+class HeadReader(Protocol):
+    """The heads of one connection whose transport is the caller's, for ASGI.
+
+    ``template`` is the scope that all requests of the connection begin with, see
+    ``scope.base_scope``.
+    """
+
+    def __init__(self, core: Any, template: Scope, trusted: bool, /) -> None: ...
+
+    @property
+    def pending(self) -> int:
+        """Octets that were received and not used."""
+
+    def feed(self, data: bytes, /) -> Exchange | None:
+        """Return the next request once its head has come whole; raises ``BadRequest``."""
+
+    def keep(self, data: bytes, /) -> None:
+        """Put octets behind what has come, to be looked at with the next ``feed``."""
+
+    def take_rest(self) -> bytes:
+        """Return and forget what came behind the last head."""
+
+    def is_for_head(self) -> bool:
+        """Whether what has come begins a HEAD request, whose answer has no content."""
+
+
+class Owner(Protocol):
+    """What an exchange belongs to: its connection."""
+
+    is_paused: bool  # the client takes less than is sent
+
+    @property
+    def pending(self) -> int:
+        """Octets of a next request that has come already."""
+
+    def receive(self, exchange: Any, /) -> Awaitable[Any]:
+        """Return the next piece of content once it is there, or that the client has gone."""
+
+    def send_other(self, exchange: Any, event: dict[str, Any], /) -> Awaitable[None]:
+        """Take an event that is not of the usual ones, or not at its place."""
+
+    def wait_for_room(self, exchange: Any, /) -> Awaitable[None]:
+        """Wait until the client has taken enough."""
+
+    def end(self, exchange: Any, /) -> None:
+        """Go on after a complete response."""
+
+    def cut(self, exchange: Any, /) -> None:
+        """End a response that is not whole, so that the client can tell."""
+
+
+class Exchange(Protocol):
+    """One request, and the response to it as octets; see ``http/_exchange_py.py``."""
+
+    scope: Scope
+    line: bytes
+    minor: int
+    content_length: int
+    expect_continue: bool
+    upgrade: bool
+    is_head: bool
+    keep_alive: bool
+    wants_close: bool
+    headers: Iterable[OctetField]
+    code: int
+    sent: int
+    started: bool
+    complete: bool
+    owner: Any  # an Owner
+    write: Callable[[bytes], object]
+    content: Any
+    record: Any
+    task: Any
+    news: Any
+    is_taken: bool
+    is_over: bool
+    is_told: bool
+    is_stream: bool
+
+    def receive(self) -> Awaitable[Any]:
+        """Return the next piece of content, or that the client has gone (ASGI)."""
+
+    def send(self, event: dict[str, Any], /) -> Awaitable[None]:
+        """Take an event of the application; what is returned waits for the client (ASGI)."""
+
+    @property
+    def awaits_trailers(self) -> bool:
+        """Whether trailer fields are to end the response."""
+
+    @property
+    def is_chunked(self) -> bool:
+        """Whether the content has begun, in chunks, so that it can be ended at any time."""
+
+    @property
+    def is_delimited(self) -> bool:
+        """Whether a client can tell that a response was cut off."""
+
+    def start(self, status: int, headers: Iterable[OctetField], trailers: bool = False) -> None:
+        """Begin the response; raises ``InvalidResponse``."""
+
+    def body(self, data: bytes, more: bool) -> bytes:
+        """Return the octets that the next piece of content comes to, with the head before them."""
+
+    def file(self, size: int, /) -> tuple[bytes, int]:
+        """Return the head of a response whose content is a file, and how much of that goes out."""
+
+    def end_file(self, count: int, /) -> bytes:
+        """Return what follows a file of which so many octets went out."""
+
+    def trailers(self, headers: Iterable[OctetField], more: bool, /) -> bytes:
+        """Return the octets of trailer fields, and of the end unless there are more."""
+
+    def error(self, status: int, /) -> bytes:
+        """Return a whole response of the server's own, in the place of one that is not begun."""
+
+
+class Record(Protocol):
+    """A scoreboard record that one request after the other is put on."""
+
+    started_ns: int
+
+    def __init__(self, slot: memoryview | None, /) -> None: ...
+
+    def begin(self, peer: bytes, request: bytes, /) -> None:
+        """Put a request in flight there; without a slot only its time is taken."""
+
+    def end(self, code: int, /) -> None:
+        """Take it off, and count it by the status that it was answered with; 0 for none."""
+
+
 class Watch(Protocol):
     """One thread's look at how long the Core of another one has been at work."""
 
@@ -219,6 +373,8 @@ class Twin(Protocol):
     Core: type[Core]
     Conn: type[Conn]
     Watch: type[Watch]
+    HeadReader: type[HeadReader]
+    Record: type[Record]
 
     def parse_head(self, data: bytes, limits: Limits, rules: Rules, /) -> Head | None:
         """Return the head at the start of ``data``, or None while it is incomplete."""

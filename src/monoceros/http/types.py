@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from monoceros.http.protocols import Conn as Conn
     from monoceros.http.protocols import Core as Core
     from monoceros.http.protocols import CoreLog as CoreLog
+    from monoceros.http.protocols import Exchange as Exchange
+    from monoceros.http.protocols import HeadReader as HeadReader
+    from monoceros.http.protocols import Record as Record
     from monoceros.http.protocols import Request as Request
     from monoceros.http.protocols import StartResponse as StartResponse
     from monoceros.http.protocols import Twin as Twin
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
 
 Environ = dict[str, Any]
 Field = tuple[str, str]
+Scope = dict[str, Any]
+OctetField = tuple[bytes, bytes]
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType]
 WsgiApp = Callable[[Environ, "StartResponse"], Iterable[bytes]]
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from monoceros.errors import AppImportError
 from monoceros.workers import mistakes
-from monoceros.workers.callables import is_asgi, is_factory
+from monoceros.workers.callables import Wanted, is_asgi, is_class_of_asgi, is_factory, is_wsgi
 from monoceros.workers.target import parse_uri
 
 if TYPE_CHECKING:
@@ -64,41 +64,43 @@ class Application:
     def wsgi(self) -> WsgiApp:
         """Return the application, the same at every call.
 
-        Raises AppImportError where it is not there or is no WSGI application, and whatever
-        its module raises while it is imported.
+        Raises AppImportError where it is not there or is of no use to the worker class, and
+        whatever its module raises while it is imported.
         """
         if self.callable is None:
-            is_wsgi = serves_wsgi_only(self.cfg)
+            wanted = find_wanted(self.cfg)
             if self.cfg.paste:
-                self.callable = load_paste(self.cfg, is_wsgi=is_wsgi)
+                self.callable = load_paste(self.cfg, wanted)
             else:
-                self.callable = load_app(self.uri, is_wsgi=is_wsgi)
+                self.callable = load_app(self.uri, wanted)
         return self.callable
 
 
-def serves_wsgi_only(cfg: Config) -> bool:
-    """Whether what is no WSGI application is of no use to the worker class.
+def find_wanted(cfg: Config) -> Wanted:
+    """Return which applications the worker class has use for.
 
     Those of others know best what they can call.
     """
-    return bool(getattr(cfg.worker_class, "serves_wsgi_only", False))
+    if cfg.is_class_open:
+        return Wanted.EITHER
+    worker_class = cfg.worker_class
+    if getattr(worker_class, "serves_asgi", False):
+        return Wanted.ASGI
+    return Wanted.WSGI if getattr(worker_class, "serves_wsgi_only", False) else Wanted.ANY
 
 
-def load_app(uri: str, *, is_wsgi: bool = True) -> WsgiApp:
-    """Import the application that ``uri`` names; see ``Application.wsgi``.
-
-    Unless it ``is_wsgi`` any callable will do.
-    """
+def load_app(uri: str, wanted: Wanted = Wanted.WSGI) -> WsgiApp:
+    """Import the application that ``uri`` names; see ``Application.wsgi``."""
     target = parse_uri(uri)
     found = _attribute(_import(uri, target.module), target)
     if target.arguments is not None:
         found = _call(found, target)
-    elif is_wsgi and is_factory(found, target.name) and not is_asgi(found):
-        raise AppImportError(mistakes.describe_factory(uri, found))
-    return check_app(found, uri, is_wsgi=is_wsgi)
+    elif wanted is not Wanted.ANY and is_factory(found, target.name, wanted) and not is_asgi(found):
+        raise AppImportError(mistakes.describe_factory(uri, found, wanted))
+    return check_app(found, uri, wanted)
 
 
-def load_paste(cfg: Config, *, is_wsgi: bool = True) -> WsgiApp:
+def load_paste(cfg: Config, wanted: Wanted = Wanted.WSGI) -> WsgiApp:
     """Have PasteDeploy make the application of ``cfg.paste``; see ``Application.wsgi``."""
     from monoceros.config.pastefile import PasteFile
 
@@ -119,21 +121,22 @@ def load_paste(cfg: Config, *, is_wsgi: bool = True) -> WsgiApp:
         relative_to=cfg.chdir,
         global_conf=dict(cfg.paste_global_conf),
     )
-    return check_app(found, f"{file.path}#{file.name}", is_wsgi=is_wsgi)
+    return check_app(found, f"{file.path}#{file.name}", wanted)
 
 
-def check_app(found: object, uri: str, *, is_wsgi: bool = True) -> WsgiApp:
-    """Return ``found`` if it can be the application, else raise AppImportError.
-
-    Where it ``is_wsgi`` an ASGI application is none.
-    """
+def check_app(found: object, uri: str, wanted: Wanted = Wanted.WSGI) -> WsgiApp:
+    """Return ``found`` if it can be the application, else raise AppImportError."""
     if found is None:
         raise AppImportError(f"Failed to find application object: {uri!r} is None")
     if not callable(found):
         kind = type(found).__name__
         raise AppImportError(f"Application object must be callable: {uri!r} is of type {kind}")
-    if is_wsgi and is_asgi(found):
+    if wanted is Wanted.WSGI and is_asgi(found):
         raise AppImportError(mistakes.describe_asgi(uri))
+    if wanted is Wanted.ASGI and is_wsgi(found):
+        raise AppImportError(mistakes.describe_wsgi(uri))
+    if wanted in (Wanted.ASGI, Wanted.EITHER) and is_class_of_asgi(found):
+        raise AppImportError(mistakes.describe_class(uri))
     return cast("WsgiApp", found)
 
 

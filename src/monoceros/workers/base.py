@@ -20,7 +20,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
-from monoceros.errors import AppImportError, StopWorker
+from monoceros.errors import MonocerosError, StopWorker
 from monoceros.net import listeners, owner
 from monoceros.net.forks import hold_signals
 from monoceros.net.wakeup import Wakeup
@@ -37,7 +37,6 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from monoceros.config import Config
-    from monoceros.http.types import WsgiApp
     from monoceros.log.logger import Logger
     from monoceros.net.overflow import Overflow
     from monoceros.workers.application import Source
@@ -62,8 +61,13 @@ class Worker:
     # Whether it has no use for ASGI applications.
     serves_wsgi_only: ClassVar[bool] = False
 
-    # Whether it serves as soon as ``run`` is called. Else it does from the first ``notify`` on that
-    # ``run`` makes: classes of others may start a whole event loop and the application in there.
+    # Whether it has no use for others: by its class, or because the application of a worker whose
+    # class nobody has chosen turned out to be one.
+    serves_asgi: bool = False
+
+    # Whether it is ready when it says so, by ``become_ready``. Else it is from the first ``notify``
+    # on that ``run`` makes: classes of others may start a whole event loop and the application in
+    # there.
     is_ready_to_run: ClassVar[bool] = False
 
     # What a worker must not inherit from the arbiter.
@@ -198,6 +202,19 @@ class Worker:
         else:
             self._load_or_stand_in(self.modules)
         hooks.call(self.cfg, "post_worker_init", self)
+        self.begin()
+
+    def begin(self) -> None:
+        """Go from having the application to serving it, until the end."""
+        if not self.serves_asgi:
+            self.become_ready()
+        self.run()
+
+    def become_ready(self) -> None:
+        """Listen, and tell the arbiter that all is there; ``run`` does so where it starts the rest.
+
+        Until then TERM ends the worker where it stands, and a failure is one of its boot.
+        """
         listeners.begin(self.sockets, self.cfg.backlog)
         self.booted = True
         if self.is_ready_to_run:
@@ -207,7 +224,6 @@ class Worker:
         else:
             beat(self.slot, time.monotonic_ns())
             self.tell(News.BOOTED)
-        self.run()
 
     def load_wsgi(self) -> None:
         """Import the application; raises whatever its import raises."""
@@ -223,8 +239,21 @@ class Worker:
         except BaseException as error:  # the border around the import
             # One traceback will do for all workers.
             log = self.log.error if modules.add_failure(error) else self.log.debug
-            self.wsgi = _stand_in(error, log)
+            self.stand_in(error, log)
         modules.report()
+
+    def stand_in(self, error: BaseException, log: Callable[..., None]) -> None:
+        """Have the reason served in the place of an application that cannot be."""
+        from monoceros.wsgi.broken import BrokenApplication
+
+        if isinstance(error, MonocerosError):
+            reason = str(error)
+            log("%s", reason)
+        else:
+            reason = format_application_error(error)
+            log("Exception in worker process\n%s", reason)
+        broken = BrokenApplication(reason)
+        self.wsgi = broken.answer if self.serves_asgi else broken
 
     def init_signals(self) -> None:
         """Take over the signals, with a wake-up descriptor for polls in ``run``."""
@@ -329,18 +358,6 @@ class Worker:
             self.news_fd = -1
         if self.overflow is not None:
             self.overflow.close()
-
-
-def _stand_in(error: BaseException, log: Callable[..., None]) -> WsgiApp:
-    from monoceros.wsgi.broken import BrokenApplication
-
-    if isinstance(error, AppImportError):
-        reason = str(error)
-        log("%s", reason)
-    else:
-        reason = format_application_error(error)
-        log("Exception in worker process\n%s", reason)
-    return BrokenApplication(reason)
 
 
 def _draw_max_requests(cfg: Config) -> int:

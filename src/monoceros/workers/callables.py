@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import enum
 import re
 from types import FunctionType
 from typing import TYPE_CHECKING
@@ -14,16 +15,31 @@ if TYPE_CHECKING:
 
 _FACTORY_NAME = re.compile(r"(create|make|build|get)_\w+|\w*factory")
 _ASGI = ("scope", "receive", "send")
+_ASGI_2 = ("scope",)  # and what that returns is called with the rest
+_WSGI_COUNT = 2  # environ, start_response
+_ASGI_COUNT = len(_ASGI)
 
 
-def is_factory(found: object, name: str) -> TypeGuard[FunctionType]:
+class Wanted(enum.Enum):
+    """Which applications a worker class has use for; ``ANY`` is for it to judge."""
+
+    WSGI = enum.auto()
+    ASGI = enum.auto()
+    EITHER = enum.auto()
+    ANY = enum.auto()
+
+
+def is_factory(found: object, name: str, wanted: Wanted = Wanted.EITHER) -> TypeGuard[FunctionType]:
     """Whether a function can only make applications: it cannot be called like one.
 
     A function named like a factory counts as one if it also can be called without arguments.
     """
     if not isinstance(found, FunctionType):
         return False
-    if not takes(found, 2):
+    is_callable = takes(found, _WSGI_COUNT)
+    if wanted is Wanted.ASGI:
+        is_callable = is_callable or takes(found, _ASGI_COUNT)
+    if not is_callable:
         return True
     return _FACTORY_NAME.fullmatch(name) is not None and takes(found, 0)
 
@@ -40,8 +56,7 @@ def is_asgi(app: object) -> bool:
     """Whether a callable can only be an ASGI application: it awaits, or is called as one."""
     if is_plain(app):
         code = app.__code__
-        positional = code.co_varnames[: code.co_argcount]
-        return is_async(app) or positional[-3:] == _ASGI
+        return is_async(app) or _is_named_so(code.co_varnames[: code.co_argcount])
     # Imported late, as it takes long and simple applications do without.
     import inspect
 
@@ -49,7 +64,24 @@ def is_asgi(app: object) -> bool:
     if inspect.iscoroutinefunction(app) or inspect.iscoroutinefunction(call):
         return True
     try:
-        names = tuple(inspect.signature(call).parameters)  # type: ignore[arg-type]
+        return _is_named_so(tuple(inspect.signature(app).parameters))  # type: ignore[arg-type]
     except (TypeError, ValueError):
         return False
-    return names[-3:] == _ASGI
+
+
+def _is_named_so(names: tuple[str, ...]) -> bool:
+    return names[-_ASGI_COUNT:] == _ASGI or names == _ASGI_2
+
+
+def is_wsgi(app: Callable[..., object]) -> bool:
+    """Whether a callable can only be a WSGI application."""
+    return accepts(app, _WSGI_COUNT) and not accepts(app, _ASGI_COUNT) and not is_asgi(app)
+
+
+def is_class_of_asgi(found: object) -> bool:
+    """Whether a class is none of ASGI 2, but one whose instances are called as applications."""
+    if not isinstance(found, type):
+        return False
+    call = getattr(found, "__call__", None)  # noqa: B004
+    count = 1 + _ASGI_COUNT  # itself first
+    return isinstance(call, FunctionType) and takes(call, count) and not takes(call, count - 1)

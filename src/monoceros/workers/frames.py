@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import os
 import sys
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 import monoceros
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
     from types import FrameType
 
 LIMIT = 65536  # characters
@@ -96,9 +98,19 @@ def frame_of(thread: int | None) -> FrameType | None:
 
 def describe(frame: FrameType | None) -> str:
     """Return what matters of the stack that ends in ``frame``, as a dump has it."""
+    return describe_frames(_callers(frame))
+
+
+def _callers(frame: FrameType | None) -> Iterator[FrameType]:
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
+
+
+def describe_frames(frames: Iterable[FrameType]) -> str:
+    """Return what matters of some frames, the innermost first, as a dump has it."""
     lines = ["Stack (most recent call first):"]
-    while frame is not None and len(lines) <= _MOST_FRAMES:
+    for frame in islice(frames, _MOST_FRAMES):
         code = frame.f_code
         lines.append(f'{_FRAME}{code.co_filename}", line {frame.f_lineno} in {code.co_name}')
-        frame = frame.f_back
     return shorten("\n".join(lines))

@@ -50,7 +50,7 @@ class ThreadWorker(WsgiWorker):
     @classmethod
     def count_records(cls, cfg: Config) -> int:
         """One for the main thread, and for each thread one and one for who replaces it."""
-        return 1 + 2 * cfg.threads
+        return cls.make_room(cfg, 1 + 2 * cfg.threads)
 
     def load_wsgi(self) -> None:
         """Import the application, which has to leave threads what they are."""
@@ -121,7 +121,7 @@ class ThreadWorker(WsgiWorker):
             self._crew.give_up()
 
     def _is_overdue(self) -> bool:
-        told = self._told_to_leave
+        told = self.told_to_leave
         longest_s = PATIENCE * self.cfg.graceful_timeout
         return told is not None and time.monotonic() >= told + longest_s
 

@@ -20,11 +20,18 @@ NAMES = (
     "monoceros.wsgi.broken",
 )
 
+# Where the application may be an ASGI one, and no class has been chosen that would import them.
+ASGI_NAMES = (
+    "monoceros.asgi.loops",
+    "monoceros.workers.asgi.serving",
+    "monoceros.workers.gasgi",
+)
 
-def import_all() -> None:
+
+def import_all(*, asgi: bool) -> None:
     """Import it all now, for workers that will not be able to.
 
     A user that workers change to need not have access to the interpreter's library.
     """
-    for name in NAMES:
+    for name in (*NAMES, *(ASGI_NAMES if asgi else ())):
         importlib.import_module(name)

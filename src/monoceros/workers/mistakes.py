@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from monoceros.spelling import closest
-from monoceros.workers.callables import is_factory, takes
+from monoceros.workers.callables import Wanted, is_factory, takes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -100,7 +100,7 @@ def describe_missing_attribute(module: ModuleType, name: str) -> str:
     return f"Failed to find attribute {name!r} in {module.__name__!r}{where}.{hint}"
 
 
-def describe_factory(uri: str, factory: Callable[..., object]) -> str:
+def describe_factory(uri: str, factory: Callable[..., object], wanted: Wanted = Wanted.WSGI) -> str:
     """Return the message for a function that is no application but may make one."""
     module, _, name = uri.partition(":")
     name = name or "application"
@@ -109,18 +109,42 @@ def describe_factory(uri: str, factory: Callable[..., object]) -> str:
     signature = str(inspect.signature(factory, follow_wrapped=False))
     message = f"{uri!r} is a function with the arguments {signature.partition(' ->')[0]}"
     arguments = "()" if takes(factory, 0) else "(ARGUMENTS)"
+    taken = "(scope, receive, send)" if wanted is Wanted.ASGI else "(environ, start_response)"
     return (
-        f"{message}, while an application takes (environ, start_response). "
-        f"Did you mean '{module}:{name}{arguments}'?"
+        f"{message}, while an application takes {taken}. Did you mean '{module}:{name}{arguments}'?"
+    )
+
+
+def describe_class(uri: str) -> str:
+    """Return the message for a class of ASGI applications."""
+    module, _, name = uri.partition(":")
+    return (
+        f"{uri!r} is a class, while an application is an instance of it. "
+        f"Did you mean '{module}:{name or 'application'}()'?"
     )
 
 
 def describe_asgi(uri: str) -> str:
     """Return the message for an ASGI application."""
-    module, colon, name = uri.partition(":")
-    message = f"{uri!r} is an ASGI application, and the sync worker serves WSGI applications only."
+    return (
+        f"{uri!r} is an ASGI application, and this worker class serves WSGI applications only. "
+        f"{_hint_beside(uri, 'asgi', 'wsgi')}The worker class asgi serves it, and is its default."
+    )
+
+
+def describe_wsgi(uri: str) -> str:
+    """Return the message for a WSGI application."""
+    return (
+        f"{uri!r} is a WSGI application, and this worker class serves ASGI applications only. "
+        f"{_hint_beside(uri, 'wsgi', 'asgi')}The worker class sync serves it, and is its default."
+    )
+
+
+def _hint_beside(uri: str, name: str, other: str) -> str:
+    """Return a hint at the module ``other`` where there is one beside the module ``name``."""
+    module, colon, attribute = uri.partition(":")
     parent, _, last = module.rpartition(".")
-    beside = ".".join(filter(None, (parent, "wsgi")))
-    if last == "asgi" and _is_module(Path(*beside.split("."))):
-        return f"{message} Did you mean '{beside}{colon}{name}'?"
-    return f"{message} Serve a2wsgi.ASGIMiddleware(app) instead (pip install a2wsgi)."
+    beside = ".".join(filter(None, (parent, other)))
+    if last == name and _is_module(Path(*beside.split("."))):
+        return f"Did you mean '{beside}{colon}{attribute}'? "
+    return ""

@@ -15,6 +15,7 @@ class News(enum.Enum):
     BOOTED = b"5"  # it has the application, and tells READY once it serves
     WORN_OUT = b"2"  # it has answered as many requests as it is to
     LOST = b"4"  # its threads are lost to requests that have timed out
+    ASGI = b"6"  # its application has made it an asgi worker
     LEAVING = b"3"  # it takes no more connections, whoever wanted that
 
 

@@ -12,14 +12,14 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from monoceros.net.trust import Trusted
-from monoceros.scoreboard import SlotPhase, State, count_connections
-from monoceros.workers.base import Worker
+from monoceros.scoreboard import State, count_connections
+from monoceros.workers.callables import is_asgi
 from monoceros.workers.descriptors import raise_limit
 from monoceros.workers.draining import IDLE_GRACE_S, Drain
-from monoceros.workers.insistence import end_after
 from monoceros.workers.lateness import Lateness
 from monoceros.workers.news import News
 from monoceros.workers.siblings import Siblings
+from monoceros.workers.supervised import SupervisedWorker
 from monoceros.workers.timeouts import Timeouts
 
 if TYPE_CHECKING:
@@ -36,7 +36,11 @@ TICK_S = 1.0  # how often the arbiter hears and is looked for
 _BURST = 16
 _LOOK_S = 0.1  # how often a worker looks whether it may leave
 _PATIENCE_S = 0.02  # what siblings get to take what is too much: some looks at who is idle
-_HESITATION_S = 1.0  # how long a TERM waits for the arbiter to second it
+# Scoreboard records for an application that turns out to be an ASGI one. Siblings look at all of
+# everybody's, again and again, so that what many workers have together is bounded.
+_MOST_CALLS = 64
+_FEWEST_CALLS = 8
+_ALL_CALLS = 1024
 
 
 # Methods of Gunicorn's workers that nothing here would call.
@@ -62,7 +66,7 @@ _NEVER_CALLED = frozenset(
 )
 
 
-class WsgiWorker(Worker):
+class WsgiWorker(SupervisedWorker):
     """Serves a WSGI application."""
 
     serves_wsgi_only = True
@@ -80,10 +84,6 @@ class WsgiWorker(Worker):
 
     _reactor: Reactor | None = None
     _drain: Drain | None = None
-    _asked_to_leave: float | None = None  # time.monotonic(); by whomever
-    _told_to_leave: float | None = None  # by the arbiter, or there is none to wait for
-    _is_abandoned = False  # by the arbiter
-    _has_asked = False  # for a successor, because threads are lost
     next_tick = 0.0  # time.monotonic()
 
     def __init__(self, *args: Any) -> None:
@@ -108,12 +108,33 @@ class WsgiWorker(Worker):
 
         return f"http {IMPL}, {IMPL_REASON}"
 
+    @staticmethod
+    def make_room(cfg: Config, records: int) -> int:
+        """Return how many records a worker has that needs so many for a WSGI application."""
+        if not cfg.is_class_open:
+            return records
+        calls = max(_FEWEST_CALLS, min(_MOST_CALLS, _ALL_CALLS // max(1, cfg.workers)))
+        return max(records, 1 + min(cfg.worker_connections, calls))
+
+    def begin(self) -> None:
+        """Serve; as an asgi worker, where nobody has chosen a class and the application is one."""
+        if not (self.cfg.is_class_open and is_asgi(self.wsgi)):
+            super().begin()
+            return
+        # Imported late: it takes long, and is for such applications only.
+        from monoceros.workers.gasgi import serve
+
+        self.serves_asgi = True
+        self.tell(News.ASGI)
+        if self.overflow is not None:
+            # Connections that siblings give away are for those who serve WSGI.
+            self.overflow.close()
+            self.overflow = None
+        serve(self)
+
     def handle_exit(self, signum: int, frame: FrameType | None) -> None:
         """TERM: finish what has been received, then leave."""
         super().handle_exit(signum, frame)
-        if self._asked_to_leave is None:
-            self._asked_to_leave = time.monotonic()
-        self.may_leave()
         # Also the answer that the application is working on is the last on its connection.
         self._close_after_answers()
 
@@ -240,67 +261,24 @@ class WsgiWorker(Worker):
             self._close_after_answers()
         self.look_for_arbiter()
 
-    def look_for_arbiter(self) -> None:
-        """Leave where there is none any more, and be ended in its place if that takes too long."""
-        if self._is_abandoned or not self.is_orphan():
-            return
-        self._is_abandoned = True
-        self.log.info("Parent changed, shutting down: %s", self)
-        self.alive = False
-        if self._reactor is not None:
-            self._reactor.is_alone = True
-        self.may_leave()
-        self._close_after_answers()
-        end_after(self.cfg.graceful_timeout, self._say_cut)
-
-    def _say_cut(self) -> None:
-        self.log.warning(
-            "Cut off at the end of graceful_timeout: worker (pid:%s), without an arbiter",
-            self.pid,
-        )
-
     def _close_after_answers(self) -> None:
         for core in self.cores:
             core.closing = True
 
     def _count_requests(self) -> None:
-        self.nr = sum([core.requests for core in self.cores])
-        if self.nr >= self.max_requests:
-            # A successor is asked for: the arbiter says when to leave.
-            self.log.info("Autorestarting worker after current request.")
-            self.max_requests = sys.maxsize
-            self.tell(News.WORN_OUT)
+        self.count_requests(sum([core.requests for core in self.cores]))
 
-    def ask_for_successor(self) -> None:
-        """Tell the arbiter that threads are lost; serves on until that says to leave."""
-        if not self._has_asked:
-            self._has_asked = True
-            self.tell(News.LOST)
+    def is_told_to_leave(self) -> None:
+        """Leave newcomers to others."""
+        if self._reactor is not None:
+            self._reactor.is_leaving = True
 
-    def may_leave(self) -> bool:
-        """Whether a worker that is not ``alive`` is to go; its time for that runs from then on.
-
-        Else it serves on, as a lame duck does.
-        """
-        if self._told_to_leave is None:
-            if self._hesitates():
-                return False
-            self._told_to_leave = time.monotonic()
-            if self._reactor is not None:
-                self._reactor.is_leaving = True
-        return True
-
-    def _hesitates(self) -> bool:
-        """Whether TERM came from somebody else and the arbiter may be about to send its own.
-
-        A service manager may tell all processes at once. Before the arbiter has heard it nobody
-        knows whether the queue is left to siblings or has to be emptied.
-        """
-        if self._is_abandoned or self._asked_to_leave is None:
-            return False
-        if self.scoreboard.phase(self.slot_index) is SlotPhase.DRAINING:
-            return False
-        return self.scoreboard.lame_duck or time.monotonic() < self._asked_to_leave + _HESITATION_S
+    def is_left_alone(self) -> None:
+        """Have the last answers out soon."""
+        if self._reactor is not None:
+            self._reactor.is_alone = True
+        super().is_left_alone()
+        self._close_after_answers()
 
     # -- the end -----------------------------------------------------------------------------
 
@@ -308,13 +286,13 @@ class WsgiWorker(Worker):
         """Answer what was received, giving idle connections a moment for one last request."""
         self.tell(News.LEAVING)
         self._close_after_answers()
-        told = time.monotonic() if self._told_to_leave is None else self._told_to_leave
+        told = time.monotonic() if self.told_to_leave is None else self.told_to_leave
         self._drain = Drain(
             reactor,
             told,
             self.cfg.graceful_timeout,
             giver=self._make_giver(reactor),
-            abandoned=self._is_abandoned,
+            abandoned=self.is_abandoned,
             # One more request would be answered by code that has changed since.
             idle_grace_s=IDLE_GRACE_S if self.modules is None else 0.0,
         )

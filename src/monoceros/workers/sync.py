@@ -48,7 +48,7 @@ class SyncWorker(WsgiWorker):
     @classmethod
     def count_records(cls, cfg: Config) -> int:
         """The main thread has one, and its monitor."""
-        return 2
+        return cls.make_room(cfg, 2)
 
     def run(self) -> None:
         """Serve until asked to leave, then finish what has been received."""

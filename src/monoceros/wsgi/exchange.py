@@ -37,10 +37,10 @@ class RequestView:
         self.remote_addr = self.peer_addr = _peer(environ)
         self._before = list(self.headers)
 
-    def write_back(self) -> None:
-        """Put what was changed in ``headers`` into the environ."""
+    def write_back(self) -> bool:
+        """Put what was changed in ``headers`` into the environ; False where that is nothing."""
         if self.headers == self._before:
-            return
+            return False
         environ = self._environ
         for name in [key for key in environ if key.startswith("HTTP_") or key in _CONTENT]:
             del environ[name]
@@ -48,6 +48,7 @@ class RequestView:
             key = name.upper().replace("-", "_")
             key = key if key in _CONTENT else "HTTP_" + key
             environ[key] = f"{environ[key]},{value}" if key in environ else value
+        return True
 
 
 class ResponseView:

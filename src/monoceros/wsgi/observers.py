@@ -26,7 +26,7 @@ class Observers:
         """Ask the settings and the logger; the application has been imported by now."""
         cfg, log = worker.cfg, worker.log
         self._worker = worker
-        self._request: RequestView | None = None
+        self.request: RequestView | None = None
         self._number = 0
         self._pre_request = cfg.pre_request
         self._post_request = cfg.post_request
@@ -51,23 +51,26 @@ class Observers:
         return self._finish if self.wants_calls or self.wants_ends else None
 
     def _begin(self, environ: Environ) -> None:
-        worker = self._worker
-        worker.nr = self._number
-        self._request = request = self._view(environ)
-        try:
-            self._pre_request(worker, request)
-        except Exception:  # border: a hook is the user's code
-            worker.log.error("Exception in hook pre_request")
-            raise
+        self._worker.nr = self._number
+        self.request = request = self._view(environ)
+        self.call_before(request)
         request.write_back()
+
+    def call_before(self, request: RequestView) -> None:
+        """Run ``pre_request``; raises what it raises."""
+        try:
+            self._pre_request(self._worker, request)
+        except Exception:  # border: a hook is the user's code
+            self._worker.log.error("Exception in hook pre_request")
+            raise
 
     def _view(self, environ: Environ) -> RequestView:
         self._number += 1
         return RequestView(environ, self._number)
 
     def _finish(self, entry: Entry) -> None:
-        request = self._request or self._view(entry.environ)
-        self._request = None
+        request = self.request or self._view(entry.environ)
+        self.request = None
         self._worker.nr = self._number
         response = ResponseView(entry) if entry.status else None
         if self.wants_calls and response is not None:

@@ -36,6 +36,10 @@ def number(default: int, flag: str) -> Case:
     return Case(default, "'17'", 17, "'seventeen'", (flag, "17"), bad_cli=(flag, "seventeen"))
 
 
+def period(default: float, flag: str) -> Case:
+    return Case(default, "'1.5'", 1.5, "'soon'", (flag, "1.5"), bad_cli=(flag, "nan"))
+
+
 def size(flag: str) -> Case:
     return Case(0, "'1.5M'", 3 << 19, "'much'", (flag, "1536k"), bad_cli=(flag, "1E"))
 
@@ -85,7 +89,6 @@ TLS = "TLS"
 HTTP2 = "HTTP/2"
 UWSGI = "the uwsgi protocol"
 PROXY = "the PROXY protocol"
-ASGI = "the asgi worker"
 DIRTY = "the dirty arbiter"
 CONTROL = "the control socket"
 LOOPBACK = ["127.0.0.1", "::1"]
@@ -121,10 +124,10 @@ CASES = {
         "sync",
         "'gunicorn.workers.sync.SyncWorker'",
         "gunicorn.workers.sync.SyncWorker",
-        "'asgi'",
+        "'asyncio'",
         ("-k", "gunicorn.workers.sync.SyncWorker"),
-        "the asgi worker is not in this version",
-        bad_cli=("-k", "asgi"),
+        "an unknown name",
+        bad_cli=("-k", "asyncio"),
     ),
     "threads": number(1, "--threads"),
     "worker_connections": number(1000, "--worker-connections"),
@@ -149,9 +152,7 @@ CASES = {
     "limit_request_head": replace(number(65536, "--limit-request-head"), gunicorn=819204),
     "limit_request_body": number(0, "--limit-request-body"),
     # Overload
-    "queue_timeout": Case(
-        0, "'1.5'", 1.5, "'soon'", ("--queue-timeout", "1.5"), bad_cli=("--queue-timeout", "nan")
-    ),
+    "queue_timeout": period(0, "--queue-timeout"),
     "max_queue": number(0, "--max-queue"),
     # Slow Clients
     "header_timeout": number(30, "--header-timeout"),
@@ -370,11 +371,17 @@ CASES = {
     "http2_max_frame_size": later(HTTP2, 16384, 20000, "--http2-max-frame-size"),
     "http2_max_header_list_size": later(HTTP2, 65536, 9, "--http2-max-header-list-size"),
     # ASGI
-    "asgi_loop": later(ASGI, "auto", "uvloop", "--asgi-loop"),
-    "asgi_lifespan": later(ASGI, "auto", "on", "--asgi-lifespan"),
-    "asgi_disconnect_grace_period": later(ASGI, 3, 9, "--asgi-disconnect-grace-period"),
-    "websocket_max_message_size": later(ASGI, 16777216, 9, "--websocket-max-message-size"),
-    "root_path": later(ASGI, "", "/x", "--root-path"),
+    "asgi_loop": word("auto", "asyncio", "--asgi-loop"),
+    "asgi_lifespan": word("auto", "on", "--asgi-lifespan"),
+    "asgi_disconnect_grace_period": number(3, "--asgi-disconnect-grace-period"),
+    "stream_grace": period(0.1, "--stream-grace"),
+    "root_path": text("", "--root-path"),
+    "websocket_max_message_size": number(16777216, "--websocket-max-message-size"),
+    "websocket_ping_interval": period(20, "--websocket-ping-interval"),
+    "websocket_ping_timeout": period(20, "--websocket-ping-timeout"),
+    "websocket_per_message_deflate": Case(
+        True, "'false'", False, "'maybe'", ("--no-websocket-per-message-deflate",)
+    ),
     # Dirty Arbiters
     "dirty_apps": later(DIRTY, [], "a:B", "--dirty-app"),
     "dirty_workers": later(DIRTY, 0, 2, "--dirty-workers"),

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import re
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
-from monoceros.config import references
+from monoceros.config import derived, references
 from monoceros.config.sections import SETTINGS
 from monoceros.errors import ConfigError
 
 from .cases import CASES
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from .conftest import Configure
 
 NUMBERS = [name for name, case in CASES.items() if case.file == "'17'"]
@@ -120,13 +123,100 @@ def test_an_empty_text_leaves_off_what_is_not_there_yet(name: str, configure: Co
     assert not configure("workers = 1\n", argv=[f"--{name.replace('_', '-')}="]).is_ssl
 
 
-@pytest.mark.parametrize("name", ["uvicorn.workers.UvicornWorker", "uvicorn_worker.UvicornWorker"])
-def test_a_class_of_another_distribution(
+UVICORNS = [
+    "uvicorn.workers.UvicornWorker",
+    "uvicorn.workers.UvicornH11Worker",
+    "uvicorn_worker.UvicornWorker",
+    "uvicorn_worker.UvicornH11Worker",
+]
+
+
+@pytest.mark.parametrize("name", UVICORNS)
+def test_the_place_of_a_class_that_is_not_installed_is_taken(
     name: str, configure: Configure, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(references, "find_spec", lambda package: None)
-    with pytest.raises(ConfigError, match="the asgi worker is not in this version"):
-        configure(f"worker_class = {name!r}\n")
+    cfg = configure(f"worker_class = {name!r}\n")
+
+    assert cfg.worker_class_str == name
+    assert cfg.worker_class.__name__ == "ASGIWorker"
+    assert cfg.notes[-1].startswith(f"{name} is not installed; its place is taken by the worker ")
+
+
+@pytest.mark.parametrize("name", UVICORNS)
+def test_a_class_that_is_installed_is_itself(
+    name: str, configure: Configure, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    package, _, rest = name.rpartition(".")[0].partition(".")
+    (tmp_path / package).mkdir()
+    source = "class UvicornWorker:\n    init_process = None\nUvicornH11Worker = UvicornWorker\n"
+    for file in ("__init__.py", f"{rest or 'other'}.py"):
+        (tmp_path / package / file).write_text(source)
+    for module in [one for one in sys.modules if one.partition(".")[0] == package]:
+        monkeypatch.delitem(sys.modules, module)
+    cfg = configure(f"worker_class = {name!r}\n")
+
+    assert cfg.notes == configure("worker_class = 'sync'\n").notes
+    assert cfg.worker_class.__module__ == name.rpartition(".")[0]
+    for module in [one for one in sys.modules if one.partition(".")[0] == package]:
+        monkeypatch.delitem(sys.modules, module)
+
+
+def test_a_package_without_the_module_of_the_class(
+    configure: Configure, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.syspath_prepend(str(tmp_path))
+    (tmp_path / "uvicorn").mkdir()
+    (tmp_path / "uvicorn" / "__init__.py").write_text("raise AssertionError('is not imported')")
+    for module in [one for one in sys.modules if one.partition(".")[0] == "uvicorn"]:
+        monkeypatch.delitem(sys.modules, module)
+    cfg = configure("worker_class = 'uvicorn.workers.UvicornWorker'\n")
+
+    assert cfg.worker_class.__name__ == "ASGIWorker"
+
+
+@pytest.mark.parametrize("name", ["asgi", "gunicorn.workers.gasgi.ASGIWorker", "egg:gunicorn#asgi"])
+def test_names_of_the_asgi_worker(name: str, configure: Configure) -> None:
+    assert configure(f"worker_class = {name!r}\n").worker_class.__name__ == "ASGIWorker"
+
+
+@pytest.mark.parametrize(
+    ("text", "is_open"),
+    [
+        ("workers = 1", True),
+        ("threads = 4", True),
+        ("worker_class = 'sync'", False),
+        ("worker_class = 'sync'\nthreads = 4", False),
+        ("worker_class = 'asgi'", False),
+    ],
+)
+def test_whether_the_application_decides(text: str, is_open: bool, configure: Configure) -> None:
+    assert configure(text + "\n").is_class_open is is_open
+
+
+@pytest.mark.parametrize(
+    ("text", "is_refused"),
+    [
+        ("workers = 1", True),
+        ("worker_class = 'asgi'", True),
+        ("worker_class = 'uvicorn.workers.UvicornWorker'", True),
+        ("worker_class = 'sync'", False),
+    ],
+)
+def test_uvloop_that_is_not_installed(
+    text: str, is_refused: bool, configure: Configure, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in (references, derived):
+        monkeypatch.setattr(module, "find_spec", lambda package: None)
+    if not is_refused:
+        assert configure(f"{text}\nasgi_loop = 'uvloop'\n").asgi_loop == "uvloop"
+        return
+    with pytest.raises(ConfigError) as caught:
+        configure(f"{text}\nasgi_loop = 'uvloop'\n")
+    assert "pip install 'monoceros[uvloop]'" in str(caught.value)
+    assert "gunicorn.conf.py:2" in str(caught.value)
+    assert configure(f"{text}\n").asgi_loop == "auto"
 
 
 @pytest.mark.parametrize("bad", ["[]", "['ok:1', 7]", "()", "7"])
@@ -144,11 +234,6 @@ def test_bind_needs_addresses(bad: str, configure: Configure) -> None:
         ("tmp_upload_dir = 'nowhere'", "no such directory"),
         ("logconfig_dict = []", "not a dict with names as its keys"),
         ("worker_class = 7", "neither a name nor a class"),
-        (
-            "worker_class = 'gunicorn.workers.gasgi.ASGIWorker'",
-            "the asgi worker is not in this version",
-        ),
-        ("worker_class = 'egg:gunicorn#asgi'", "the asgi worker is not in this version"),
     ],
 )
 def test_reasons(line: str, reason: str, configure: Configure) -> None:

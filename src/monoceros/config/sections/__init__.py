@@ -1,7 +1,8 @@
 """The settings, one module for each group of documented sections."""
 
+from monoceros.config.sections.asgi import Asgi
 from monoceros.config.sections.general import ConfigFile, Debugging
-from monoceros.config.sections.later import Asgi, Control, DirtyArbiters, Http2, Protocols, Tls
+from monoceros.config.sections.later import Control, DirtyArbiters, Http2, Protocols, Tls
 from monoceros.config.sections.limits import Overload, Security, SlowClients
 from monoceros.config.sections.logs import Logging, Metrics
 from monoceros.config.sections.mechanics import ProcessNaming, ServerMechanics

@@ -4,7 +4,6 @@ from typing import Any
 
 from monoceros.config.hooks import hook, ignore
 from monoceros.config.kinds import (
-    C_LONG_MAX,
     NETWORKS,
     OPTIONAL_TEXT,
     SWITCH,
@@ -47,7 +46,6 @@ _TLS = "TLS"
 _HTTP2 = "HTTP/2"
 _UWSGI = "the uwsgi protocol"
 _PROXY = "the PROXY protocol"
-_ASGI = "the asgi worker"
 _DIRTY = "the dirty arbiter"
 _LOOPBACK = "127.0.0.1,::1"
 
@@ -161,41 +159,6 @@ class Http2(Section):
         "The largest field section, in bytes.",
         "--http2-max-header-list-size",
     )
-
-
-class Asgi(Section):
-    """ASGI applications; not in this version."""
-
-    __slots__ = ()
-    title = "ASGI"
-
-    asgi_loop = _later(
-        choice("auto", "asyncio", "uvloop"), "auto", _ASGI, "The event loop.", "--asgi-loop"
-    )
-    asgi_lifespan = _later(
-        choice("auto", "on", "off"),
-        "auto",
-        _ASGI,
-        "Whether the lifespan protocol is spoken.",
-        "--asgi-lifespan",
-    )
-    asgi_disconnect_grace_period = _later(
-        whole("seconds"),
-        3,
-        _ASGI,
-        "How many seconds a request may go on after its client has gone.",
-        "--asgi-disconnect-grace-period",
-        "SECONDS",
-    )
-    websocket_max_message_size = _later(
-        whole("bytes", maximum=C_LONG_MAX),
-        16777216,
-        _ASGI,
-        "The largest WebSocket message, in bytes.",
-        "--websocket-max-message-size",
-        "BYTES",
-    )
-    root_path = _later(TEXT, "", _ASGI, "The root_path of the scope.", "--root-path", "PATH")
 
 
 class DirtyArbiters(Section):

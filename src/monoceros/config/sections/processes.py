@@ -40,24 +40,24 @@ _WORKERS = {
             "gunicorn.workers.gtornado.TornadoWorker",
             "egg:gunicorn#tornado",
         ),
+        "monoceros.workers.gasgi.ASGIWorker": (
+            "asgi",
+            "gunicorn.workers.gasgi.ASGIWorker",
+            "egg:gunicorn#asgi",
+        ),
     }.items()
     for name in names
 }
-_MISSING = {
-    name: f"the {kind} worker"
-    for kind, names in {
-        "asgi": (
-            "asgi",
-            "gunicorn.workers.gasgi.ASGIWorker",
-            "uvicorn.workers.UvicornWorker",
-            "uvicorn.workers.UvicornH11Worker",
-            "uvicorn_worker.UvicornWorker",
-            "uvicorn_worker.UvicornH11Worker",
-        ),
-    }.items()
-    for name in (*names, f"egg:gunicorn#{kind}")
-}
-
+# Names of classes that this one stands in for where their distribution is not installed.
+_STAND_INS = dict.fromkeys(
+    (
+        "uvicorn.workers.UvicornWorker",
+        "uvicorn.workers.UvicornH11Worker",
+        "uvicorn_worker.UvicornWorker",
+        "uvicorn_worker.UvicornH11Worker",
+    ),
+    "asgi",
+)
 
 _THREADS = whole("threads", maximum=65535)
 
@@ -92,11 +92,13 @@ class WorkerProcesses(Section):
         "`gthread` calls it on `threads` other threads. `gevent` and `eventlet` call it in "
         "greenlets, as many as there are connections with a request, after the standard library "
         "was patched to let others run while one waits. `tornado` is tornado's own server, for "
-        "applications made of its handlers.",
+        "applications made of its handlers. `asgi` runs ASGI applications in an event loop. Where "
+        "no class is chosen, an ASGI application gets `asgi`, and any other one `sync` or "
+        "`gthread`. uvicorn's names for its workers mean `asgi` where uvicorn is not installed.",
         cli=("-k", "--worker-class"),
         group="gunicorn.workers",
         method="init_process",
-        missing=_MISSING,
+        stand_ins=_STAND_INS,
     )
     threads = Setting(
         _THREADS.narrow(_count_threads, _THREADS.allowed),

@@ -1,4 +1,4 @@
-"""Not there: the asgi worker is not in this version."""
+"""Not there: requests are read and answered in another way."""
 
-WHY = "the asgi worker is not in this version"
+WHY = "requests are read and answered in another way"
 raise ModuleNotFoundError(f"Monoceros has no {__name__}: {WHY}", name=__name__)

@@ -1,0 +1,1 @@
+"""The application side of ASGI: what an application is called with, and calls."""

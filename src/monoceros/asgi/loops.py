@@ -1,0 +1,160 @@
+"""The event loop of a worker: asyncio's own or uvloop's, and the tasks in it.
+
+Signals are the worker's. A loop puts a descriptor of its own in the place of the worker's, and
+applications may put handlers into a loop; both are put back when the loop has ended. Nothing here
+uses policies, which decide for whole processes and are on their way out of asyncio.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+import sys
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from monoceros.errors import ConfigError, StopWorker
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterator
+    from contextvars import Context
+
+T = TypeVar("T")
+
+# How long each step of the end may take, and where the worker was told to end at once.
+PATIENCE_S = 5.0
+HURRY_S = 0.4
+
+
+def run(main: Callable[[], Coroutine[Any, Any, None]], kind: str) -> None:
+    """Call ``main`` in a loop of that kind (see ``asgi_loop``), and end it with its coroutine.
+
+    What is left then is cancelled, with that coroutine first where a signal handler's exception has
+    ended the loop; raises what it raises, or that exception.
+    """
+
+    async def call() -> None:
+        await main()
+
+    with _kept_signals():
+        loop = make_loop(kind)
+        try:
+            asyncio.set_event_loop(loop)
+            loop.set_exception_handler(report)
+            task = loop.create_task(call())
+            try:
+                loop.run_until_complete(task)
+            finally:
+                _wind_up(loop, task)
+        finally:
+            asyncio.set_event_loop(None)
+            loop.close()
+
+
+def report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Report an exception that nobody took, unless it is one that has ended the loop."""
+    if not isinstance(context.get("exception"), StopWorker):
+        loop.default_exception_handler(context)
+
+
+def make_loop(kind: str) -> asyncio.AbstractEventLoop:
+    """Return a new loop; raises ConfigError where uvloop is asked for and not there."""
+    if kind != "asyncio":
+        try:
+            import uvloop
+        except ImportError as error:
+            if kind == "uvloop":
+                raise ConfigError(
+                    f"asgi_loop is uvloop, which cannot be imported ({error}): "
+                    "pip install 'monoceros[uvloop]', or uvloop"
+                ) from error
+        else:
+            return uvloop.new_event_loop()
+    # Not ``new_event_loop``, which a policy of the application's may have make another one.
+    return asyncio.SelectorEventLoop()
+
+
+_Task: Any = asyncio.Task
+_HAS_CONTEXT = sys.version_info >= (3, 11)
+_HAS_EAGER_START = sys.version_info >= (3, 12)
+
+
+def make_task(
+    loop: asyncio.AbstractEventLoop,
+    coroutine: Coroutine[Any, Any, T],
+    context: Context | None = None,
+) -> asyncio.Task[T]:
+    """Start a task, where the interpreter can do so at once up to where it first waits.
+
+    Its context is its own: a copy of the one given, else of the caller's.
+    """
+    own = None if context is None else context.copy()
+    task: asyncio.Task[T]
+    if _HAS_EAGER_START:
+        task = _Task(coroutine, loop=loop, context=own, eager_start=True)
+    elif _HAS_CONTEXT:
+        task = _Task(coroutine, loop=loop, context=own)
+    elif own is None:
+        task = _Task(coroutine, loop=loop)
+    else:
+        # A task copies the context that it is made in.
+        task = own.run(lambda: _Task(coroutine, loop=loop))
+    return task
+
+
+# -- the end ----------------------------------------------------------------------------------
+
+
+def _wind_up(loop: asyncio.AbstractEventLoop, main: asyncio.Task[None]) -> None:
+    """Have all end that is still there, each in its turn and for a limited time.
+
+    What threads of the default executor are at is waited for once more when the interpreter exits.
+    """
+    patience_s = PATIENCE_S
+    if not main.done():
+        patience_s = HURRY_S
+        # Before the others: it knows the order in which what it has made is to end.
+        _cancel(loop, {main}, patience_s)
+    _cancel(loop, asyncio.all_tasks(loop), patience_s)
+    if main.done() and not main.cancelled():
+        main.exception()  # was raised, or gives way to what is being raised
+    for closing in (loop.shutdown_asyncgens, loop.shutdown_default_executor):
+        task = loop.create_task(closing())
+        _wait(loop, {task}, patience_s)
+        if not task.done():
+            _cancel(loop, {task}, patience_s)
+
+
+def _cancel(
+    loop: asyncio.AbstractEventLoop, tasks: set[asyncio.Task[Any]], patience_s: float
+) -> None:
+    for task in tasks:
+        task.cancel()
+    _wait(loop, tasks, patience_s)
+
+
+def _wait(
+    loop: asyncio.AbstractEventLoop, tasks: set[asyncio.Task[Any]], patience_s: float
+) -> None:
+    if tasks:
+        loop.run_until_complete(asyncio.wait(tasks, timeout=patience_s))
+
+
+# -- signals ----------------------------------------------------------------------------------
+
+
+@contextlib.contextmanager
+def _kept_signals() -> Iterator[None]:
+    """Put back, at the end, the handlers of signals and the descriptor that is written to."""
+    handlers = {signum: signal.getsignal(signum) for signum in signal.valid_signals()}
+    wakeup = signal.set_wakeup_fd(-1)
+    signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
+    try:
+        yield
+    finally:
+        for signum, handler in handlers.items():
+            # None is one that C code has put there.
+            if handler is not None and signal.getsignal(signum) != handler:
+                signal.signal(signum, handler)
+        with contextlib.suppress(OSError, ValueError):  # closed meanwhile
+            signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)

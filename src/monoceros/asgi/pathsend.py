@@ -1,0 +1,65 @@
+"""``http.response.pathsend``: a file as the content of a response."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from monoceros.http.errors import ClientDisconnected
+
+if TYPE_CHECKING:
+    from monoceros.asgi.connection import Connection
+    from monoceros.http.types import Exchange
+
+_PIECE = 1 << 17
+
+
+async def send_path(connection: Connection, exchange: Exchange, path: str) -> None:
+    """Send the file, and end the response; raises ``OSError`` where it cannot be read.
+
+    Files are read on a thread of the loop's, so that a slow disk holds up nobody.
+    """
+    loop = asyncio.get_running_loop()
+    fd = await loop.run_in_executor(None, _open, path)
+    try:
+        await _send(loop, connection, exchange, fd)
+    finally:
+        os.close(fd)
+
+
+def _open(path: str) -> int:
+    if not Path(path).is_absolute():
+        raise ValueError(f"pathsend needs an absolute path: {path!r}")
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise ValueError(f"pathsend needs a regular file: {path!r}")
+    return fd
+
+
+async def _send(
+    loop: asyncio.AbstractEventLoop, connection: Connection, exchange: Exchange, fd: int
+) -> None:
+    head, count = exchange.file(os.fstat(fd).st_size)
+    offset = 0
+    while offset < count:
+        size = min(_PIECE, count - offset)
+        data = await loop.run_in_executor(None, os.pread, fd, size, offset)
+        if exchange.is_over:
+            raise ClientDisconnected("the client has gone")
+        if not data:
+            connection.cut(exchange)  # it has become shorter than it said
+            return
+        connection.write(head + data)
+        head = b""
+        offset += len(data)
+        if connection.is_paused:
+            await connection.wait_for_room(exchange)
+    connection.write(head + exchange.end_file(count))
+    if exchange.complete:
+        connection.end(exchange)
+    else:
+        connection.cut(exchange)

@@ -1,0 +1,125 @@
+"""What the connections of an ASGI worker share: the application, its Core, and the bookkeeping."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any
+
+from monoceros.asgi.loops import make_task
+from monoceros.http import Record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from monoceros.asgi.connection import Connection
+    from monoceros.asgi.types import AsgiApp, Scope
+    from monoceros.http.types import Core, Exchange
+    from monoceros.log.logger import Logger
+    from monoceros.net.trust import Trusted
+    from monoceros.workers.asgi.observers import Observers
+
+
+class Service:
+    """``extras`` is what is added to every scope; ``records`` are free slots of the scoreboard."""
+
+    def __init__(
+        self,
+        app: AsgiApp,
+        core: Core,
+        loop: asyncio.AbstractEventLoop,
+        log: Logger,
+        observers: Observers,
+        *,
+        trusted: Trusted,
+        root_path: str,
+        grace_s: float,
+        records: list[Any],
+        extras: Scope,
+        has_room: Callable[[], None],
+        upgrade: Callable[[Connection, Exchange], bool],
+    ) -> None:
+        self.app = app
+        self.core = core
+        self.log = log
+        self.trusted = trusted
+        self.root_path = root_path
+        self.extras = extras
+        self.connections: set[Connection] = set()
+        self.calls: set[Exchange] = set()
+        self.has_room = has_room
+        self.upgrade = upgrade
+        self.time = loop.time
+        self.call_soon = loop.call_soon
+        self._loop = loop
+        self._observers = observers
+        self._grace_s = grace_s
+        self._records = records
+        self._make_task = make_task
+
+    # -- a call's life -----------------------------------------------------------------------
+
+    def take_record(self) -> Any:
+        """Return a record that no request is on; one without a slot where all are taken."""
+        return self._records.pop() if self._records else Record(None)
+
+    def begin(self, exchange: Exchange) -> None:
+        """Call the application."""
+        self.core.requests += 1
+        if self._observers.wants_requests:
+            try:
+                self._observers.begin(exchange)
+            except Exception as error:  # border: a hook is the user's code
+                exchange.owner.fail(exchange, error)
+                exchange.owner.forget(exchange)
+                return
+        self.calls.add(exchange)
+        exchange.task = self._make_task(self._loop, self._run(exchange))
+
+    async def _run(self, exchange: Exchange) -> None:
+        """Call the application; whatever it raises ends its request."""
+        try:
+            await self.app(exchange.scope, exchange.receive, exchange.send)
+        except Exception as error:  # border: an application
+            exchange.owner.fail(exchange, error)
+        except asyncio.CancelledError:
+            exchange.owner.fail(exchange, None)
+        else:
+            if not exchange.complete:
+                exchange.owner.fail(exchange, None)
+        self.calls.discard(exchange)
+        exchange.owner.forget(exchange)
+
+    def end(self, exchange: Exchange) -> None:
+        """Count a request whose response is complete, or given up."""
+        record = exchange.record
+        self.core.responses += 1
+        record.end(exchange.code if exchange.started else 0)
+        if self._observers.wants_ends:
+            self._observers.end(exchange, (time.monotonic_ns() - record.started_ns) // 1000)
+        self._records.append(record)
+
+    # -- calls that are not wanted any more ----------------------------------------------------
+
+    def cancel_later(self, exchange: Exchange) -> None:
+        """Cancel a call whose client has gone, unless it ends soon by itself."""
+        if exchange.task is not None and not exchange.task.done():
+            self._loop.call_later(self._grace_s, self._cancel, exchange)
+
+    def _cancel(self, exchange: Exchange) -> None:
+        if exchange in self.calls and exchange.task is not None:
+            exchange.task.cancel()
+
+    # -- reports -----------------------------------------------------------------------------
+
+    def report(self, exchange: Exchange, error: Exception | None) -> None:
+        """Log what an application raised, unless it is about its client's absence."""
+        line = exchange.line.decode("latin-1")
+        if error is not None:
+            if exchange.is_over and isinstance(error, OSError):
+                return
+            self.core.errors += 1
+            self.log.error("Error handling request %s", line, exc_info=error)
+        elif not (exchange.is_over or exchange.complete):
+            self.core.errors += 1
+            self.log.error("Error handling request %s: the application ended too early", line)

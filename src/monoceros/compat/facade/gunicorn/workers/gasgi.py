@@ -1,0 +1,3 @@
+"""The worker class ``asgi``."""
+
+from monoceros.workers.gasgi import ASGIWorker as ASGIWorker

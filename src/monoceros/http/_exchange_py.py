@@ -1,0 +1,421 @@
+"""Requests and responses of applications that await, in pure Python (ASGI 3.0; RFC 9112).
+
+No socket is read or written here, and no application called: octets go in, and come out. What an
+application is given as ``send`` and ``receive`` is here too, as far as nothing has to be waited
+for; the ``owner`` of an exchange does the rest.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote
+
+from monoceros.http._head_py import HeadScan, parse_head
+from monoceros.http._ready_py import Ready
+from monoceros.http.answers import error_response
+from monoceros.http.environ import is_script_name, may_pass
+from monoceros.http.errors import ClientDisconnected, InvalidResponse
+from monoceros.http.fields import ResponseFields, encode_fields, without_length
+from monoceros.http.grammar import split_target
+from monoceros.http.refusals import Refusal, refusal
+from monoceros.http.scope import apply_scheme, decode_fields, encode_trailers, status_line
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Iterable
+
+    from monoceros.http._core_py import Core
+    from monoceros.http.types import Head, OctetField, Scope
+
+DONE: Awaitable[Any] = Ready(None)
+
+
+class HeadReader:
+    """Collects the heads of one connection, and makes an ``Exchange`` of each."""
+
+    __slots__ = ("_buffer", "_core", "_scan", "_template", "_trusted", "end_of_kept_head")
+
+    def __init__(self, core: Core, template: Scope, trusted: bool, /) -> None:
+        self._core = core
+        self._template = template
+        self._trusted = trusted
+        self.end_of_kept_head = b"" if trusted else core.end_of_kept_head
+        self._buffer: bytes | bytearray = b""
+        self._scan: HeadScan | None = None
+
+    @property
+    def pending(self) -> int:
+        """Octets that were received and not used."""
+        return len(self._buffer)
+
+    def feed(self, data: bytes, /) -> Exchange | None:
+        """Return the next request once its head has come whole; raises ``BadRequest``."""
+        core = self._core
+        if self._buffer:
+            self._buffer += data
+        else:
+            self._buffer = data
+        data = self._buffer  # type: ignore[assignment]
+        if self._scan is not None and not self._scan.is_decided(data, core.limits):
+            return None
+        head = parse_head(bytes(data), core.limits, core.rules) if data else None
+        if head is None:
+            self._wait()
+            return None
+        self._scan = None
+        scope = _build_scope(core, self._template, head, self._trusted)
+        self._buffer = bytes(data[head.length :])
+        return Exchange(core, scope, head, self.end_of_kept_head)
+
+    def keep(self, data: bytes, /) -> None:
+        """Put octets behind what has come, to be looked at with the next ``feed``."""
+        self._buffer = bytes(self._buffer) + data
+
+    def take_rest(self) -> bytes:
+        """Return and forget what came behind the last head."""
+        rest, self._buffer = self._buffer, b""
+        return bytes(rest)
+
+    def is_for_head(self) -> bool:
+        """Whether what has come begins a HEAD request, whose answer has no content."""
+        return self._buffer.startswith((b"HEAD ", b"\r\nHEAD "))
+
+    def _wait(self) -> None:
+        if self._scan is None and self._buffer:
+            self._scan = HeadScan()
+            self._scan.is_decided(self._buffer, self._core.limits)
+            self._buffer = bytearray(self._buffer)
+
+
+class Exchange:
+    """One request, and the response to it as octets.
+
+    ``start`` and ``body`` are told what the application sends. ``keep_alive`` may be taken back
+    before the response's head is made, which the first ``body`` does. ``owner``, ``write`` and
+    ``content`` are set before the application is called.
+
+    ``is_over`` tells the application that nothing more will come, and nothing more will be taken:
+    the client has gone, or was answered in the application's place. ``is_told`` tells it the first
+    half only, so that it can end its response by itself.
+    """
+
+    __slots__ = (
+        "_body_allowed",
+        "_chunked",
+        "_core",
+        "_end_of_kept_head",
+        "_fields",
+        "_is_connect",
+        "_length",
+        "_names_trailers",
+        "code",
+        "complete",
+        "content",
+        "content_length",
+        "expect_continue",
+        "headers",
+        "is_head",
+        "is_over",
+        "is_stream",
+        "is_taken",
+        "is_told",
+        "keep_alive",
+        "line",
+        "minor",
+        "news",
+        "owner",
+        "record",
+        "scope",
+        "sent",
+        "started",
+        "task",
+        "upgrade",
+        "wants_close",
+        "write",
+    )
+
+    owner: Any  # an Owner
+    write: Callable[[bytes], object]
+
+    def __init__(self, core: Core, scope: Scope, head: Head, end_of_kept_head: bytes) -> None:
+        self._core = core
+        self._end_of_kept_head = end_of_kept_head
+        self.scope = scope
+        self.line = f"{head.method} {head.target}".encode("latin-1")
+        self.minor = 1 if head.version == "HTTP/1.1" else 0
+        self.content_length = -1 if head.content_length is None else head.content_length
+        self.expect_continue = head.expect_continue
+        self.upgrade = head.upgrade
+        self.is_head = head.method == "HEAD"
+        self._is_connect = head.method == "CONNECT"
+        # What follows CONNECT, or a request for another protocol, may be no HTTP.
+        self.keep_alive = head.keep_alive and not head.upgrade
+        self.wants_close = not head.keep_alive
+        self.headers: Iterable[OctetField] = ()
+        self.code = 0  # of the response that was begun
+        self.sent = 0  # octets of content
+        self.started = False  # the head of the response is made
+        self.complete = False
+        self._fields: ResponseFields | None = None
+        self._body_allowed = True
+        self._names_trailers = False
+        self._chunked = False
+        self._length: int | None = None
+        self.content: Any = None  # None where there is none, and once all of it was given away
+        self.record: Any = None
+        self.task: Any = None
+        self.news: Any = None  # what ``receive`` waits for
+        self.is_taken = False  # all content was given to the application
+        self.is_over = False
+        self.is_told = False
+        self.is_stream = False  # of events, which has no end of its own
+
+    # -- what the application is given -------------------------------------------------------
+
+    def receive(self) -> Awaitable[Any]:
+        """Return the next piece of content, or that the client has gone (ASGI)."""
+        if self.content is None and not self.is_taken:
+            self.is_taken = True
+            return Ready({"type": "http.request", "body": b"", "more_body": False})
+        return self.owner.receive(self)
+
+    def send(self, event: dict[str, Any]) -> Awaitable[None]:
+        """Take an event of the application; what is returned waits for the client (ASGI)."""
+        kind = event["type"]
+        if self.is_over:
+            raise ClientDisconnected("the client has gone")
+        if kind == "http.response.body" and not self.complete:
+            data = event.get("body", b"")
+            if type(data) is bytes:
+                more = event.get("more_body", False)
+                self.write(self.body(data, more))
+                owner = self.owner
+                if self.complete:
+                    owner.end(self)
+                elif not (more or self._names_trailers):
+                    owner.cut(self)
+                return owner.wait_for_room(self) if owner.is_paused else DONE
+        elif kind == "http.response.start":
+            self.start(event["status"], event.get("headers", ()), event.get("trailers", False))
+            if self._ends_connection():
+                self.keep_alive = False
+            return DONE
+        return self.owner.send_other(self, event)
+
+    def _ends_connection(self) -> bool:
+        """Whether it is known when the response begins that nothing can follow."""
+        content = self.content
+        if content is not None and not content.is_complete:
+            return True
+        return self._core.closing and not self.owner.pending
+
+    # -- the response ------------------------------------------------------------------------
+
+    def start(self, status: int, headers: Iterable[OctetField], trailers: bool = False) -> None:
+        """Begin the response; raises ``InvalidResponse``.
+
+        With ``trailers`` the content is chunked, and the last ``body`` leaves its end to
+        ``trailers``.
+        """
+        if self._fields is not None:
+            raise InvalidResponse("the response was begun before")
+        fields = list(headers)
+        pairs = decode_fields(fields)
+        encoded = encode_fields(status_line(status), pairs)
+        # RFC 9110 9.3.6: a tunnel has neither Content-Length nor Transfer-Encoding.
+        if self._is_connect and 200 <= encoded.code < 300:
+            encoded = encode_fields(status_line(status), without_length(pairs))
+        self._fields = encoded
+        self.headers = fields
+        self.is_stream = any(_is_event_stream(*field) for field in fields)
+        self.is_stream = any(_is_event_stream(*field) for field in fields)
+        self.is_stream = any(_is_event_stream(*field) for field in fields)
+        self.is_stream = any(_is_event_stream(*field) for field in fields)
+        self.is_stream = any(_is_event_stream(*field) for field in fields)
+        self.code = encoded.code
+        self._length = encoded.content_length
+        self._names_trailers = trailers and self.minor == 1
+
+    def body(self, data: bytes, more: bool) -> bytes:
+        """Return the octets that the next piece of content comes to, with the head before them."""
+        head = b""
+        if not self.started:
+            head = self._make_head(None if more or self._names_trailers else len(data))
+        data = self._cut(data)
+        self.sent += len(data)
+        end = b"" if more else self._end()
+        if not data:
+            return head + end
+        if self._chunked:
+            return b"%b%x\r\n%b\r\n%b" % (head, len(data), data, end)
+        return head + data + end
+
+    def file(self, size: int, /) -> tuple[bytes, int]:
+        """Return the head of a response whose content is a file, and how much of that goes out."""
+        head = b"" if self.started else self._make_head(size)
+        count = 0
+        if self._body_allowed:
+            count = size if self._length is None else max(0, min(size, self._length - self.sent))
+        if self._chunked and count:
+            head += b"%x\r\n" % count
+        self.sent += count
+        return head, count
+
+    def end_file(self, count: int, /) -> bytes:
+        """Return what follows a file of which so many octets went out."""
+        return (b"\r\n" if self._chunked and count else b"") + self._end()
+
+    def trailers(self, headers: Iterable[OctetField], more: bool, /) -> bytes:
+        """Return the octets of trailer fields, and of the end unless there are more."""
+        lines = encode_trailers(headers)
+        if not self._chunked or not self._names_trailers:
+            return b""
+        if more:
+            return lines
+        self.complete = True
+        return lines + b"\r\n"
+
+    def error(self, status: int, /) -> bytes:
+        """Return a whole response of the server's own, in the place of one that is not begun."""
+        core = self._core
+        core.refresh_date()
+        self.code = status
+        self.headers = ()
+        self.sent = 0
+        self.started = self.complete = True
+        self.keep_alive = self.wants_close = False
+        return error_response(status, core.server_fields, not self.is_head)
+
+    @property
+    def awaits_trailers(self) -> bool:
+        """Whether trailer fields are to end the response."""
+        return self._names_trailers and not self.complete
+
+    @property
+    def is_chunked(self) -> bool:
+        """Whether the content has begun, in chunks, so that it can be ended at any time."""
+        return self._chunked and not self.complete
+
+    @property
+    def is_delimited(self) -> bool:
+        """Whether a client can tell that a response was cut off."""
+        return self._chunked or self._length is not None
+
+    def _make_head(self, total: int | None) -> bytes:
+        fields = self._fields
+        if fields is None:
+            raise InvalidResponse("the response was not begun")
+        core = self._core
+        code = fields.code
+        tunnel = self._is_connect and 200 <= code < 300
+        self._body_allowed = not self.is_head and code >= 200 and code not in (204, 304)
+        framing = b""
+        if self._length is None and self._body_allowed and not tunnel:
+            if total is not None:
+                self._length = total
+                framing = b"Content-Length: %d\r\n" % total
+            elif self.minor:
+                self._chunked = True
+                framing = b"Transfer-Encoding: chunked\r\n"
+            else:
+                self.keep_alive = False
+        if fields.close or code == 101 or not core.policy.keepalive:
+            self.keep_alive = False
+        self.started = True
+        core.refresh_date()
+        return b"HTTP/1.1 %b\r\n%b%b%b%b" % (
+            fields.status,
+            core.server_fields,
+            fields.lines,
+            framing,
+            self._connection_line(code),
+        )
+
+    def _connection_line(self, code: int) -> bytes:
+        """Return the Connection field, where one is needed, and the end of the head."""
+        if code == 101:
+            return b"Connection: upgrade\r\n\r\n"
+        if not self.keep_alive:
+            return b"Connection: close\r\n\r\n"
+        if self._end_of_kept_head:
+            return self._end_of_kept_head
+        return b"\r\n" if self.minor else b"Connection: keep-alive\r\n\r\n"
+
+    def _cut(self, data: bytes) -> bytes:
+        """Return what of the data may go out."""
+        if not self._body_allowed:
+            return b""
+        if self._length is not None and self.sent + len(data) > self._length:
+            # Never more than announced: what is over would be taken for the next response.
+            return data[: self._length - self.sent]
+        return data
+
+    def _end(self) -> bytes:
+        """Return the end of the content; the response is incomplete where some is missing."""
+        if self._chunked:
+            if self._names_trailers:
+                return b"0\r\n"  # the last chunk; its trailer section follows
+            self.complete = True
+            return b"0\r\n\r\n"
+        if self._body_allowed and self._length is not None and self.sent < self._length:
+            self._core.log.warning(
+                f"Response of {self.sent} octets is shorter than its Content-Length "
+                f"{self._length}; closing the connection"
+            )
+        else:
+            self.complete = True
+        return b""
+
+
+def _is_event_stream(name: bytes, value: bytes) -> bool:
+    return name.lower() == b"content-type" and value.startswith(b"text/event-stream")
+
+
+def _build_scope(core: Core, template: Scope, head: Head, trusted: bool) -> Scope:
+    scope = template.copy()
+    scope["method"] = head.method
+    scope["http_version"] = head.version.removeprefix("HTTP/")
+    fields, script_name = _read_fields(core, head, trusted)
+    _add_target(scope, head, fields)
+    scope["headers"] = fields
+    if trusted:
+        apply_scheme(scope, fields, core.rules)
+    if script_name and scope["path"]:
+        if not scope["path"].startswith(script_name):
+            raise refusal(Refusal.SCRIPT_NAME)
+        scope["root_path"] = script_name
+    if "state" in scope:
+        scope["state"] = scope["state"].copy()
+    scope["extensions"] = scope["extensions"].copy()
+    return scope
+
+
+def _read_fields(core: Core, head: Head, trusted: bool) -> tuple[list[OctetField], str]:
+    fields = []
+    script_name = ""
+    for name, value in head.fields:
+        if "_" in name:
+            if not may_pass(name, trusted, core.rules):
+                continue
+            if is_script_name(name, trusted, core.rules):
+                script_name = value
+        fields.append((name.lower().encode("latin-1"), value.encode("latin-1")))
+    return fields, script_name
+
+
+def _add_target(scope: Scope, head: Head, fields: list[OctetField]) -> None:
+    target = head.target
+    if target.startswith("/") and "#" not in target:
+        path, _, query = target.partition("?")
+    else:
+        path, query, authority = split_target(head.method, target)
+        if authority is not None:
+            _set_host(fields, authority)
+    scope["raw_path"] = path.encode("latin-1")
+    scope["path"] = unquote(path) if "%" in path else path
+    scope["query_string"] = query.encode("latin-1")
+
+
+def _set_host(fields: list[OctetField], authority: str) -> None:
+    """Let the host of an absolute-form target override Host (RFC 9112 3.2.2)."""
+    fields[:] = [field for field in fields if field[0] != b"host"]
+    fields.insert(0, (b"host", authority.encode("latin-1")))

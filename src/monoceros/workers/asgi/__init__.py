@@ -1,0 +1,1 @@
+"""What an ASGI worker is made of."""

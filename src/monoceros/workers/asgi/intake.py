@@ -1,0 +1,149 @@
+"""Taking connections off the listeners of an ASGI worker."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import socket
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from monoceros.http import accept
+from monoceros.net.closing import is_ending, is_shut
+from monoceros.workers.descriptors import move_up
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+
+    from monoceros.asgi.connection import Connection
+    from monoceros.asgi.service import Service
+
+_EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_PAUSE_S = 1.0
+_ALL = 1 << 31
+
+
+class Intake:
+    """Takes at most ``burst`` connections at a time, and has at most ``limit`` of them.
+
+    With siblings one at a time is right: whoever has least to do comes back first.
+    """
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        make: Callable[[], Connection],
+        listeners: list[socket.socket],
+        *,
+        limit: int,
+        burst: int,
+        warn: Callable[[str], None],
+    ) -> None:
+        self._loop = loop
+        self._make = make
+        self._listeners = list(listeners)
+        self._limit = limit
+        self._burst = burst
+        self._warn = warn
+        self._coming: set[asyncio.Task[Any]] = set()  # accepted, and not connections yet
+        self._is_watching = False
+        self._is_over = False
+        self.service: Service
+
+    def __len__(self) -> int:
+        return len(self.service.connections) + len(self._coming)
+
+    def start(self) -> None:
+        """Watch the listeners."""
+        if not (self._is_watching or self._is_over):
+            self._is_watching = True
+            for listener in self._listeners:
+                self._loop.add_reader(listener.fileno(), self._accept, listener, self._burst)
+
+    def stop(self) -> None:
+        """Leave newcomers alone."""
+        if self._is_watching:
+            self._is_watching = False
+            for listener in self._listeners:
+                self._loop.remove_reader(listener.fileno())
+
+    def has_room(self) -> None:
+        """Hear that a connection has gone."""
+        if len(self) < self._limit:
+            self.start()
+
+    # -- the end -----------------------------------------------------------------------------
+
+    def leave(self) -> list[socket.socket]:
+        """Close the listeners that others go on with; returns those that we have to empty."""
+        self.stop()
+        self._is_over = True
+        ending = [one for one in self._listeners if is_ending(one)]
+        for listener in self._listeners:
+            if listener not in ending:
+                listener.close()
+        self._listeners = ending
+        return ending
+
+    def empty_queues(self) -> None:
+        """Take in all who wait."""
+        for listener in self._listeners:
+            self._accept(listener, _ALL)
+
+    def close(self) -> None:
+        """Close the listeners in this process."""
+        for listener in self._listeners:
+            listener.close()
+        self._listeners = []
+
+    @property
+    def is_coming(self) -> bool:
+        """Whether some that were accepted are not connections yet."""
+        return bool(self._coming)
+
+    # -- taking ------------------------------------------------------------------------------
+
+    def _accept(self, listener: socket.socket, most: int) -> None:
+        for taken in range(most):
+            if len(self) >= self._limit and not self._make_room():
+                return
+            try:
+                accepted = accept(listener)
+            except OSError as error:
+                if error.errno in _EXHAUSTED:
+                    self._pause(error)
+                return
+            if accepted is None:
+                if not taken and is_shut(listener):
+                    self.stop()  # its events would not end
+                return
+            self._admit(listener, accepted[0])
+
+    def _admit(self, listener: socket.socket, fd: int) -> None:
+        kind = socket.SOCK_STREAM
+        sock = socket.socket(listener.family, kind, listener.proto, fileno=move_up(fd))
+        task = self._loop.create_task(self._connect(sock))
+        self._coming.add(task)
+        task.add_done_callback(self._coming.discard)
+
+    async def _connect(self, sock: socket.socket) -> None:
+        with contextlib.suppress(OSError):  # its client has gone already
+            await self._loop.connect_accepted_socket(self._make, sock)
+            return
+        sock.close()
+
+    def _make_room(self) -> bool:
+        """Close what has been idle for longest; False where nothing is."""
+        idle = [one for one in self.service.connections if one.is_idle]
+        if idle:
+            min(idle, key=lambda one: one.since).abort()
+            return True
+        self.stop()
+        return False
+
+    def _pause(self, error: OSError) -> None:
+        """Leave the queue alone for a moment: out of descriptors, most likely."""
+        self._warn(f"Cannot accept a connection, trying again in a second: {error}")
+        self.stop()
+        self._loop.call_later(_PAUSE_S, partial(self.has_room))

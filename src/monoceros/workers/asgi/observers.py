@@ -1,0 +1,72 @@
+"""Who wants to know of each request: the access log, the hooks, and a logger of the user's own.
+
+They see a request as those of WSGI do, by an environ that is made of its scope for them.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from monoceros.http.scope import decode_fields, status_line
+from monoceros.workers.asgi.environ import fields_of, make_environ
+from monoceros.wsgi.exchange import RequestView
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from monoceros.http.types import Core, Environ, Exchange
+    from monoceros.workers.base import Worker
+    from monoceros.wsgi.observers import Observers as WsgiObservers
+
+
+class Observers:
+    """The observers of one worker, whose requests overlap."""
+
+    def __init__(self, worker: Worker, inner: WsgiObservers) -> None:
+        self._worker = worker
+        self._inner = inner
+        self._core: Core | None = None
+        self._environs: dict[Exchange, tuple[Environ, RequestView]] = {}
+        self._number = 0
+        self.wants_requests = inner.wants_requests
+        self.wants_ends = False
+
+    def attach(self, core: Core, wake: Callable[[], object]) -> None:
+        """Take the Core whose log is written to; ``wake`` has the log's lines go out soon."""
+        self._core = core
+        self._wake = wake
+        self.wants_ends = core.log.access is not None or core.log.finished is not None
+
+    def begin(self, exchange: Exchange) -> None:
+        """Run ``pre_request``; raises what it raises."""
+        environ = make_environ(exchange)
+        view = self._view(environ)
+        self._environs[exchange] = environ, view
+        self._inner.call_before(view)
+        if view.write_back():
+            exchange.scope["headers"] = fields_of(environ)
+
+    def _view(self, environ: Environ) -> RequestView:
+        self._number += 1
+        self._worker.nr = self._number
+        return RequestView(environ, self._number)
+
+    def end(self, exchange: Exchange, elapsed_us: int) -> None:
+        """Tell the access log and ``post_request``."""
+        found = self._environs.pop(exchange, None)
+        environ = make_environ(exchange) if found is None else found[0]
+        if self._core is None:
+            return
+        status = ""
+        if exchange.started:
+            status = status_line(exchange.code) if exchange.headers else str(exchange.code)
+        self._inner.request = None if found is None else found[1]
+        self._core.record_exchange(
+            environ,
+            status,
+            decode_fields(exchange.headers),
+            exchange.sent,
+            elapsed_us,
+            f"{exchange.line.decode('latin-1')} HTTP/1.{exchange.minor}",
+        )
+        self._wake()

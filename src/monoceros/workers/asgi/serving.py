@@ -1,0 +1,260 @@
+"""One ASGI worker's life, from its loop's first turn to its last answer.
+
+Theory of operation. A coroutine of the worker's own does what is due once a second, and whatever
+signals ask for; the loop does everything else. Told to leave, it closes the listeners, or empties
+their queues where nobody comes after it, tells streams first, and lets every request end. Idle
+connections are kept for a moment, because their clients may be about to send one more request.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+from monoceros.asgi.application import adapt
+from monoceros.asgi.connection import Connection
+from monoceros.asgi.events import tell
+from monoceros.asgi.lifespan import Lifespan
+from monoceros.asgi.service import Service
+from monoceros.http import Record
+from monoceros.net.closing import is_ending
+from monoceros.net.trust import Trusted
+from monoceros.scoreboard import count_connections
+from monoceros.workers.asgi.core import make_core
+from monoceros.workers.asgi.intake import Intake
+from monoceros.workers.asgi.observers import Observers
+from monoceros.workers.asgi.sweep import LOOK_S, Sweep
+from monoceros.workers.descriptors import raise_limit
+from monoceros.workers.draining import IDLE_GRACE_S, PATIENCE, SETTLE_S
+from monoceros.workers.news import News
+from monoceros.workers.timeouts import Timeouts
+from monoceros.wsgi.observers import Observers as WsgiObservers
+
+if TYPE_CHECKING:
+    from monoceros.http.types import Exchange
+    from monoceros.workers.supervised import SupervisedWorker
+
+_TICK_S = 1.0
+_BURST = 16
+_BUSY_S = 0.02  # how often is looked whether the last answer is out
+_RESTART, _STOP = 1012, 1001  # how WebSockets are closed (RFC 6455 7.4.1 and its registry)
+
+
+class Serving:
+    """Serves the application of one worker, in the loop that runs."""
+
+    def __init__(self, worker: SupervisedWorker) -> None:
+        self._worker = worker
+        self._loop = asyncio.get_running_loop()
+        self._news = asyncio.Event()
+        self._app = adapt(worker.wsgi)
+        cfg = worker.cfg
+        inner = WsgiObservers(worker)
+        self._core = make_core(worker, inner)
+        self._observers = Observers(worker, inner)
+        self._observers.attach(self._core, self._write_log_soon)
+        self._lifespan = Lifespan(self._app, cfg.asgi_lifespan, worker.log)
+        self._access = worker.log.access_sink()
+        self._is_log_due = False
+        limit = raise_limit(cfg.worker_connections)
+        self._intake = Intake(
+            self._loop,
+            self._make_connection,
+            worker.sockets,
+            limit=limit,
+            burst=1 if cfg.workers > 1 else _BURST,
+            warn=worker.log.warning,
+        )
+
+    async def main(self) -> None:
+        """Serve until asked to leave, then finish what has been received."""
+        worker = self._worker
+        wakeup = worker.wakeup
+        if wakeup is None:
+            raise RuntimeError("run() needs signals; init_process() sets them up")
+        self._loop.add_reader(wakeup.fileno(), self._wake)
+        try:
+            await self._lifespan.start()
+            self._begin()
+            await self._serve()
+            await self._drain()
+        finally:
+            await self._lifespan.stop(self._time_left())
+            self._write_log()
+            self._loop.remove_reader(wakeup.fileno())
+
+    def _begin(self) -> None:
+        worker = self._worker
+        cfg = worker.cfg
+        extras = {"state": self._lifespan.state} if self._lifespan.is_supported else {}
+        self._service = self._intake.service = Service(
+            self._app,
+            self._core,
+            self._loop,
+            worker.log,
+            self._observers,
+            trusted=Trusted(cfg.forwarded_allow_ips),
+            root_path=cfg.root_path or cfg.environ.get("SCRIPT_NAME", ""),
+            grace_s=cfg.asgi_disconnect_grace_period,
+            records=self._claim_records(),
+            extras=extras,
+            has_room=self._intake.has_room,
+            upgrade=self._upgrade,
+        )
+        self._sweep = Sweep(self._service, Timeouts.from_config(cfg))
+        worker.notify()
+        self._intake.start()
+
+    def _claim_records(self) -> list[Any]:
+        """Return the records for requests, the first to be used last in the list."""
+        worker = self._worker
+        now_ns = time.monotonic_ns()
+        records = []
+        for index in range(worker.records):
+            number = worker.slot_index + index
+            if index:
+                worker.scoreboard.claim(number, os.getpid(), now_ns)
+            records.append(Record(worker.scoreboard.slot(number)))
+        return records[::-1]
+
+    def _make_connection(self) -> Connection:
+        return Connection(self._service)
+
+    def _upgrade(self, connection: Connection, exchange: Exchange) -> bool:
+        return False
+
+    # -- while it serves ---------------------------------------------------------------------
+
+    async def _serve(self) -> None:
+        worker = self._worker
+        next_tick = 0.0
+        limit_s = float(worker.cfg.request_timeout)
+        while worker.alive or not worker.may_leave():
+            now = self._loop.time()
+            if now >= next_tick:
+                next_tick = now + _TICK_S
+                self._tick(now)
+            if limit_s:
+                self._sweep.end_late(limit_s, time.monotonic_ns())
+            await self._pause(LOOK_S if limit_s or not worker.alive else next_tick - now)
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait for a signal, or so long."""
+        timer = self._loop.call_later(seconds, self._news.set)
+        await self._news.wait()
+        timer.cancel()
+        self._news.clear()
+
+    def _wake(self) -> None:
+        if self._worker.wakeup is not None:
+            self._worker.wakeup.drain()
+        self._news.set()
+
+    def _tick(self, now: float) -> None:
+        """Do what is due about once a second."""
+        worker = self._worker
+        worker.notify()
+        if worker.wakeup is not None:
+            # The loop puts a descriptor of its own there.
+            worker.wakeup.claim()
+        self._core.tick(now)
+        worker.count_requests(self._core.requests)
+        count_connections(worker.slot, len(self._intake))
+        self._core.closing = not worker.alive or worker.scoreboard.lame_duck
+        worker.look_for_arbiter()
+        self._sweep.look(now)
+        self._write_log()
+
+    def _write_log_soon(self) -> None:
+        """Write the log once this turn of the loop is over."""
+        if not self._is_log_due:
+            self._is_log_due = True
+            self._loop.call_soon(self._write_log)
+
+    def _write_log(self) -> None:
+        """Write the access log's lines so far."""
+        self._is_log_due = False
+        if self._access is not None:
+            lines = self._core.drain_log()
+            if lines:
+                self._access.write(lines)
+
+    # -- the end -----------------------------------------------------------------------------
+
+    def _time_left(self) -> float:
+        worker = self._worker
+        if worker.told_to_leave is None:
+            return float(worker.cfg.graceful_timeout)
+        spent = time.monotonic() - worker.told_to_leave
+        return max(0.0, worker.cfg.graceful_timeout - spent)
+
+    async def _drain(self) -> None:
+        """Leave: tell streams, answer what was received, and close what stays idle."""
+        worker = self._worker
+        worker.tell(News.LEAVING)
+        self._core.closing = True
+        told = worker.told_to_leave or time.monotonic()
+        until = told + PATIENCE * worker.cfg.graceful_timeout
+        is_end = all(map(is_ending, worker.sockets))
+        self._close_sockets(_STOP if is_end else _RESTART)
+        ending = self._intake.leave()
+        if ending:
+            self._intake.empty_queues()
+            await asyncio.sleep(SETTLE_S)
+            self._intake.empty_queues()
+        self._intake.close()
+        await asyncio.sleep(0)
+        await self._wait_for_answers(told, until)
+        self._cut_off()
+
+    def _close_sockets(self, code: int) -> None:
+        for connection in tuple(self._service.connections):
+            if connection.successor is not None:
+                connection.successor.shut_down(code)
+
+    async def _wait_for_answers(self, told: float, until: float) -> None:
+        worker = self._worker
+        service = self._service
+        grace_s = min(IDLE_GRACE_S, worker.cfg.graceful_timeout / 2)
+        self._tell_streams()
+        stream_end: float | None = told + float(worker.cfg.stream_grace)
+        next_tick = 0.0
+        while service.connections or service.calls or self._intake.is_coming:
+            now = time.monotonic()
+            if now >= until:
+                return
+            if stream_end is not None and now >= stream_end:
+                stream_end = None
+                self._end_streams()
+            if now >= next_tick:
+                next_tick = now + _TICK_S
+                self._tick(self._loop.time())
+            if now >= told + grace_s:
+                self._sweep.close_idle(self._loop.time() - grace_s)
+            await asyncio.sleep(_BUSY_S)
+
+    def _tell_streams(self) -> None:
+        for exchange in tuple(self._service.calls):
+            if exchange.is_stream:
+                exchange.is_told = True
+                tell(exchange)
+
+    def _end_streams(self) -> None:
+        for exchange in tuple(self._service.calls):
+            if exchange.is_stream and exchange.owner.exchange is exchange:
+                exchange.owner.end_stream(exchange)
+
+    def _cut_off(self) -> None:
+        calls = tuple(self._service.calls)
+        cut = [exchange for exchange in calls if exchange.owner.exchange is exchange]
+        if cut:
+            self._worker.log.warning(
+                "Cut off at the end of graceful_timeout: calls in progress: %s", len(cut)
+            )
+        for exchange in calls:
+            if exchange.task is not None:
+                exchange.task.cancel()
+        for connection in tuple(self._service.connections):
+            connection.abort()

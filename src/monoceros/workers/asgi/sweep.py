@@ -1,0 +1,106 @@
+"""Connections and requests whose time is up."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from monoceros.http.types import HEAD, IDLE, LINGERING
+from monoceros.workers.asgi.stacks import describe_task
+from monoceros.workers.timeouts import GRACE_S, LINGER_S
+
+if TYPE_CHECKING:
+    from monoceros.asgi.connection import Connection
+    from monoceros.asgi.content import Content
+    from monoceros.asgi.service import Service
+    from monoceros.http.types import Exchange
+    from monoceros.workers.timeouts import Timeouts
+
+SWEEP_S = 1.0  # how often connections are looked at
+LOOK_S = 0.1  # how often requests are, where their time is limited
+
+
+class Sweep:
+    """Looks after the connections of one worker in time; times are the loop's."""
+
+    def __init__(self, service: Service, timeouts: Timeouts) -> None:
+        self._service = service
+        self._timeouts = timeouts
+
+    def look(self, now: float) -> None:
+        """Deal with connections that have been in their state for too long; about once a second."""
+        for connection in tuple(self._service.connections):
+            if connection.successor is not None:
+                connection.successor.tick(now)
+            elif connection.unsent_octets():
+                self._judge_output(connection, now)
+            elif connection.exchange is not None:
+                content = connection.exchange.content
+                if content is not None and content.is_awaited:
+                    self._judge_content(connection, connection.exchange, content, now)
+            else:
+                self._judge_silence(connection, now)
+
+    def close_idle(self, since: float) -> None:
+        """Take leave of connections that no request has come on since then."""
+        for connection in tuple(self._service.connections):
+            if connection.is_idle and connection.since <= since:
+                connection.take_leave()
+
+    def _judge_output(self, connection: Connection, now: float) -> None:
+        unsent = connection.unsent_octets()
+        if unsent != connection.unsent:
+            connection.unsent = unsent
+            connection.since = now
+        elif 0 < self._timeouts.write < now - connection.since:
+            connection.abort()
+
+    def _judge_content(
+        self, connection: Connection, exchange: Exchange, content: Content, now: float
+    ) -> None:
+        """See whether the application waits in vain.
+
+        Only time in which it does counts.
+        """
+        limit, min_rate = self._timeouts.body, self._timeouts.min_rate
+        content.waited_s += SWEEP_S
+        behind = content.waited_s - content.received / min_rate if min_rate else 0.0
+        if 0 < limit < max(now - content.moved, behind):
+            connection.end_early(exchange, 408)
+
+    def _judge_silence(self, connection: Connection, now: float) -> None:
+        timeouts = self._timeouts
+        waited = now - connection.since
+        state = connection.state
+        if state == LINGERING:
+            if waited > LINGER_S:
+                connection.abort()
+        elif state == HEAD and connection.pending:
+            if 0 < timeouts.header < waited:
+                connection.reject(408)
+        elif state == HEAD:
+            if connection.expires and 0 < timeouts.header < waited:
+                connection.take_leave()
+        elif state == IDLE and connection.expires and waited > timeouts.keepalive + GRACE_S:
+            connection.take_leave()
+
+    def end_late(self, limit_s: float, now_ns: int) -> None:
+        """Answer for calls that take longer than ``request_timeout``."""
+        for exchange in tuple(self._service.calls):
+            age_s = (now_ns - exchange.record.started_ns) / 1e9
+            if exchange.owner.exchange is exchange and age_s > limit_s:
+                self._expire(exchange, age_s)
+
+    def _expire(self, exchange: Exchange, age_s: float) -> None:
+        peer = ascii(exchange.owner.peer.decode("latin-1"))[1:-1]
+        line = ascii(exchange.line.decode("latin-1"))[1:-1]
+        self._service.log.error(
+            "REQUEST TIMEOUT running %s from %s for %.1fs, %s\n%s",
+            line,
+            peer,
+            age_s,
+            "cut off" if exchange.started else "504",
+            describe_task(exchange.task),
+        )
+        exchange.owner.end_early(exchange, 504)
+        if exchange.task is not None:
+            exchange.task.cancel()

@@ -1,0 +1,48 @@
+"""The ``asgi`` worker: applications that await, in an event loop of asyncio's or uvloop's."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from monoceros.workers.supervised import SupervisedWorker
+
+if TYPE_CHECKING:
+    from monoceros.config import Config
+
+_MOST_RECORDS = 1000  # each is 704 octets, and looked at when the worker has gone
+
+
+class ASGIWorker(SupervisedWorker):
+    """Serves an ASGI application, as many requests at a time as there are connections."""
+
+    @classmethod
+    def setup(cls) -> None:
+        """Import all that a worker needs: once for all, and while files can still be read."""
+        import monoceros.workers.asgi.serving  # noqa: F401
+
+    @classmethod
+    def count_records(cls, cfg: Config) -> int:
+        """One for each request in flight; more than that are served like others."""
+        return min(cfg.worker_connections, _MOST_RECORDS) + 1
+
+    @classmethod
+    def describe(cls, cfg: Config) -> str:
+        """Name the HTTP twin and why it is the one."""
+        from monoceros.http import IMPL, IMPL_REASON
+
+        return f"http {IMPL}, {IMPL_REASON}"
+
+    def run(self) -> None:
+        """Serve until asked to leave, then finish what has been received."""
+        serve(self)
+
+
+def serve(worker: SupervisedWorker) -> None:
+    """Serve the ASGI application of a worker, whichever its class."""
+    from monoceros.asgi.loops import run
+    from monoceros.workers.asgi.serving import Serving
+
+    async def main() -> None:
+        await Serving(worker).main()
+
+    run(main, worker.cfg.asgi_loop)
