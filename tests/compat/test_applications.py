@@ -136,9 +136,25 @@ def test_what_load_raises_ends_the_server(program: Callable[..., Server]) -> Non
     assert srv.wait() == 3
 
 
+ASGI = """\
+async def app(scope, receive, send):
+    assert scope["type"] == "http"
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": b"asgi"})
+"""
+
+
+def test_an_asgi_application_without_a_worker_class(program: Callable[..., Server]) -> None:
+    files = {"app.py": ASGI, "main.py": STANDALONE, "options.json": "{}"}
+    srv = program("main.py", files=files)
+
+    srv.wait_for("Using worker: asgi, because")
+    srv.wait_until(lambda: srv.get("/").body == b"asgi" or None)
+
+
 def test_an_asgi_application_on_a_wsgi_worker_is_refused(program: Callable[..., Server]) -> None:
-    app = "async def app(scope, receive, send): ...\n"
-    srv = program("main.py", files={"app.py": app, "main.py": STANDALONE, "options.json": "{}"})
+    options = '{"worker_class": "sync"}'
+    srv = program("main.py", files={"app.py": ASGI, "main.py": STANDALONE, "options.json": options})
 
     srv.wait_for("StandaloneApplication.load")
     assert srv.wait() == 4

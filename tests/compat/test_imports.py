@@ -29,7 +29,7 @@ def app(environ, start_response):
 
 SOURCES = Path(monoceros.__file__).parents[1]
 FACADE = SOURCES / "monoceros" / "compat" / "facade" / "gunicorn"
-ABSENT = ("asgi", "ctl", "dirty", "http2", "reloader", "uwsgi")
+ABSENT = (".asgi", ".ctl", ".dirty", ".http2", ".reloader", ".uwsgi")
 
 
 def with_real_package(tmp_path: Path) -> dict[str, str]:

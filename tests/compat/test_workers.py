@@ -296,7 +296,8 @@ def test_what_is_never_called_cannot_be_overridden(server: Callable[..., Server]
 
 
 def test_an_asgi_application_on_our_own_class_is_refused(server: Callable[..., Server]) -> None:
-    srv = server("app:app", files={"app.py": ASGI.replace("{startup}", "pass")}, listening=False)
+    files = {"app.py": ASGI.replace("{startup}", "pass")}
+    srv = server("-k", "gunicorn.workers.sync.SyncWorker", "app:app", files=files, listening=False)
 
     srv.wait_for("ASGI")
     assert srv.wait() == 4
@@ -305,7 +306,8 @@ def test_an_asgi_application_on_our_own_class_is_refused(server: Callable[..., S
 def test_uvicorn_that_is_not_installed(server: Callable[..., Server], tmp_path: Path) -> None:
     (tmp_path / "gunicorn.conf.py").write_text("import sys\nsys.modules['uvicorn'] = None\n")
     options = ("-k", "uvicorn.workers.UvicornWorker", "app:app")
-    srv = server(*options, files={"app.py": WSGI}, listening=False)
+    srv = server(*options, files={"app.py": ASGI.replace("{startup}", "pass")})
+    (pid,) = srv.wait_workers(1)
 
-    srv.wait_for("the asgi worker is not in this version")
-    assert srv.wait() == 1
+    assert srv.get("/").body == b"%d" % pid
+    assert srv.count(r"uvicorn\.workers\.UvicornWorker is not installed; its place is taken") == 1

@@ -70,7 +70,7 @@ def test_validator_finds_nothing(serve: Serve) -> None:
 
 @pytest.mark.parametrize("name", ["function", "instance"])
 def test_asgi_application_is_refused_with_its_reason(serve: Serve, name: str) -> None:
-    srv = serve(f"tests.e2e.apps.asgi_app:{name}", listening=False)
+    srv = serve("-k", "sync", f"tests.e2e.apps.asgi_app:{name}", listening=False)
 
     assert srv.wait() == 4
-    srv.wait_for(rf"apps.asgi_app:{name}' is an ASGI application, and the sync worker serves WSGI")
+    srv.wait_for(rf"apps.asgi_app:{name}' is an ASGI application, and this worker class serves W")

@@ -137,12 +137,20 @@ MISTAKES = {
             "(environ, start_response). Did you mean 'app:create_app()'?"
         ),
     ),
-    "ASGI application": Mistake(
-        "app:asgi",
+    "ASGI application on a worker for WSGI": Mistake(
+        "-k sync app:asgi",
         4,
         no_load(
-            "'app:asgi' is an ASGI application, and the sync worker serves WSGI applications only."
-            " Serve a2wsgi.ASGIMiddleware(app) instead (pip install a2wsgi)."
+            "'app:asgi' is an ASGI application, and this worker class serves WSGI applications "
+            "only. The worker class asgi serves it, and is its default."
+        ),
+    ),
+    "WSGI application on a worker for ASGI": Mistake(
+        "-k asgi app:app",
+        4,
+        no_load(
+            "'app:app' is a WSGI application, and this worker class serves ASGI applications "
+            "only. The worker class sync serves it, and is its default."
         ),
     ),
     "missing extra": Mistake(
@@ -225,12 +233,12 @@ MISTAKES = {
         ),
         file="\nworkers = 'many'\n",
     ),
-    "worker class that is not there yet": Mistake(
-        "-k asgi app:app",
+    "worker class that is not there": Mistake(
+        "-k asyncio app:app",
         1,
         refusal(
-            "Invalid value for worker_class: 'asgi' (the asgi worker is not in this version). "
-            "Allowed: sync, gthread, gevent, eventlet, tornado, a dotted name, "
+            "Invalid value for worker_class: 'asyncio' (an unknown name). "
+            "Allowed: sync, gthread, gevent, eventlet, tornado, asgi, a dotted name, "
             "egg:DISTRIBUTION#NAME, or in a file a class or a function returning one. Set in: "
             "command line."
         ),

@@ -19,6 +19,7 @@ from monoceros.http._request cimport (
     CONNECTION,
     LENGTH,
     PLAIN,
+    UPGRADE_FIELD,
     parse_length,
     remember_name,
     response_field,
@@ -403,8 +404,8 @@ cdef class Exchange:
                         return None
                     if status == 204:
                         return None
-                elif kind == CONNECTION:
-                    # Its list is read by the general code, and it hardly ever comes.
+                elif kind == CONNECTION or (kind == UPGRADE_FIELD and status == 426):
+                    # They are read by the general code, and hardly ever come.
                     return None
                 else:
                     continue

@@ -543,8 +543,8 @@ cdef class Request:
                         return 0
                     if code[0] == 204:
                         return 0
-                elif kind == CONNECTION:
-                    # Its list is read by the general code, and it hardly ever comes.
+                elif kind == CONNECTION or (kind == UPGRADE_FIELD and code[0] == 426):
+                    # They are read by the general code, and hardly ever come.
                     return 0
                 else:
                     continue

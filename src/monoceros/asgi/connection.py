@@ -4,7 +4,9 @@ Theory of operation. The loop calls ``data_received``; a head that is complete b
 application, which is a task of its own. What comes behind its content waits until its response is
 complete, and begins the next call then, whether or not the last one still does something in the
 background. While the client takes less than the application sends, ``send`` waits; while the
-application takes less than the client sends, nothing more is read.
+application takes less than the client sends, nothing more is read. An application that never waits
+for anything else would not let the loop see to others, or hear that the client has gone; so
+``send`` ends its turn now and then.
 """
 
 from __future__ import annotations
@@ -29,6 +31,8 @@ if TYPE_CHECKING:
     from monoceros.http.types import Exchange
 
 _MOST_UNFINISHED = 16  # calls with a complete response that go on in the background
+_TURN = 1 << 16  # octets that may be sent before the loop goes on
+_PIECE = 1 << 10  # octets that would take as long as the rest of a call of ``send``
 
 
 class Connection(asyncio.Protocol):
@@ -36,11 +40,14 @@ class Connection(asyncio.Protocol):
 
     __slots__ = (
         "_has_ended",
+        "_is_choked",
         "_is_full",
+        "_is_turn_over",
         "_reader",
         "_room",
         "_service",
         "_transport",
+        "_turn",
         "_unfinished",
         "_write",
         "exchange",
@@ -61,7 +68,10 @@ class Connection(asyncio.Protocol):
         self._room: asyncio.Event | None = None
         self._has_ended = False  # the client sends nothing more
         self._is_full = False  # nothing more is read
-        self.is_paused = False
+        self._is_choked = False  # the client takes nothing more for now
+        self._is_turn_over = False
+        self._turn = _TURN  # octets that are left of it
+        self.is_paused = False  # for one of these two
         self.successor: Any = None  # what speaks another protocol on it by now
         self.state = HEAD
         self.unsent = 0  # octets, at the last sweep
@@ -125,7 +135,7 @@ class Connection(asyncio.Protocol):
         self._service.has_room()
         if self.successor is not None:
             self.successor.connection_lost(error)
-        self.is_paused = False
+        self._is_choked = self.is_paused = False
         self._wake_writer()
         exchange = self.exchange
         if exchange is not None:
@@ -133,7 +143,7 @@ class Connection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """Have the application wait."""
-        self.is_paused = True
+        self._is_choked = self.is_paused = True
         self.unsent = -1
         if self.successor is not None:
             self.successor.pause_writing()
@@ -142,7 +152,7 @@ class Connection(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         """Let the application go on."""
-        self.is_paused = False
+        self._is_choked = self.is_paused = False
         if self.successor is not None:
             self.successor.resume_writing()
         elif self.state == WRITE:
@@ -163,10 +173,13 @@ class Connection(asyncio.Protocol):
                 self._enter(HEAD)
             return
         service = self._service
-        if exchange.upgrade and service.upgrade(self, exchange):
-            return
+        if exchange.upgrade:
+            rest = self._reader.take_rest()
+            if service.upgrade(self, exchange, rest):
+                return
+            self._reader.keep(rest)
         exchange.owner = self
-        exchange.write = self._write
+        exchange.write = self._write_in_turn
         exchange.record = record = service.take_record()
         record.begin(self.peer, exchange.line)
         self.exchange = exchange
@@ -226,12 +239,26 @@ class Connection(asyncio.Protocol):
         if data:
             self._write(data)
 
+    def _write_in_turn(self, data: bytes) -> None:
+        self._write(data)
+        self._turn -= len(data) + _PIECE
+        if self._turn < 0:
+            self._is_turn_over = self.is_paused = True
+
+    def _begin_turn(self) -> None:
+        self._turn = _TURN
+        self._is_turn_over = False
+        self.is_paused = self._is_choked
+
     def send_other(self, exchange: Exchange, event: Event) -> Awaitable[None]:
         """Take an event that is not of the usual ones, or not at its place."""
         return send_other(self, exchange, event)
 
     async def wait_for_room(self, exchange: Exchange) -> None:
         """Wait until the client has taken enough; raises ``ClientDisconnected``."""
+        if self._is_turn_over:
+            self._begin_turn()
+            await asyncio.sleep(0)
         while self.is_paused:
             if self._room is None:
                 self._room = asyncio.Event()
@@ -253,6 +280,8 @@ class Connection(asyncio.Protocol):
         if exchange.news is not None:
             exchange.news.set()
         content = exchange.content
+        if self._is_turn_over:
+            self._begin_turn()
         if self._transport.is_closing():
             return
         if not self.is_paused:
@@ -298,10 +327,19 @@ class Connection(asyncio.Protocol):
         self._service.report(exchange, error)
         if exchange.is_over or exchange.complete:
             return
-        if exchange.started:
+        if exchange.is_told and error is None:
+            self._end_told(exchange)
+        elif exchange.started:
             self.cut(exchange)
         else:
             self.answer(exchange, 500)
+
+    def _end_told(self, exchange: Exchange) -> None:
+        """End a request whose call has left its response as it was when it heard of the end."""
+        if exchange.is_stream:
+            self.end_stream(exchange)
+        else:
+            self.cut(exchange)
 
     def answer(self, exchange: Exchange, status: int) -> None:
         """Answer in the place of the application, which has sent nothing so far."""
@@ -371,6 +409,11 @@ class Connection(asyncio.Protocol):
             self._service.cancel_later(exchange)
 
     # -- the end of the connection -----------------------------------------------------------
+
+    @property
+    def transport(self) -> asyncio.Transport:
+        """The loop's half of the connection."""
+        return self._transport
 
     @property
     def pending(self) -> int:

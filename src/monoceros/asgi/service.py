@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from monoceros.asgi.loops import make_task
 from monoceros.http import Record
+from monoceros.http.errors import ClientDisconnected
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from monoceros.asgi.connection import Connection
     from monoceros.asgi.types import AsgiApp, Scope
-    from monoceros.http.types import Core, Exchange
+    from monoceros.http import Core
+    from monoceros.http.types import Exchange
     from monoceros.log.logger import Logger
     from monoceros.net.trust import Trusted
     from monoceros.workers.asgi.observers import Observers
@@ -37,7 +41,6 @@ class Service:
         records: list[Any],
         extras: Scope,
         has_room: Callable[[], None],
-        upgrade: Callable[[Connection, Exchange], bool],
     ) -> None:
         self.app = app
         self.core = core
@@ -48,9 +51,11 @@ class Service:
         self.connections: set[Connection] = set()
         self.calls: set[Exchange] = set()
         self.has_room = has_room
-        self.upgrade = upgrade
-        self.time = loop.time
-        self.call_soon = loop.call_soon
+        self.upgrade: Callable[[Connection, Exchange, bytes], bool] = _no_upgrade
+        self.time = time.monotonic
+        # A request that begins inside another one's call has nothing of its context.
+        self.call_soon = partial(loop.call_soon, context=contextvars.copy_context())
+        self.is_closing = False  # calls are cancelled because the worker ends
         self._loop = loop
         self._observers = observers
         self._grace_s = grace_s
@@ -62,6 +67,10 @@ class Service:
     def take_record(self) -> Any:
         """Return a record that no request is on; one without a slot where all are taken."""
         return self._records.pop() if self._records else Record(None)
+
+    def give_back(self, record: Any) -> None:
+        """Have a record for another request."""
+        self._records.append(record)
 
     def begin(self, exchange: Exchange) -> None:
         """Call the application."""
@@ -83,6 +92,9 @@ class Service:
         except Exception as error:  # border: an application
             exchange.owner.fail(exchange, error)
         except asyncio.CancelledError:
+            if self.is_closing:
+                exchange.owner.abort()
+                exchange.is_over = True
             exchange.owner.fail(exchange, None)
         else:
             if not exchange.complete:
@@ -97,7 +109,7 @@ class Service:
         record.end(exchange.code if exchange.started else 0)
         if self._observers.wants_ends:
             self._observers.end(exchange, (time.monotonic_ns() - record.started_ns) // 1000)
-        self._records.append(record)
+        self.give_back(record)
 
     # -- calls that are not wanted any more ----------------------------------------------------
 
@@ -116,10 +128,25 @@ class Service:
         """Log what an application raised, unless it is about its client's absence."""
         line = exchange.line.decode("latin-1")
         if error is not None:
-            if exchange.is_over and isinstance(error, OSError):
+            if exchange.is_over and (isinstance(error, OSError) or _comes_of_absence(error)):
                 return
             self.core.errors += 1
             self.log.error("Error handling request %s", line, exc_info=error)
-        elif not (exchange.is_over or exchange.complete):
+        elif not (exchange.is_over or exchange.is_told or exchange.complete):
             self.core.errors += 1
             self.log.error("Error handling request %s: the application ended too early", line)
+
+
+def _comes_of_absence(error: BaseException) -> bool:
+    """Whether an application has made this of what ``send`` raises once the client has gone."""
+    if isinstance(error, ClientDisconnected):
+        return True
+    members = getattr(error, "exceptions", ())
+    if members:
+        return all(map(_comes_of_absence, members))
+    origin = error.__cause__ or error.__context__
+    return origin is not None and _comes_of_absence(origin)
+
+
+def _no_upgrade(connection: Connection, exchange: Exchange, rest: bytes) -> bool:
+    return False

@@ -176,7 +176,7 @@ class Exchange:
         if self.content is None and not self.is_taken:
             self.is_taken = True
             return Ready({"type": "http.request", "body": b"", "more_body": False})
-        return self.owner.receive(self)
+        return self.owner.receive(self)  # type: ignore[no-any-return]
 
     def send(self, event: dict[str, Any]) -> Awaitable[None]:
         """Take an event of the application; what is returned waits for the client (ASGI)."""
@@ -199,7 +199,7 @@ class Exchange:
             if self._ends_connection():
                 self.keep_alive = False
             return DONE
-        return self.owner.send_other(self, event)
+        return self.owner.send_other(self, event)  # type: ignore[no-any-return]
 
     def _ends_connection(self) -> bool:
         """Whether it is known when the response begins that nothing can follow."""

@@ -18,6 +18,7 @@ _DIGITS = re.compile(r"[0-9]{1,18}")
 
 _BAD_STATUS = "response status is not three digits and a reason phrase"
 _PLAIN = ""
+_UPGRADES = (101, 426)  # RFC 9110 7.8 and 15.5.22
 
 # RFC 9110 7.6.1: the connection is the server's business. Server and Date are its own.
 _MEANINGFUL = frozenset(
@@ -89,7 +90,7 @@ def encode_fields(status: object, headers: Iterable[tuple[str, str]]) -> Respons
             elif meaning == "connection":
                 close = close or "close" in map(str.strip, value.lower().split(","))
                 continue
-            elif meaning != "upgrade" or code != 101:
+            elif meaning != "upgrade" or code not in _UPGRADES:
                 continue
         lines.append(f"{name}: {value}\r\n")
     if code < 200 or code == 204:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from functools import lru_cache
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from monoceros.http.answers import PHRASES
@@ -54,7 +53,7 @@ def _path(local: Any) -> str:
 def status_line(status: int) -> str:
     """Return a status with its phrase; raises ``InvalidResponse`` where it is no integer."""
     # A subclass is one, and so is what numpy and the like have; True is not.
-    if not isinstance(status, int) or isinstance(status, bool):
+    if isinstance(status, bool) or not isinstance(status, int):
         raise InvalidResponse("response status is not an integer")
     code = int(status)
     phrase = PHRASES.get(code) or _phrases().get(code, "")
@@ -63,6 +62,9 @@ def status_line(status: int) -> str:
 
 @lru_cache(maxsize=1)
 def _phrases() -> dict[int, str]:
+    # Imported late: it takes a millisecond.
+    from http import HTTPStatus
+
     return {status.value: status.phrase for status in HTTPStatus}
 
 

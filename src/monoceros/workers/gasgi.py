@@ -15,6 +15,9 @@ _MOST_RECORDS = 1000  # each is 704 octets, and looked at when the worker has go
 class ASGIWorker(SupervisedWorker):
     """Serves an ASGI application, as many requests at a time as there are connections."""
 
+    serves_asgi = True
+    is_ready_to_run = True
+
     @classmethod
     def setup(cls) -> None:
         """Import all that a worker needs: once for all, and while files can still be read."""

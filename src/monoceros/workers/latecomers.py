@@ -22,7 +22,9 @@ NAMES = (
 
 # Where the application may be an ASGI one, and no class has been chosen that would import them.
 ASGI_NAMES = (
+    "http",
     "monoceros.asgi.loops",
+    "monoceros.asgi.websocket",
     "monoceros.workers.asgi.serving",
     "monoceros.workers.gasgi",
 )

@@ -88,9 +88,14 @@ def make_rules(cfg: Config) -> Rules:
     )
 
 
-def make_policy(cfg: Config) -> Policy:
-    """Translate what the worker decides for its connections."""
-    is_kept = cfg.compat != GUNICORN or cfg.worker_class.keeps_connections
+def make_policy(cfg: Config, *, keeps_connections: bool | None = None) -> Policy:
+    """Translate what the worker decides for its connections.
+
+    ``keeps_connections`` by default under ``compat``, which is for its class to say.
+    """
+    if keeps_connections is None:
+        keeps_connections = cfg.worker_class.keeps_connections
+    is_kept = cfg.compat != GUNICORN or keeps_connections
     return Policy(
         keepalive=cfg.keepalive > 0 and (is_kept or cfg.is_given("keepalive")),
         keepalive_timeout=cfg.keepalive,

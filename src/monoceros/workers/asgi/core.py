@@ -29,12 +29,10 @@ def make_core(worker: Worker, observers: Observers) -> Core:
         make_limits(cfg),
         make_rules(cfg),
         server_field(cfg.compat),
-        make_policy(cfg),
+        make_policy(cfg, keeps_connections=True),
         Reporter(log, access, observers.finished),
         worker.slot,
     )
-    core.flush_log = wake
-    return core
 
 
 def _no_wsgi(environ: object, start_response: object) -> list[bytes]:

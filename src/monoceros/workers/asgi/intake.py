@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import select
 import socket
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from monoceros.http import accept
 from monoceros.net.closing import is_ending, is_shut
 from monoceros.workers.descriptors import move_up
+from monoceros.workers.intake import FULL_PAUSE_S
+from monoceros.workers.poller import ready_now
 
 if TYPE_CHECKING:
     import asyncio
@@ -106,7 +109,7 @@ class Intake:
 
     def _accept(self, listener: socket.socket, most: int) -> None:
         for taken in range(most):
-            if len(self) >= self._limit and not self._make_room():
+            if len(self) >= self._limit and not self._make_room(listener):
                 return
             try:
                 accepted = accept(listener)
@@ -133,14 +136,24 @@ class Intake:
             return
         sock.close()
 
-    def _make_room(self) -> bool:
-        """Close what has been idle for longest; False where nothing is."""
+    def _make_room(self, listener: socket.socket) -> bool:
+        """Have an idle connection closed if somebody waits; False where none was."""
+        if not ready_now([(listener.fileno(), select.POLLIN)]):
+            return False
         idle = [one for one in self.service.connections if one.is_idle]
         if idle:
             min(idle, key=lambda one: one.since).abort()
             return True
         self.stop()
+        self._loop.call_later(FULL_PAUSE_S, self._look_again)
         return False
+
+    def _look_again(self) -> None:
+        """Go on once there is room, or somebody who makes some."""
+        if len(self) < self._limit or any(one.is_idle for one in self.service.connections):
+            self.start()
+        elif not (self._is_watching or self._is_over):
+            self._loop.call_later(FULL_PAUSE_S, self._look_again)
 
     def _pause(self, error: OSError) -> None:
         """Leave the queue alone for a moment: out of descriptors, most likely."""

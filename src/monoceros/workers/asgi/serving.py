@@ -18,6 +18,7 @@ from monoceros.asgi.connection import Connection
 from monoceros.asgi.events import tell
 from monoceros.asgi.lifespan import Lifespan
 from monoceros.asgi.service import Service
+from monoceros.errors import LifespanFailed
 from monoceros.http import Record
 from monoceros.net.closing import is_ending
 from monoceros.net.trust import Trusted
@@ -26,6 +27,7 @@ from monoceros.workers.asgi.core import make_core
 from monoceros.workers.asgi.intake import Intake
 from monoceros.workers.asgi.observers import Observers
 from monoceros.workers.asgi.sweep import LOOK_S, Sweep
+from monoceros.workers.asgi.upgrades import Upgrades
 from monoceros.workers.descriptors import raise_limit
 from monoceros.workers.draining import IDLE_GRACE_S, PATIENCE, SETTLE_S
 from monoceros.workers.news import News
@@ -33,11 +35,11 @@ from monoceros.workers.timeouts import Timeouts
 from monoceros.wsgi.observers import Observers as WsgiObservers
 
 if TYPE_CHECKING:
-    from monoceros.http.types import Exchange
     from monoceros.workers.supervised import SupervisedWorker
 
 _TICK_S = 1.0
 _BURST = 16
+_LAST = 0.97  # the part of graceful_timeout that is over when the application has ended
 _BUSY_S = 0.02  # how often is looked whether the last answer is out
 _RESTART, _STOP = 1012, 1001  # how WebSockets are closed (RFC 6455 7.4.1 and its registry)
 
@@ -76,14 +78,28 @@ class Serving:
             raise RuntimeError("run() needs signals; init_process() sets them up")
         self._loop.add_reader(wakeup.fileno(), self._wake)
         try:
-            await self._lifespan.start()
+            await self._start()
             self._begin()
-            await self._serve()
-            await self._drain()
+            try:
+                await self._serve()
+                await self._drain()
+            finally:
+                self._service.is_closing = True
         finally:
             await self._lifespan.stop(self._time_left())
             self._write_log()
             self._loop.remove_reader(wakeup.fileno())
+
+    async def _start(self) -> None:
+        """Have the application start; under ``reload`` serve the reason where it does not."""
+        worker = self._worker
+        try:
+            await self._lifespan.start()
+        except LifespanFailed as error:
+            if worker.modules is None:
+                raise
+            worker.stand_in(error, worker.log.error)
+            self._app = adapt(worker.wsgi)
 
     def _begin(self) -> None:
         worker = self._worker
@@ -101,10 +117,11 @@ class Serving:
             records=self._claim_records(),
             extras=extras,
             has_room=self._intake.has_room,
-            upgrade=self._upgrade,
         )
+        self._upgrades = Upgrades(self._service, self._loop, cfg)
+        self._service.upgrade = self._upgrades.begin
         self._sweep = Sweep(self._service, Timeouts.from_config(cfg))
-        worker.notify()
+        worker.become_ready()
         self._intake.start()
 
     def _claim_records(self) -> list[Any]:
@@ -121,9 +138,6 @@ class Serving:
 
     def _make_connection(self) -> Connection:
         return Connection(self._service)
-
-    def _upgrade(self, connection: Connection, exchange: Exchange) -> bool:
-        return False
 
     # -- while it serves ---------------------------------------------------------------------
 
@@ -187,8 +201,9 @@ class Serving:
         worker = self._worker
         if worker.told_to_leave is None:
             return float(worker.cfg.graceful_timeout)
-        spent = time.monotonic() - worker.told_to_leave
-        return max(0.0, worker.cfg.graceful_timeout - spent)
+        # The last bit is for what comes after: the arbiter kills who is not done in time.
+        end = worker.told_to_leave + _LAST * worker.cfg.graceful_timeout
+        return max(0.0, end - time.monotonic())
 
     async def _drain(self) -> None:
         """Leave: tell streams, answer what was received, and close what stays idle."""
@@ -221,7 +236,7 @@ class Serving:
         self._tell_streams()
         stream_end: float | None = told + float(worker.cfg.stream_grace)
         next_tick = 0.0
-        while service.connections or service.calls or self._intake.is_coming:
+        while service.connections or self._has_calls() or self._intake.is_coming:
             now = time.monotonic()
             if now >= until:
                 return
@@ -235,6 +250,9 @@ class Serving:
                 self._sweep.close_idle(self._loop.time() - grace_s)
             await asyncio.sleep(_BUSY_S)
 
+    def _has_calls(self) -> bool:
+        return bool(self._service.calls or self._upgrades.calls)
+
     def _tell_streams(self) -> None:
         for exchange in tuple(self._service.calls):
             if exchange.is_stream:
@@ -247,6 +265,7 @@ class Serving:
                 exchange.owner.end_stream(exchange)
 
     def _cut_off(self) -> None:
+        self._service.is_closing = True
         calls = tuple(self._service.calls)
         cut = [exchange for exchange in calls if exchange.owner.exchange is exchange]
         if cut:
@@ -256,5 +275,8 @@ class Serving:
         for exchange in calls:
             if exchange.task is not None:
                 exchange.task.cancel()
+        for socket in self._upgrades.calls:
+            if socket.task is not None:
+                socket.task.cancel()
         for connection in tuple(self._service.connections):
             connection.abort()

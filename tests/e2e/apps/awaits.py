@@ -1,0 +1,218 @@
+"""An ASGI application without a framework: each path shows one behaviour."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import os
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from monoceros.asgi.types import Event, Receive, Scope, Send
+
+PIECE = 1 << 16
+
+
+def say(text: str) -> None:
+    """Tell the test something by the server's standard error."""
+    print(text, file=sys.stderr, flush=True)
+
+
+async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer ``/NAME/ARGUMENT`` by the function of that name."""
+    if scope["type"] == "lifespan":
+        await lifespan(receive, send)
+        return
+    if scope["type"] == "websocket":
+        await websocket(receive, send)
+        return
+    _, name, *rest = scope["path"].split("/", 2)
+    await ROUTES[name](scope, receive, send, rest[0] if rest else "")
+
+
+async def lifespan(receive: Receive, send: Send) -> None:
+    """Say that the worker starts and ends."""
+    await receive()
+    await send({"type": "lifespan.startup.complete"})
+    await receive()
+    say("lifespan has ended")
+    await send({"type": "lifespan.shutdown.complete"})
+
+
+async def websocket(receive: Receive, send: Send) -> None:
+    """Send back what comes, and say how it ended."""
+    await receive()
+    await send({"type": "websocket.accept"})
+    while True:
+        event = await receive()
+        if event["type"] == "websocket.disconnect":
+            say(f"websocket ended by {event['code']}")
+            return
+        await send({**event, "type": "websocket.send"})
+
+
+async def answer(send: Send, body: bytes, status: int = 200) -> None:
+    """Send a whole response."""
+    await begin(send, status, [(b"content-length", b"%d" % len(body))])
+    await send({"type": "http.response.body", "body": body})
+
+
+async def begin(send: Send, status: int = 200, headers: Any = ()) -> None:
+    """Begin a response."""
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+
+
+async def content(receive: Receive) -> tuple[bytes, Event]:
+    """Read all content; returns it with the last event."""
+    parts = []
+    while True:
+        event = await receive()
+        parts.append(event.get("body", b""))
+        if not event.get("more_body"):
+            return b"".join(parts), event
+
+
+async def pid(scope: Scope, receive: Receive, send: Send, _: str) -> None:
+    """Name the worker."""
+    await answer(send, b"%d" % os.getpid())
+
+
+async def echo(scope: Scope, receive: Receive, send: Send, _: str) -> None:
+    """Send the content back."""
+    body, _event = await content(receive)
+    await answer(send, body)
+
+
+async def upload(scope: Scope, receive: Receive, send: Send, pause: str) -> None:
+    """Answer the size and the hash of the content, which is read after a while."""
+    await asyncio.sleep(float(pause or 0))
+    found = hashlib.sha256()
+    size = 0
+    while True:
+        event = await receive()
+        found.update(event["body"])
+        size += len(event["body"])
+        if not event["more_body"]:
+            break
+    await answer(send, b"%d %s" % (size, found.hexdigest().encode()))
+
+
+async def nap(scope: Scope, receive: Receive, send: Send, seconds: str) -> None:
+    """Answer late."""
+    await asyncio.sleep(float(seconds))
+    await answer(send, b"slept")
+
+
+async def block(scope: Scope, receive: Receive, send: Send, seconds: str) -> None:
+    """Stop the whole loop."""
+    say("blocks")
+    time.sleep(float(seconds))
+    await answer(send, b"blocked")
+
+
+async def wait(scope: Scope, receive: Receive, send: Send, _: str) -> None:
+    """Say when the client has gone, and answer nothing."""
+    say("waits")
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    say("is alone")
+
+
+async def deaf(scope: Scope, receive: Receive, send: Send, _: str) -> None:
+    """Do not listen to anything, and say when that is ended."""
+    say("waits")
+    try:
+        await asyncio.sleep(3600)
+    except asyncio.CancelledError:
+        say("was cancelled")
+        raise
+
+
+async def background(scope: Scope, receive: Receive, send: Send, seconds: str) -> None:
+    """Go on with something after the response."""
+    await answer(send, b"done")
+    await asyncio.sleep(float(seconds))
+    say("background is over")
+
+
+async def events(scope: Scope, receive: Receive, send: Send, how: str) -> None:
+    """Send events for ever; ``listens`` ends when it is told, ``deaf`` does not."""
+    await begin(send, 200, [(b"content-type", b"text/event-stream")])
+    await send({"type": "http.response.body", "body": b"data: 0\n\n", "more_body": True})
+    if how == "listens":
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        say("told")
+        await send({"type": "http.response.body", "body": b"data: bye\n\n"})
+        return
+    try:
+        await asyncio.sleep(3600)
+    finally:
+        say("ended")
+
+
+async def stream(scope: Scope, receive: Receive, send: Send, size: str) -> None:
+    """Send so many octets piece by piece."""
+    await begin(send)
+    left = int(size)
+    while left > 0:
+        piece = b"x" * min(PIECE, left)
+        left -= len(piece)
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+    await send({"type": "http.response.body"})
+
+
+async def path(scope: Scope, receive: Receive, send: Send, name: str) -> None:
+    """Have the server send a file."""
+    size = Path("/" + name).stat().st_size
+    await begin(send, 200, [(b"content-length", b"%d" % size)])
+    await send({"type": "http.response.pathsend", "path": "/" + name})
+
+
+async def trailers(scope: Scope, receive: Receive, send: Send, _: str) -> None:
+    """Send a trailer field."""
+    await send({"type": "http.response.start", "status": 200, "headers": [], "trailers": True})
+    await send({"type": "http.response.body", "body": b"abc"})
+    await send({"type": "http.response.trailers", "headers": [(b"x-sum", b"1")]})
+
+
+async def hints(scope: Scope, receive: Receive, send: Send, _: str) -> None:
+    """Send an early hint."""
+    await send({"type": "http.response.early_hint", "links": [b"</a.css>; rel=preload"]})
+    await answer(send, b"hinted")
+
+
+async def wrong(scope: Scope, receive: Receive, send: Send, how: str) -> None:
+    """Break the protocol."""
+    if how == "raises":
+        raise ValueError("a fault of the application's")
+    if how == "returns":
+        return
+    if how == "unknown":
+        await send({"type": "http.response.unheard"})
+    if how == "order":
+        await send({"type": "http.response.body", "body": b""})
+    if how == "field":
+        await begin(send, 200, [(b"a b", b"")])
+    if how == "text":
+        await begin(send)
+        await send({"type": "http.response.body", "body": "text"})
+    if how == "short":
+        await begin(send, 200, [(b"content-length", b"9")])
+        await send({"type": "http.response.body", "body": b"abc"})
+    if how == "late":
+        await begin(send)
+        await send({"type": "http.response.body", "body": b"abc", "more_body": True})
+        raise ValueError("too late for another answer")
+
+
+ROUTES: dict[str, Any] = {
+    route.__name__: route
+    for route in (
+        *(pid, echo, upload, nap, block, wait, deaf, background, events, stream, path),
+        *(trailers, hints, wrong),
+    )
+} | {"": pid}

@@ -1,0 +1,495 @@
+"""The ASGI worker's HTTP over real sockets, on both twins."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import http.client
+import re
+import signal
+import socket
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from tests.e2e.clients import ask, at_end, begin_answer, head, read_answer, read_to_end
+from tests.e2e.load import load
+from tests.process.conftest import skip_without
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.e2e.conftest import Serve
+    from tests.process.conftest import Server
+
+pytestmark = [pytest.mark.process, pytest.mark.settled]
+
+APP = "tests.e2e.apps.awaits:app"
+MIB = 1 << 20
+
+
+def start(serve: Serve, *args: str, workers: int = 1, **options: Any) -> Server:
+    srv = serve("-k", "asgi", "--workers", str(workers), *args, APP, **options)
+    srv.wait_workers(workers)
+    return srv
+
+
+# -- requests ----------------------------------------------------------------------------------
+
+
+def test_a_connection_is_kept(serve: Serve) -> None:
+    srv = start(serve)
+    with srv.connect() as client:
+        assert ask(client, "/pid").body == ask(client, "/pid").body
+
+
+def test_pipelined_requests_are_answered_in_order(serve: Serve) -> None:
+    srv = start(serve)
+    parts = [
+        b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n%02d" % n for n in range(50)
+    ]
+    with srv.connect() as client:
+        client.sendall(b"".join(parts) + head("GET", "/pid", "Connection: close"))
+        answers = read_to_end(client).split(b"HTTP/1.1 200 OK\r\n")[1:]
+    bodies = [answer.partition(b"\r\n\r\n")[2] for answer in answers]
+    assert bodies[:-1] == [b"%02d" % number for number in range(50)]
+    assert int(bodies[-1]) in srv.workers()
+
+
+def test_a_client_that_has_sent_all_it_wants_is_answered(serve: Serve) -> None:
+    srv = start(serve)
+    with srv.connect() as client:
+        client.sendall(head("GET", "/nap/0.3"))
+        client.shutdown(socket.SHUT_WR)
+        assert read_answer(client).body == b"slept"
+        assert at_end(client)
+
+
+def test_chunked_content(serve: Serve) -> None:
+    srv = start(serve)
+    with srv.connect() as client:
+        client.sendall(head("POST", "/echo", "Transfer-Encoding: chunked") + b"3\r\nabc\r\n")
+        client.sendall(b"2;x=y\r\nde\r\n0\r\nX-Trailer: 1\r\n\r\n")
+        assert read_answer(client).body == b"abcde"
+        assert ask(client, "/pid").status == 200
+
+
+def test_whoever_waits_to_be_invited_is(serve: Serve) -> None:
+    srv = start(serve)
+    with srv.connect() as client:
+        client.sendall(head("POST", "/echo", "Content-Length: 3", "Expect: 100-continue"))
+        invitation = b"HTTP/1.1 100 Continue\r\n\r\n"
+        assert client.recv(len(invitation), socket.MSG_WAITALL) == invitation
+        client.sendall(b"abc")
+        assert read_answer(client).body == b"abc"
+
+
+def test_an_application_that_does_not_ask_invites_nobody(serve: Serve) -> None:
+    srv = start(serve)
+    with srv.connect() as client:
+        client.sendall(head("POST", "/pid", "Content-Length: 3", "Expect: 100-continue"))
+        answer = read_answer(client)
+        assert (answer.status, answer.fields["Connection"]) == (200, "close")
+        assert at_end(client)
+
+
+def test_content_larger_than_allowed(serve: Serve) -> None:
+    srv = start(serve, "--limit-request-body", "10")
+    with srv.connect() as client:
+        client.sendall(head("POST", "/echo", "Content-Length: 11"))
+        assert read_answer(client).status == 413
+        assert at_end(client)
+    with srv.connect() as client:
+        client.sendall(head("POST", "/echo", "Transfer-Encoding: chunked"))
+        client.sendall(b"b\r\n01234567890\r\n0\r\n\r\n")
+        assert read_answer(client).status == 413
+        assert at_end(client)
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (b"GET / HTTP/1.1\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 1\r\n\r\n", 400),
+        (b"GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nExpect: x\r\n\r\n", 417),
+        (b"GET /%b HTTP/1.1\r\n" % (b"x" * 5000), 414),
+        (b"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n", 400),
+    ],
+)
+def test_what_is_no_request(serve: Serve, data: bytes, status: int) -> None:
+    srv = start(serve)
+    with srv.connect() as client:
+        client.sendall(data)
+        answer = read_answer(client)
+        assert (answer.status, answer.fields["Connection"]) == (status, "close")
+        assert at_end(client)
+    srv.wait_for("Invalid request from ip=127.0.0.1")
+
+
+def test_a_refused_head_request_is_answered_without_content(serve: Serve) -> None:
+    srv = start(serve)
+    with srv.connect() as client:
+        client.sendall(b"HEAD / HTTP/1.1\r\n\r\n")
+        assert read_to_end(client).endswith(b"\r\n\r\n")
+
+
+# -- responses ---------------------------------------------------------------------------------
+
+
+def test_early_hints(serve: Serve) -> None:
+    srv = start(serve)
+    with srv.connect() as client:
+        client.sendall(head("GET", "/hints", "Connection: close"))
+        first, second = read_to_end(client).split(b"\r\n\r\n", 1)
+        assert first == b"HTTP/1.1 103 Early Hints\r\nLink: </a.css>; rel=preload"
+        assert second.endswith(b"hinted")
+
+
+def test_trailers(serve: Serve) -> None:
+    srv = start(serve)
+    with srv.connect() as client:
+        client.sendall(head("GET", "/trailers"))
+        client.sendall(head("GET", "/pid", "Connection: close"))
+        first, second = read_to_end(client).split(b"HTTP/1.1 200 OK\r\n")[1:]
+        assert first.endswith(b"\r\n\r\n3\r\nabc\r\n0\r\nx-sum: 1\r\n\r\n")
+        assert b"\r\nConnection: close\r\n" in second
+
+
+def test_a_file_is_sent(serve: Serve, tmp_path: Path) -> None:
+    srv = start(serve)
+    content = b"0123456789abcdef" * (MIB // 4)
+    (tmp_path / "large").write_bytes(content)
+    with srv.connect() as client:
+        assert ask(client, f"/path{tmp_path}/large").body == content
+        assert ask(client, "/pid").status == 200
+
+
+@pytest.mark.parametrize("how", ["raises", "returns", "unknown", "order", "field"])
+def test_faults_before_the_response(serve: Serve, how: str) -> None:
+    srv = start(serve)
+    with srv.connect() as client:
+        answer = ask(client, f"/wrong/{how}")
+        assert (answer.status, answer.fields["Connection"]) == (500, "close")
+        assert at_end(client)
+    srv.wait_for(f"Error handling request GET /wrong/{how}")
+
+
+@pytest.mark.parametrize("how", ["text", "late", "short"])
+def test_faults_in_the_response_are_seen_by_the_client(serve: Serve, how: str) -> None:
+    srv = start(serve)
+    with srv.connect() as client:
+        client.sendall(head("GET", f"/wrong/{how}"))
+        if how == "text":
+            # Nothing had been sent by then.
+            assert read_answer(client).status == 500
+        else:
+            with pytest.raises(http.client.IncompleteRead):
+                begin_answer(client).read()
+    srv.wait_for("shorter than its Content-Length" if how == "short" else "Error handling request")
+
+
+def test_a_background_task_holds_up_nobody(serve: Serve) -> None:
+    srv = start(serve)
+    with srv.connect() as client:
+        began = time.monotonic()
+        assert ask(client, "/background/3").body == b"done"
+        assert ask(client, "/pid").status == 200
+        assert time.monotonic() - began < 2
+        srv.signal(signal.SIGTERM)
+    assert srv.wait() == 0
+    srv.wait_for("background is over")
+
+
+def test_access_log(serve: Serve) -> None:
+    srv = start(
+        serve, "--access-logfile", "-", "--access-logformat", '%(h)s "%(r)s" %(s)s %(B)s %(a)s'
+    )
+    with srv.connect() as client:
+        ask(client, "/pid?a", "User-Agent: me")
+    line = re.compile(rb'127\.0\.0\.1 "GET /pid\?a HTTP/1\.1" 200 \d+ me\n')
+    srv.wait_until(lambda: line.search(srv.output), "the line")
+
+
+HOOKS = """\
+def pre_request(worker, req):
+    worker.log.info("before %s %s", req.method, req.path)
+    req.headers.append(("X-ADDED", "1"))
+def post_request(worker, req, environ, resp):
+    worker.log.info("after %s %s %s", req.path, resp.status, environ["HTTP_X_ADDED"])
+"""
+
+
+def test_hooks(serve: Serve) -> None:
+    srv = start(serve, files={"gunicorn.conf.py": HOOKS})
+    assert srv.get("/pid").status == 200
+    srv.wait_for("before GET /pid")
+    srv.wait_for("after /pid 200 OK 1")
+
+
+# -- slow and absent clients -------------------------------------------------------------------
+
+
+def test_the_application_hears_of_a_client_that_has_gone(serve: Serve) -> None:
+    srv = start(serve)
+    with srv.connect() as client:
+        client.sendall(head("GET", "/wait"))
+        srv.wait_for("waits")
+    srv.wait_for("is alone")
+
+
+def test_a_call_that_does_not_listen_is_cancelled(serve: Serve) -> None:
+    srv = start(serve, "--asgi-disconnect-grace-period", "1")
+    with srv.connect() as client:
+        client.sendall(head("GET", "/deaf"))
+        srv.wait_for("waits")
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+    srv.wait_for("was cancelled")
+
+
+def test_a_client_that_takes_nothing_costs_no_memory(serve: Serve) -> None:
+    srv = start(serve)
+    (worker,) = srv.workers()
+    srv.get("/pid")
+    before = resident(worker)
+    with srv.connect() as client:
+        client.sendall(head("GET", f"/stream/{1000 * MIB}"))
+        client.recv(1, socket.MSG_PEEK)
+        for _ in range(5):
+            assert srv.get("/nap/0.1").status == 200
+        assert resident(worker) - before < 20 * MIB
+
+
+def test_a_client_that_sends_too_fast_waits(serve: Serve) -> None:
+    srv = start(serve)
+    (worker,) = srv.workers()
+    srv.get("/pid")
+    before = resident(worker)
+    content = b"x" * (64 * MIB)
+    with srv.connect() as client:
+        client.sendall(head("POST", "/upload/1.5", f"Content-Length: {len(content)}"))
+        client.settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            client.sendall(content)  # tells not how much went out
+        assert resident(worker) - before < 20 * MIB
+
+
+def test_a_large_upload_comes_whole(serve: Serve) -> None:
+    srv = start(serve)
+    content = b"0123456789abcdef" * (2 * MIB)
+    with srv.connect() as client:
+        client.sendall(head("POST", "/upload", f"Content-Length: {len(content)}"))
+        client.sendall(content)
+        expected = b"%d %s" % (len(content), hashlib.sha256(content).hexdigest().encode())
+        assert read_answer(client).body == expected
+
+
+def resident(pid: int) -> int:
+    with open(f"/proc/{pid}/statm") as file:  # noqa: PTH123
+        return int(file.read().split()[1]) * 4096
+
+
+@pytest.mark.parametrize(
+    ("option", "data", "status"),
+    [
+        ("--header-timeout=1", b"GET / HT", 408),
+        (
+            "--body-timeout=1",
+            b"POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 9\r\n\r\nabc",
+            408,
+        ),
+    ],
+)
+def test_late_clients(serve: Serve, option: str, data: bytes, status: int) -> None:
+    srv = start(serve, option)
+    with srv.connect() as client:
+        client.sendall(data)
+        assert read_answer(client).status == status
+        assert at_end(client)
+
+
+def test_an_idle_connection_ends(serve: Serve) -> None:
+    srv = start(serve, "--keep-alive", "1", "--forwarded-allow-ips", "10.0.0.1")
+    with srv.connect() as client:
+        answer = ask(client, "/pid")
+        assert answer.fields["Keep-Alive"] == "timeout=1"
+        assert at_end(client)
+
+
+def test_connections_are_limited(serve: Serve) -> None:
+    """The oldest idle one makes room."""
+    srv = start(serve, "--worker-connections", "3")
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(srv.connect()) for _ in range(3)]
+        for client in clients:
+            assert ask(client, "/pid").status == 200
+        assert srv.get("/pid").status == 200
+        assert at_end(clients[0])
+        clients[1].sendall(head("GET", "/nap/1"))
+        clients[2].sendall(head("GET", "/nap/1"))
+        fresh = [stack.enter_context(srv.connect()) for _ in range(2)]
+        for client in fresh:
+            client.sendall(head("GET", "/pid", "Connection: close"))
+        assert read_answer(clients[1]).body == b"slept"
+        assert {read_answer(client).status for client in fresh} == {200}
+
+
+# -- time --------------------------------------------------------------------------------------
+
+
+def test_a_request_that_takes_too_long(serve: Serve) -> None:
+    srv = start(serve, "--request-timeout", "1")
+    with srv.connect() as client:
+        answer = ask(client, "/deaf")
+        assert (answer.status, answer.fields["Connection"]) == (504, "close")
+        assert at_end(client)
+    srv.wait_for(r"REQUEST TIMEOUT running GET /deaf from 127\.0\.0\.1 for 1\.\ds, 504")
+    srv.wait_for(r'awaits\.py", line \d+ in deaf')
+    srv.wait_for("was cancelled")
+    assert srv.get("/pid").status == 200
+
+
+def test_a_loop_that_stands_still_is_replaced(serve: Serve) -> None:
+    srv = start(serve, "--timeout", "2")
+    with srv.connect() as client:
+        client.sendall(head("GET", "/block/60"))
+        srv.wait_for(r"WORKER TIMEOUT \(pid:\d+\)")
+        srv.wait_for(r'awaits\.py", line \d+ in block')
+    srv.wait_until(lambda: srv.get("/pid").status == 200, "its successor")
+
+
+# -- the end of a worker -----------------------------------------------------------------------
+
+
+def _have_gone(srv: Server, workers: set[int]) -> bool:
+    return not srv.workers() & workers
+
+
+@pytest.mark.parametrize("how", ["reload", "recycling"])
+def test_no_request_is_lost(serve: Serve, how: str) -> None:
+    args = ["--max-requests", "300"] if how == "recycling" else []
+    srv = start(serve, *args, workers=2)
+    with load(srv, "/pid", 8) as clients:
+        clients.wait_for_more(200)
+        for _ in range(3):
+            before = srv.workers()
+            if how == "reload":
+                srv.signal(signal.SIGHUP)
+            srv.wait_until(partial(_have_gone, srv, before), "successors")
+            clients.wait_for_more(200)
+    assert not clients.losses
+
+
+def test_a_stop_answers_whoever_has_connected(serve: Serve) -> None:
+    srv = start(serve)
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(srv.connect()) for _ in range(40)]
+        clients[0].sendall(head("GET", "/block/1"))
+        srv.wait_for("blocks")
+        late = [stack.enter_context(srv.connect()) for _ in range(40)]
+        for client in (*clients[1:], *late):
+            client.sendall(head("GET", "/pid"))
+        srv.signal(signal.SIGTERM)
+        assert {read_answer(client).status for client in (*clients, *late)} == {200}
+    assert srv.wait() == 0
+    srv.wait_for("lifespan has ended")
+
+
+def test_a_stop_waits_for_requests(serve: Serve) -> None:
+    srv = start(serve)
+    with srv.connect() as slow, srv.connect() as idle:
+        assert ask(idle, "/pid").status == 200
+        slow.sendall(head("GET", "/nap/1.5"))
+        assert ask(idle, "/pid").status == 200
+        srv.signal(signal.SIGTERM)
+        answer = read_answer(slow)
+        assert (answer.body, answer.fields["Connection"]) == (b"slept", "close")
+    assert srv.wait() == 0
+
+
+def test_a_stop_does_not_wait_for_ever(serve: Serve) -> None:
+    srv = start(serve, "--graceful-timeout", "2")
+    with srv.connect() as client:
+        client.sendall(head("GET", "/deaf"))
+        srv.wait_for("waits")
+        srv.signal(signal.SIGTERM)
+        assert srv.wait() == 0
+    srv.wait_for("Cut off at the end of graceful_timeout: calls in progress: 1")
+    srv.wait_for("lifespan has ended")
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("how", ["listens", "deaf"])
+def test_streams_of_events_end_well(serve: Serve, signum: signal.Signals, how: str) -> None:
+    srv = start(serve)
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(srv.connect()) for _ in range(30)]
+        answers = []
+        for client in clients:
+            client.sendall(head("GET", f"/events/{how}"))
+            answers.append(begin_answer(client))
+            assert answers[-1].readline() == b"data: 0\n"
+        srv.signal(signum)
+        for answer in answers:
+            # The end of the chunks, or this would raise.
+            assert answer.read() == b"\ndata: bye\n\n" if how == "listens" else b"\n"
+        srv.wait_for("told" if how == "listens" else "ended", count=30)
+    srv.signal(signal.SIGTERM)
+    assert srv.wait() == 0
+
+
+@pytest.mark.parametrize(("signum", "code"), [(signal.SIGTERM, 1001), (signal.SIGHUP, 1012)])
+def test_websockets_are_told_why_they_end(serve: Serve, signum: signal.Signals, code: int) -> None:
+    skip_without("websockets")
+    srv = start(serve)
+    codes = asyncio.run(_talk(srv, signum, 30))
+    assert codes == [code] * 30
+    srv.wait_for(f"websocket ended by {code}", count=30)
+    srv.signal(signal.SIGTERM)
+    assert srv.wait() == 0
+
+
+async def _talk(srv: Server, signum: signal.Signals, count: int) -> list[int | None]:
+    from websockets.asyncio.client import connect
+    from websockets.exceptions import ConnectionClosed
+
+    host, port = srv.address
+    clients = [await connect(f"ws://{host}:{port}/") for _ in range(count)]
+    for client in clients:
+        await client.send("hello")
+        assert await client.recv() == "hello"
+    srv.signal(signum)
+    codes = []
+    for client in clients:
+        try:
+            await client.recv()
+        except ConnectionClosed:
+            codes.append(client.close_code)
+    return codes
+
+
+def test_quit_ends_at_once(serve: Serve) -> None:
+    srv = start(serve)
+    with srv.connect() as client:
+        client.sendall(head("GET", "/deaf"))
+        srv.wait_for("waits")
+        began = time.monotonic()
+        srv.signal(signal.SIGQUIT)
+        assert srv.wait() == 0
+        assert time.monotonic() - began < 5
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_loops(serve: Serve, loop: str) -> None:
+    if loop == "uvloop":
+        skip_without("uvloop")
+    srv = start(serve, "--asgi-loop", loop)
+    assert srv.get("/pid").status == 200
+    with srv.connect() as client:
+        client.sendall(head("GET", "/nap/0.5"))
+        srv.signal(signal.SIGTERM)
+        assert read_answer(client).status == 200
+    assert srv.wait() == 0
