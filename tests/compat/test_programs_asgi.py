@@ -106,6 +106,17 @@ async def parts(name):
     finally:
         say("no more of", name)
 
+async def pieces():
+    try:
+        while True:
+            yield b"piece" * 10000
+    finally:
+        say("no more pieces")
+
+@app.get("/endless")
+async def endless():
+    return StreamingResponse(pieces())
+
 @app.get("/stream/{name}")
 async def stream(name: str):
     return StreamingResponse(parts(name), media_type="text/plain")
@@ -266,6 +277,16 @@ def test_a_streaming_response_that_nobody_reads(api: Server) -> None:
         one.close()
         ask(other, "POST", "/gates/left")
         api.wait_for("^no more of left$")
+
+
+def test_a_response_without_an_end(api: Server) -> None:
+    with connect(api) as one, connect(api) as other:
+        one.request("GET", "/endless")
+        with one.getresponse() as answer:
+            assert answer.read(5) == b"piece"
+            assert json.loads(ask(other, "GET", "/items/1")) == {"number": 1, "q": ""}
+        one.close()
+        api.wait_for("^no more pieces$")
 
 
 def test_a_dependency_with_an_end(api: Server) -> None:

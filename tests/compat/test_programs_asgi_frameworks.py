@@ -193,6 +193,7 @@ DJANGO = """\
 import asyncio, sys
 from django.conf import settings
 from django.core.asgi import get_asgi_application
+from django.core.signals import request_finished
 from django.http import HttpResponse, JsonResponse, StreamingHttpResponse
 from django.urls import path
 
@@ -228,14 +229,16 @@ async def open_gate(request):
     return HttpResponse()
 
 async def pieces():
-    try:
-        while True:
-            yield b"piece" * 10000
-    finally:
-        say("no more pieces")
+    while True:
+        yield b"piece" * 10000
 
 async def endless(request):
     return StreamingHttpResponse(pieces())
+
+def note_end(**kwargs):
+    say("finished")
+
+request_finished.connect(note_end)
 
 async def wait(request):
     say("begun", request.path)
@@ -278,8 +281,9 @@ def test_clients_that_leave_django(run: Callable[..., Server]) -> None:
     srv = run("django", DJANGO)
     leave(srv, "/wait")
     srv.wait_for("^cancelled$")
+    srv.wait_for("^finished$")
     leave_in_mid_answer(srv, "/endless")
-    srv.wait_for("^no more pieces$")
+    srv.wait_for("^finished$", 2)
     assert srv.get("/loop").status == 200
 
 
