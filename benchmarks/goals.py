@@ -43,6 +43,9 @@ GOALS = (
     Goal("hello", "monoceros-py", "gunicorn-gthread", 4.0),
     Goal("hello", "monoceros-c-threads", "monoceros-c", 1 / 1.15),
     Goal("hello", "monoceros-c-threads", "gunicorn-gthread", 10.0),
+    Goal("hello", "monoceros-asgi-uvloop", "uvicorn-uvloop", 2.5),
+    Goal("hello", "monoceros-asgi-uvloop", "granian-asgi", 1.6),
+    Goal("hello", "monoceros-asgi-asyncio", "uvicorn-asyncio", 2.0),
 )
 
 

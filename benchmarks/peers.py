@@ -10,7 +10,7 @@ import argparse
 import subprocess
 import sys
 import venv
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from benchmarks.paths import VENV, VENV_PYTHON
 
@@ -69,6 +69,38 @@ def _granian(name: str, *options: str) -> Peer:
     )
 
 
+def _monoceros_asgi(loop: str) -> Peer:
+    options = ("--worker-class", "asgi", "--asgi-loop", loop)
+    return _of_asgi(_monoceros(f"monoceros-asgi-{loop}", "c", *options))
+
+
+def _uvicorn(loop: str) -> Peer:
+    bind = ("--host", "127.0.0.1", "--port", "{port}", "--log-level", "warning", "--no-access-log")
+    how = ("--loop", loop, "--http", "httptools", "--lifespan", "off")
+    return _of_asgi(
+        Peer(
+            f"uvicorn-{loop}",
+            ("{peer_python}", "-m", "uvicorn", *bind, *how, "benchmarks.apps:{app}"),
+            requirements=("uvicorn", "httptools", "uvloop", "websockets"),
+        )
+    )
+
+
+def _granian_asgi() -> Peer:
+    command = [{"wsgi": "asgi"}.get(word, word) for word in _granian("").command]
+    return _of_asgi(Peer("granian-asgi", tuple(command), requirements=("granian", "uvloop")))
+
+
+def _of_asgi(peer: Peer) -> Peer:
+    """Have a server serve the application of the same name that is one of ASGI."""
+    command = tuple(
+        word.replace("benchmarks.apps:", "benchmarks.asgi_apps:") for word in peer.command
+    )
+    return replace(peer, command=command, apps=_ASGI_APPS)
+
+
+_ASGI_APPS = frozenset({"hello", "ten_kb", "post", "stream"})
+
 # gthread as gunicorn's users run it; auto would take the C parser as soon as it is installed.
 _ACCESS_LOG = ("--access-logfile", "/dev/null")
 _GTHREAD = ("--worker-class", "gthread", "--threads", "4", "--http-parser")
@@ -83,6 +115,8 @@ PEERS = {
         _monoceros("monoceros-c-json", "c", *_ACCESS_LOG, "--access-logformat", "json"),
         _monoceros("monoceros-gevent", "c", "--worker-class", "gevent"),
         _monoceros("monoceros-eventlet", "c", "--worker-class", "eventlet"),
+        _monoceros_asgi("uvloop"),
+        _monoceros_asgi("asyncio"),
         Peer("raw", ("{raw_epoll}", "{port}", "{body}"), apps=frozenset({"hello", "ten_kb"})),
         _launched("bjoern", needs="a C compiler and libev's headers (Debian: libev-dev)"),
         _launched("fastpysgi"),
@@ -99,6 +133,9 @@ PEERS = {
             *("--worker-class", "gevent", "--http-parser", "python"),
             requirements=("gevent", "packaging"),
         ),
+        _uvicorn("uvloop"),
+        _uvicorn("asyncio"),
+        _granian_asgi(),
     )
 }
 

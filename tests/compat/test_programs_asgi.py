@@ -39,7 +39,7 @@ gates = defaultdict(asyncio.Event)
 locks = defaultdict(threading.Event)
 
 def say(*words):
-    print(*words, file=sys.stderr, flush=True)
+    sys.stderr.write(" ".join(map(str, words)) + "\\n")
 
 @asynccontextmanager
 async def lifespan(app):
@@ -51,10 +51,21 @@ async def name_server(request, call_next):
     response.headers["X-Seen-By"] = "middleware"
     return response
 
+class Outermost:
+    def __init__(self, app):
+        self.app = app
+
+    async def __call__(self, scope, receive, send):
+        try:
+            await self.app(scope, receive, send)
+        finally:
+            say("over", scope.get("path"))
+
 app = FastAPI(lifespan=lifespan)
 app.add_middleware(BaseHTTPMiddleware, dispatch=name_server)
 app.add_middleware(GZipMiddleware, minimum_size=500)
 app.add_middleware(CORSMiddleware, allow_origins=["https://a.example"], allow_methods=["PUT"])
+app.add_middleware(Outermost)
 
 # -- JSON
 
@@ -107,11 +118,8 @@ async def parts(name):
         say("no more of", name)
 
 async def pieces():
-    try:
-        while True:
-            yield b"piece" * 10000
-    finally:
-        say("no more pieces")
+    while True:
+        yield b"piece" * 10000
 
 @app.get("/endless")
 async def endless():
@@ -174,8 +182,9 @@ def api(request: pytest.FixtureRequest, tmp_path_factory: Any) -> Iterator[Serve
         skip_without("uvloop")
     cwd = tmp_path_factory.mktemp(request.param)
     (cwd / "main.py").write_text(API)
-    words = f"-k asgi --asgi-loop {request.param} --root-path /api -b 127.0.0.1:0 main:app"
-    srv = Server([*words.split(), "--log-level", "debug"], cwd, {})
+    words = f"-k asgi --asgi-loop {request.param} --asgi-disconnect-grace-period 60"
+    options = ("--root-path", "/api", "-b", "127.0.0.1:0", "--log-level", "debug")
+    srv = Server([*words.split(), *options, "main:app"], cwd, {})
     try:
         srv.wait_for("Listening at:")
         yield srv
@@ -286,7 +295,7 @@ def test_a_response_without_an_end(api: Server) -> None:
             assert answer.read(5) == b"piece"
             assert json.loads(ask(other, "GET", "/items/1")) == {"number": 1, "q": ""}
         one.close()
-        api.wait_for("^no more pieces$")
+        api.wait_for("^over /endless$")
 
 
 def test_a_dependency_with_an_end(api: Server) -> None:
@@ -369,7 +378,7 @@ async def events(form):
             await gates[number].wait()
         await asyncio.Event().wait()
     finally:
-        print("no more events", file=sys.stderr, flush=True)
+        sys.stderr.write("no more events\\n")
 
 @app.post("/gates/{number}")
 async def open_gate(number: int):
