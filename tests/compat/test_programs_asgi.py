@@ -411,17 +411,27 @@ WAYS = {
 }
 
 
+@pytest.fixture
+def run_events(server: Callable[..., Server]) -> Callable[..., Server]:
+    """Run a program whose events have no end, made in one of the ways."""
+
+    def start(way: str, *options: str) -> Server:
+        for module in ("fastapi", "httpx"):
+            skip_without(module)
+        if way != "plain":
+            skip_without(way)
+        imports, route, grace = WAYS[way]
+        text = EVENTS.replace("{imports}", imports).replace("{route}", route)
+        words = ("-k", "asgi", "--asgi-disconnect-grace-period", grace)
+        return server(*words, *options, "app:app", files={"app.py": text})
+
+    return start
+
+
 @pytest.fixture(params=WAYS)
-def events(request: pytest.FixtureRequest, server: Callable[..., Server]) -> Server:
-    """Run a program whose events have no end, made in each way."""
-    for module in ("fastapi", "httpx"):
-        skip_without(module)
-    if request.param != "plain":
-        skip_without(request.param)
-    imports, route, grace = WAYS[request.param]
-    text = EVENTS.replace("{imports}", imports).replace("{route}", route)
-    options = ("-k", "asgi", "--asgi-disconnect-grace-period", grace)
-    return server(*options, "app:app", files={"app.py": text})
+def events(request: pytest.FixtureRequest, run_events: Callable[..., Server]) -> Server:
+    """Run the program of each way."""
+    return run_events(request.param)
 
 
 def next_event(lines: Iterator[str]) -> str:
@@ -440,6 +450,14 @@ def test_events(events: Server) -> None:
         events.wait_for("^no more events$")  # the client has left
         assert client.get("/missing").status_code == 404
     assert not events.count("ERROR|WARNING|Traceback"), events.log
+
+
+def test_events_that_a_client_leaves_which_is_no_proxy(run_events: Callable[..., Server]) -> None:
+    srv = run_events("plain", "--forwarded-allow-ips", "10.0.0.1")
+    with visit(srv) as client, client.stream("GET", "/events") as answer:
+        assert next_event(answer.iter_lines()) == "0"
+    srv.wait_for("^no more events$")
+    assert not srv.count("ERROR|WARNING|Traceback"), srv.log
 
 
 @pytest.mark.parametrize("signum", [signal.SIGHUP, signal.SIGTERM])

@@ -23,7 +23,8 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.process, pytest.mark.settled]
 
 DEADLINE_S = 20
-OPTIONS = ("-k", "asgi", "--log-level", "info", "--asgi-disconnect-grace-period", "60")
+# No class is chosen: that these are ASGI applications has to be seen.
+OPTIONS = ("--log-level", "info", "--asgi-disconnect-grace-period", "60")
 FILE = bytes(range(256)) * 8192  # 2 MiB
 
 
@@ -35,8 +36,10 @@ def run(server: Callable[..., Server]) -> Iterator[Callable[..., Server]]:
     def start(module: str, text: str, *options: str) -> Server:
         skip_without(module)
         skip_without("httpx")
-        running.append(server(*OPTIONS, *options, "main:app", files={"main.py": text}))
-        return running[0]
+        srv = server(*OPTIONS, *options, "main:app", files={"main.py": text})
+        srv.wait_for("Using worker: asgi")
+        running.append(srv)
+        return srv
 
     yield start
     for srv in running:

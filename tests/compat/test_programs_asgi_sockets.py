@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+import socket
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -29,7 +30,7 @@ def run(server: Callable[..., Server]) -> Iterator[Callable[..., Server]]:
     def start(module: str, text: str, *options: str) -> Server:
         for name in (module, "websockets"):
             skip_without(name)
-        words = ("-k", "asgi", "--asgi-disconnect-grace-period", "60", "--log-level", "info")
+        words = ("--asgi-disconnect-grace-period", "60", "--log-level", "info")
         running.append(server(*words, *options, "main:app", files={"main.py": text}))
         return running[0]
 
@@ -148,7 +149,7 @@ def test_a_chat_in_fastapi(run: Callable[..., Server], loop: str) -> None:
 
         c = join(srv, "/chat/one?name=c")
         assert hear(a)["joined"] == "c"
-        c.socket.close()  # without a word
+        c.socket.shutdown(socket.SHUT_RDWR)  # without a word
         assert hear(a) == {"left": "c"}
         a.send("bye")
         assert hear_end(a) == (3000, "good bye")

@@ -131,6 +131,29 @@ def test_a_trusted_proxy_tells_the_root_path(twin: Twin) -> None:
         read(twin, b"GET /b HTTP/1.1\r\nHost: a\r\nSCRIPT_NAME: /a\r\n\r\n", trusted=True)
 
 
+@pytest.mark.parametrize(
+    ("root", "target", "path", "raw_path"),
+    [
+        ("/api", b"/a", "/api/a", b"/api/a"),
+        ("/api/", b"/a", "/api/a", b"/api/a"),
+        ("/api", b"/api/a", "/api/a", b"/api/a"),
+        ("/api", b"/api", "/api", b"/api"),
+        ("/api", b"/apis", "/api/apis", b"/api/apis"),
+        ("/\u00fc", b"/", "/\u00fc/", b"/%C3%BC/"),
+        ("/api", b"*", "", b""),
+    ],
+)
+def test_the_path_begins_with_the_root(
+    twin: Twin, root: str, target: bytes, path: str, raw_path: bytes
+) -> None:
+    reader = make_reader(twin, root_path=root)
+    method = b"OPTIONS" if target == b"*" else b"GET"
+    exchange = reader.feed(b"%b %b HTTP/1.1\r\nHost: a\r\n\r\n" % (method, target))
+    assert exchange is not None
+    scope = exchange.scope
+    assert (scope["root_path"], scope["path"], scope["raw_path"]) == (root, path, raw_path)
+
+
 def test_what_requests_may_change_is_their_own(twin: Twin) -> None:
     reader = make_reader(twin, state={"a": 1})
     first, second = reader.feed(GET), reader.feed(GET)

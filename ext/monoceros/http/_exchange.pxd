@@ -10,6 +10,7 @@ cdef class HeadReader:
     cdef dict template
     cdef bint trusted
     cdef bint has_state
+    cdef bint has_root
     cdef bytes end_of_kept_head
     cdef object buffer  # a bytearray, or None
     cdef bint scanning

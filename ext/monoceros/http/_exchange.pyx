@@ -34,7 +34,13 @@ from monoceros.http.errors import ClientDisconnected, InvalidResponse
 from monoceros.http.fields import encode_fields, without_length
 from monoceros.http.grammar import split_target
 from monoceros.http.refusals import Refusal, refusal
-from monoceros.http.scope import apply_scheme, decode_fields, encode_trailers, status_line
+from monoceros.http.scope import (
+    apply_scheme,
+    decode_fields,
+    encode_trailers,
+    put_root_in_front,
+    status_line,
+)
 
 cdef extern from "Python.h":
     bint PyBytes_CheckExact(object data) noexcept
@@ -86,6 +92,7 @@ cdef class HeadReader:
         self.template = template
         self.trusted = trusted
         self.has_state = "state" in template
+        self.has_root = bool(template["root_path"])
         self.end_of_kept_head = None if trusted else core.end_of_kept_head
 
     @property
@@ -135,7 +142,9 @@ cdef class HeadReader:
         exchange = Exchange.__new__(Exchange)
         exchange.core = core
         exchange.end_of_kept_head = self.end_of_kept_head
-        exchange.scope = _build_scope(core, self.template, self.trusted, self.has_state)
+        exchange.scope = _build_scope(
+            core, self.template, self.trusted, self.has_state, self.has_root
+        )
         if core.parser.casefold:
             line = f"{core.parser.method()} {core.parser.target()}"
             exchange.line = line.encode("latin-1")
@@ -178,7 +187,7 @@ def _is_event_stream(name, value):
     return name.lower() == b"content-type" and value.startswith(b"text/event-stream")
 
 
-cdef dict _build_scope(Core core, dict template, bint trusted, bint has_state):
+cdef dict _build_scope(Core core, dict template, bint trusted, bint has_state, bint has_root):
     cdef HeadSpans *head = &core.parser.head
     cdef dict scope = PyDict_Copy(template)
     cdef str script_name = ""
@@ -192,6 +201,8 @@ cdef dict _build_scope(Core core, dict template, bint trusted, bint has_state):
     PyDict_SetItem(scope, "headers", fields)
     if trusted and head.has_scheme:
         apply_scheme(scope, fields, core.rules)
+    if has_root:
+        put_root_in_front(scope)
     if script_name and scope["path"]:
         if not scope["path"].startswith(script_name):
             raise refusal(Refusal.SCRIPT_NAME)

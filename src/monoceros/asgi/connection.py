@@ -125,7 +125,8 @@ class Connection(asyncio.Protocol):
             return True
         exchange.is_told = True
         tell(exchange)
-        if self.trusted:
+        # Neither proxies nor who listens to events say this and go on to read.
+        if self.trusted or exchange.is_stream:
             self._service.cancel_later(exchange)
         return True
 
@@ -391,12 +392,11 @@ class Connection(asyncio.Protocol):
 
     def end_stream(self, exchange: Exchange) -> None:
         """End a stream that its application does not end by itself, as if it was all."""
-
         if exchange.is_chunked:
             self.write(exchange.body(b"", False))
             exchange.is_over = True
             self.end(exchange)
-            self._service.cancel_later(exchange)
+            self._service.cancel(exchange)
         else:
             self.cut(exchange)
 

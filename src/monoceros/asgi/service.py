@@ -116,9 +116,10 @@ class Service:
     def cancel_later(self, exchange: Exchange) -> None:
         """Cancel a call whose client has gone, unless it ends soon by itself."""
         if exchange.task is not None and not exchange.task.done():
-            self._loop.call_later(self._grace_s, self._cancel, exchange)
+            self._loop.call_later(self._grace_s, self.cancel, exchange)
 
-    def _cancel(self, exchange: Exchange) -> None:
+    def cancel(self, exchange: Exchange) -> None:
+        """Cancel a call that is still there."""
         if exchange in self.calls and exchange.task is not None:
             exchange.task.cancel()
 

@@ -18,7 +18,13 @@ from monoceros.http.errors import ClientDisconnected, InvalidResponse
 from monoceros.http.fields import ResponseFields, encode_fields, without_length
 from monoceros.http.grammar import split_target
 from monoceros.http.refusals import Refusal, refusal
-from monoceros.http.scope import apply_scheme, decode_fields, encode_trailers, status_line
+from monoceros.http.scope import (
+    apply_scheme,
+    decode_fields,
+    encode_trailers,
+    put_root_in_front,
+    status_line,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Iterable
@@ -227,10 +233,6 @@ class Exchange:
         self._fields = encoded
         self.headers = fields
         self.is_stream = any(_is_event_stream(*field) for field in fields)
-        self.is_stream = any(_is_event_stream(*field) for field in fields)
-        self.is_stream = any(_is_event_stream(*field) for field in fields)
-        self.is_stream = any(_is_event_stream(*field) for field in fields)
-        self.is_stream = any(_is_event_stream(*field) for field in fields)
         self.code = encoded.code
         self._length = encoded.content_length
         self._names_trailers = trailers and self.minor == 1
@@ -379,6 +381,8 @@ def _build_scope(core: Core, template: Scope, head: Head, trusted: bool) -> Scop
     scope["headers"] = fields
     if trusted:
         apply_scheme(scope, fields, core.rules)
+    if scope["root_path"]:
+        put_root_in_front(scope)
     if script_name and scope["path"]:
         if not scope["path"].startswith(script_name):
             raise refusal(Refusal.SCRIPT_NAME)

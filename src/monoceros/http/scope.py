@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from monoceros.http.answers import PHRASES
 from monoceros.http.errors import InvalidResponse
@@ -47,6 +48,15 @@ def base_scope(scheme: str, local: Any, remote: Any, root_path: str) -> Scope:
 
 def _path(local: Any) -> str:
     return local.decode("utf-8", "surrogateescape") if isinstance(local, bytes) else str(local)
+
+
+def put_root_in_front(scope: Scope) -> None:
+    """Have the path begin with ``root_path``, which a proxy may have taken off (ASGI 2.5)."""
+    root, path = scope["root_path"], scope["path"]
+    # ``OPTIONS *`` and CONNECT have no path that could be inside of it.
+    if path and path != root and not path.startswith(root.rstrip("/") + "/"):
+        scope["path"] = root.rstrip("/") + path
+        scope["raw_path"] = quote(root.rstrip("/")).encode("ascii") + scope["raw_path"]
 
 
 @lru_cache(maxsize=256)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 
 NAMES = (
@@ -35,5 +36,9 @@ def import_all(*, asgi: bool) -> None:
 
     A user that workers change to need not have access to the interpreter's library.
     """
-    for name in (*NAMES, *(ASGI_NAMES if asgi else ())):
+    for name in NAMES:
         importlib.import_module(name)
+    for name in ASGI_NAMES if asgi else ():
+        # WebSockets need a library, without which all else is served.
+        with contextlib.suppress(ModuleNotFoundError):
+            importlib.import_module(name)

@@ -23,7 +23,7 @@ class Upgrades:
         self.calls: set[WebSocket] = set()
         self._service = service
         self._loop = loop
-        self._make = preload()
+        self._make = self._load()
         self._settings = WebSocketSettings(
             ping_interval=cfg.websocket_ping_interval,
             ping_timeout=cfg.websocket_ping_timeout,
@@ -31,9 +31,18 @@ class Upgrades:
             per_message_deflate=cfg.websocket_per_message_deflate,
         )
 
+    def _load(self) -> type[WebSocket] | None:
+        try:
+            return preload()
+        except ModuleNotFoundError as error:
+            self._service.log.warning(
+                "WebSockets are not served, because %s: pip install websockets", error
+            )
+            return None
+
     def begin(self, connection: Connection, exchange: Exchange, rest: bytes) -> bool:
         """Go on as a WebSocket where that is asked for; else the request is one of HTTP."""
-        if not _is_websocket(exchange.scope):
+        if self._make is None or not _is_websocket(exchange.scope):
             return False
         service = self._service
         service.core.requests += 1
