@@ -295,7 +295,7 @@ def test_a_response_without_an_end(api: Server) -> None:
             assert answer.read(5) == b"piece"
             assert json.loads(ask(other, "GET", "/items/1")) == {"number": 1, "q": ""}
         one.close()
-        api.wait_for("^over /endless$")
+        api.wait_for("^over /api/endless$")
 
 
 def test_a_dependency_with_an_end(api: Server) -> None:
