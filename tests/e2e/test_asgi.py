@@ -68,6 +68,18 @@ def test_a_client_that_has_sent_all_it_wants_is_answered(serve: Serve) -> None:
         assert at_end(client)
 
 
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+def test_all_that_has_come_before_the_end_is_answered(serve: Serve, loop: str) -> None:
+    if loop == "uvloop":
+        skip_without("uvloop")
+    srv = start(serve, "--asgi-loop", loop)
+    for count in (2, 3, 8) * 5:
+        with srv.connect() as client:
+            client.sendall(head("GET", "/pid") * count)
+            client.shutdown(socket.SHUT_WR)
+            assert read_to_end(client).count(b"HTTP/1.1 200 OK") == count
+
+
 def test_chunked_content(serve: Serve) -> None:
     srv = start(serve)
     with srv.connect() as client:
@@ -263,6 +275,56 @@ def test_a_client_that_takes_nothing_costs_no_memory(serve: Serve) -> None:
         assert resident(worker) - before < 20 * MIB
 
 
+def test_a_client_that_only_asks_costs_no_memory(serve: Serve) -> None:
+    srv = start(serve)
+    (worker,) = srv.workers()
+    srv.get("/pid")
+    before = resident(worker)
+    with srv.connect() as client:
+        for _ in range(100):
+            client.sendall(head("GET", f"/whole/{4 * MIB}"))
+            assert srv.get("/pid").status == 200
+        assert resident(worker) - before < 40 * MIB
+
+
+def test_a_call_that_reads_on_after_its_response_ends(serve: Serve) -> None:
+    srv = start(serve)
+    with srv.connect() as client:
+        client.sendall(head("POST", "/early", "Content-Length: 100") + b"abc")
+        assert read_answer(client).status == 413
+    srv.wait_for("has read on")
+
+
+def test_an_application_that_does_not_wait_for_content_is_not_held_up(serve: Serve) -> None:
+    srv = start(serve, "--body-timeout", "1")
+    with srv.connect() as client:
+        client.sendall(head("POST", "/impatient/3", "Content-Length: 100"))
+        assert read_answer(client).body == b"impatient"
+
+
+def test_a_background_task_may_outlast_its_client(serve: Serve) -> None:
+    srv = start(serve, "--asgi-disconnect-grace-period", "1")
+    with srv.connect() as client:
+        client.sendall(head("GET", "/background/2"))
+        client.shutdown(socket.SHUT_WR)
+        assert read_answer(client).body == b"done"
+    srv.wait_for("background is over")
+
+
+def test_a_client_that_has_taken_all_at_last_is_idle(serve: Serve) -> None:
+    srv = start(serve)
+    with srv.connect() as client:
+        client.sendall(head("GET", f"/whole/{8 * MIB}") + head("GET", "/pid"))
+        assert srv.get("/nap/0.3").status == 200
+        size = 0
+        while size < 8 * MIB + 100:
+            size += len(client.recv(MIB))
+        began = time.monotonic()
+        srv.signal(signal.SIGTERM)
+        assert srv.wait() == 0
+        assert time.monotonic() - began < 10
+
+
 def test_a_client_that_sends_too_fast_waits(serve: Serve) -> None:
     srv = start(serve)
     (worker,) = srv.workers()
@@ -438,6 +500,20 @@ def test_streams_of_events_end_well(serve: Serve, signum: signal.Signals, how: s
             assert answer.read() == b"\ndata: bye\n\n" if how == "listens" else b"\n"
         srv.wait_for("told" if how == "listens" else "ended", count=30)
     srv.signal(signal.SIGTERM)
+    assert srv.wait() == 0
+
+
+def test_a_stream_that_begins_when_its_worker_leaves_ends_too(serve: Serve) -> None:
+    srv = start(serve)
+    with srv.connect() as kept, srv.connect() as slow:
+        assert ask(kept, "/pid").status == 200
+        slow.sendall(head("GET", "/nap/1"))
+        assert ask(kept, "/pid").status == 200
+        srv.signal(signal.SIGTERM)
+        srv.wait_for("Handling signal: term")
+        assert read_answer(slow).body == b"slept"
+        kept.sendall(head("GET", "/events/deaf"))
+        assert read_answer(kept).body == b"data: 0\n\n"
     assert srv.wait() == 0
 
 

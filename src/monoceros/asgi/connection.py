@@ -41,6 +41,7 @@ class Connection(asyncio.Protocol):
     __slots__ = (
         "_has_ended",
         "_is_choked",
+        "_is_due",
         "_is_full",
         "_is_turn_over",
         "_reader",
@@ -68,6 +69,7 @@ class Connection(asyncio.Protocol):
         self._room: asyncio.Event | None = None
         self._has_ended = False  # the client sends nothing more
         self._is_full = False  # nothing more is read
+        self._is_due = False  # a next request may have come, whose turn it is not yet
         self._is_choked = False  # the client takes nothing more for now
         self._is_turn_over = False
         self._turn = _TURN  # octets that are left of it
@@ -100,11 +102,19 @@ class Connection(asyncio.Protocol):
         if exchange is None:
             if self.successor is not None:
                 self.successor.feed(data)
+            elif self._is_due or self._is_choked or self._unfinished > _MOST_UNFINISHED:
+                self._is_due = True
+                self._keep(data)
             elif self.state != LINGERING:
                 self._advance(data)
         elif exchange.content is not None and not exchange.content.is_complete:
             self._take_content(exchange, exchange.content, data)
         else:
+            self._keep(data)
+
+    def _keep(self, data: bytes) -> None:
+        """Leave what has come until it is its turn."""
+        if self.state != LINGERING:
             self._reader.keep(data)
             self._pause_reading_if(self._reader.pending > HIGH_WATER)
 
@@ -119,7 +129,7 @@ class Connection(asyncio.Protocol):
             return True
         exchange = self.exchange
         if exchange is None:
-            return False
+            return self._is_due  # what has come before is still to be answered
         if exchange.content is not None and not exchange.content.is_complete:
             self._refuse_content(exchange, refusal(Refusal.CONTENT_CUT_SHORT))
             return True
@@ -156,8 +166,11 @@ class Connection(asyncio.Protocol):
         self._is_choked = self.is_paused = False
         if self.successor is not None:
             self.successor.resume_writing()
-        elif self.state == WRITE:
-            self._enter(IDLE)
+        else:
+            if self.state == WRITE:
+                self._enter(IDLE)
+            if self._is_due and self.exchange is None:
+                self._go_on()
         self._wake_writer()
 
     # -- requests ----------------------------------------------------------------------------
@@ -189,6 +202,7 @@ class Connection(asyncio.Protocol):
             self._begin_content(exchange)
         if exchange.is_over:
             self._unfinished -= 1  # its content was refused
+            service.core.requests += 1
         else:
             service.begin(exchange)
 
@@ -288,6 +302,8 @@ class Connection(asyncio.Protocol):
         if not self.is_paused:
             self.state = IDLE
             self.since = service.time()
+        else:
+            self._enter(WRITE)
         is_read = content is None or content.is_complete
         if exchange.keep_alive and is_read:
             if self._reader.pending or self._is_full or self._has_ended:
@@ -299,17 +315,19 @@ class Connection(asyncio.Protocol):
 
     def _go_on(self) -> None:
         if self._reader.pending or self._is_full:
-            if self._unfinished <= _MOST_UNFINISHED:
+            self._is_due = True
+            if self._unfinished <= _MOST_UNFINISHED and not self._is_choked:
                 # Not from inside of the application's call.
                 self._service.call_soon(self._continue)
         elif self._has_ended:
             self._transport.close()
 
     def _continue(self) -> None:
+        self._is_due = False
         if self.exchange is None and self.state != LINGERING and not self._transport.is_closing():
             self._resume_reading()
             self._advance(b"")
-            if self._has_ended and not self._is_busy():
+            if self._has_ended and not (self._is_busy() or self._is_due):
                 self._transport.close()
 
     def _is_busy(self) -> bool:
@@ -426,6 +444,7 @@ class Connection(asyncio.Protocol):
         return (
             self.exchange is None
             and self.successor is None
+            and not self._transport.is_closing()
             and self.state in (IDLE, HEAD)
             and not self._reader.pending
         )

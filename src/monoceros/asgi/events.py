@@ -27,12 +27,14 @@ async def receive(connection: Connection, exchange: Exchange) -> Event:
             await _wait(exchange)
         return {"type": _DISCONNECT}
     while not content.has_news():
-        if exchange.is_over or exchange.is_told:
+        if exchange.is_over or exchange.is_told or exchange.complete:
             return {"type": _DISCONNECT}
         _invite(connection, exchange)
         content.is_awaited = True
-        await _wait(exchange)
-        content.is_awaited = False
+        try:
+            await _wait(exchange)
+        finally:
+            content.is_awaited = False
     data = content.take()
     is_complete = content.is_complete
     if is_complete:

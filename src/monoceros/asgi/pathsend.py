@@ -43,6 +43,8 @@ def _open(path: str) -> int:
 async def _send(
     loop: asyncio.AbstractEventLoop, connection: Connection, exchange: Exchange, fd: int
 ) -> None:
+    if exchange.is_over:
+        raise ClientDisconnected("the client has gone")
     head, count = exchange.file(os.fstat(fd).st_size)
     offset = 0
     while offset < count:

@@ -107,9 +107,13 @@ class Service:
         record = exchange.record
         self.core.responses += 1
         record.end(exchange.code if exchange.started else 0)
-        if self._observers.wants_ends:
-            self._observers.end(exchange, (time.monotonic_ns() - record.started_ns) // 1000)
+        elapsed_us = (time.monotonic_ns() - record.started_ns) // 1000
         self.give_back(record)
+        if self._observers.wants_ends:
+            try:
+                self._observers.end(exchange, elapsed_us)
+            except Exception:  # border: the scope is the application's by now
+                self.log.exception("Exception in the access log")
 
     # -- calls that are not wanted any more ----------------------------------------------------
 
@@ -120,7 +124,8 @@ class Service:
 
     def cancel(self, exchange: Exchange) -> None:
         """Cancel a call that is still there."""
-        if exchange in self.calls and exchange.task is not None:
+        # What goes on after a whole response is nothing to its client.
+        if exchange in self.calls and (exchange.is_over or not exchange.complete):
             exchange.task.cancel()
 
     # -- reports -----------------------------------------------------------------------------

@@ -131,8 +131,31 @@ async def deaf(scope: Scope, receive: Receive, send: Send, _: str) -> None:
         raise
 
 
+async def whole(scope: Scope, receive: Receive, send: Send, size: str) -> None:
+    """Send so many octets in one piece."""
+    await answer(send, b"x" * int(size))
+
+
+async def early(scope: Scope, receive: Receive, send: Send, _: str) -> None:
+    """Answer before the content has come, and read on until that ends."""
+    await answer(send, b"too large", 413)
+    while (await receive()).get("more_body"):
+        pass
+    say("has read on")
+
+
+async def impatient(scope: Scope, receive: Receive, send: Send, seconds: str) -> None:
+    """Wait for content for a moment, and do something else then."""
+    try:
+        await asyncio.wait_for(receive(), 0.1)
+    except asyncio.TimeoutError:
+        await asyncio.sleep(float(seconds))
+    await answer(send, b"impatient")
+
+
 async def background(scope: Scope, receive: Receive, send: Send, seconds: str) -> None:
     """Go on with something after the response."""
+    await asyncio.sleep(0.2)
     await answer(send, b"done")
     await asyncio.sleep(float(seconds))
     say("background is over")
@@ -213,6 +236,6 @@ ROUTES: dict[str, Any] = {
     route.__name__: route
     for route in (
         *(pid, echo, upload, nap, block, wait, deaf, background, events, stream, path),
-        *(trailers, hints, wrong),
+        *(trailers, hints, wrong, whole, early, impatient),
     )
 } | {"": pid}

@@ -17,7 +17,7 @@ def make_environ(exchange: Exchange) -> Environ:
     """Return the environ (PEP 3333) of a request; its content is not in it."""
     scope = exchange.scope
     method, _, target = exchange.line.decode("latin-1").partition(" ")
-    name, port = scope["server"]
+    name, port = scope.get("server") or ("", None)
     environ = {
         "REQUEST_METHOD": method,
         "RAW_URI": target,

@@ -213,7 +213,8 @@ class Serving:
         told = worker.told_to_leave or time.monotonic()
         until = told + PATIENCE * worker.cfg.graceful_timeout
         is_end = all(map(is_ending, worker.sockets))
-        self._close_sockets(_STOP if is_end else _RESTART)
+        code = _STOP if is_end else _RESTART
+        self._close_sockets(code)
         ending = self._intake.leave()
         if ending:
             self._intake.empty_queues()
@@ -221,7 +222,7 @@ class Serving:
             self._intake.empty_queues()
         self._intake.close()
         await asyncio.sleep(0)
-        await self._wait_for_answers(told, until)
+        await self._wait_for_answers(told, until, code)
         self._cut_off()
 
     def _close_sockets(self, code: int) -> None:
@@ -229,19 +230,20 @@ class Serving:
             if connection.successor is not None:
                 connection.successor.shut_down(code)
 
-    async def _wait_for_answers(self, told: float, until: float) -> None:
+    async def _wait_for_answers(self, told: float, until: float, code: int) -> None:
         worker = self._worker
         service = self._service
         grace_s = min(IDLE_GRACE_S, worker.cfg.graceful_timeout / 2)
-        self._tell_streams()
-        stream_end: float | None = told + float(worker.cfg.stream_grace)
+        stream_end = told + float(worker.cfg.stream_grace)
         next_tick = 0.0
         while service.connections or self._has_calls() or self._intake.is_coming:
             now = time.monotonic()
             if now >= until:
                 return
-            if stream_end is not None and now >= stream_end:
-                stream_end = None
+            # Those too that began meanwhile.
+            self._close_sockets(code)
+            self._tell_streams()
+            if now >= stream_end:
                 self._end_streams()
             if now >= next_tick:
                 next_tick = now + _TICK_S
@@ -255,7 +257,7 @@ class Serving:
 
     def _tell_streams(self) -> None:
         for exchange in tuple(self._service.calls):
-            if exchange.is_stream:
+            if exchange.is_stream and not exchange.is_told:
                 exchange.is_told = True
                 tell(exchange)
 
