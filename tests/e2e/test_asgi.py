@@ -547,6 +547,71 @@ async def _talk(srv: Server, signum: signal.Signals, count: int) -> list[int | N
     return codes
 
 
+def upgrade(srv: Server, client: socket.socket, *fields: str) -> str:
+    """Open a WebSocket by hand; returns the head of the answer."""
+    key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
+    asked = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", key)
+    client.sendall(head("GET", "/", *asked, *fields))
+    answer = b""
+    while not answer.endswith(b"\r\n\r\n"):
+        answer += client.recv(1)
+    assert answer.startswith(b"HTTP/1.1 101 ")
+    return answer.decode()
+
+
+def test_a_websocket_that_answers_no_ping_is_closed(serve: Serve) -> None:
+    srv = start(serve, "--websocket-ping-interval", "1", "--websocket-ping-timeout", "1")
+    with srv.connect() as client:
+        upgrade(srv, client)
+        assert client.recv(1) == b"\x89"
+        assert b"ping timeout" in read_to_end(client)
+
+
+def test_a_message_may_be_too_large(serve: Serve) -> None:
+    srv = start(serve, "--websocket-max-message-size", "10")
+    with srv.connect() as client:
+        upgrade(srv, client)
+        client.sendall(b"\x81\x8b\0\0\0\0" + b"x" * 11)
+        assert client.recv(1) == b"\x88"
+        assert client.recv(3)[1:] == (1009).to_bytes(2, "big")
+
+
+@pytest.mark.parametrize("is_on", [True, False])
+def test_messages_are_compressed_where_that_is_wanted(serve: Serve, is_on: bool) -> None:
+    args = [] if is_on else ["--no-websocket-per-message-deflate"]
+    srv = start(serve, *args)
+    with srv.connect() as client:
+        answer = upgrade(srv, client, "Sec-WebSocket-Extensions: permessage-deflate")
+        assert ("permessage-deflate" in answer) is is_on
+
+
+def test_streams_get_their_time(serve: Serve) -> None:
+    srv = start(serve, "--stream-grace", "1.5")
+    with srv.connect() as client:
+        client.sendall(head("GET", "/events/deaf"))
+        answer = begin_answer(client)
+        assert answer.readline() == b"data: 0\n"
+        began = time.monotonic()
+        srv.signal(signal.SIGTERM)
+        assert answer.read() == b"\n"
+        assert time.monotonic() - began >= 1.4
+    assert srv.wait() == 0
+
+
+def test_no_lifespan(serve: Serve) -> None:
+    srv = start(serve, "--asgi-lifespan", "off")
+    assert srv.get("/pid").status == 200
+    srv.signal(signal.SIGTERM)
+    assert srv.wait() == 0
+    assert srv.count("lifespan has ended") == 0
+
+
+def test_root_path(serve: Serve) -> None:
+    srv = start(serve, "--root-path", "/api")
+    assert srv.get("/pid").status == 500  # it looks for a route named api
+    srv.wait_for("KeyError: 'api'")
+
+
 def test_quit_ends_at_once(serve: Serve) -> None:
     srv = start(serve)
     with srv.connect() as client:

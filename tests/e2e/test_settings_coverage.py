@@ -97,6 +97,20 @@ SHOWN = {
     "tests/process/test_upgrade.py::test_upgrade": "pre_exec",
     "tests/process/test_timeouts_tell.py::test_each_hang_is_told_and_the_others_serve": "timeout",
     "tests/process/test_timeouts_tell.py::test_import_that_hangs_is_ended": "boot_timeout",
+    "tests/e2e/test_asgi.py::test_a_call_that_does_not_listen_is_cancelled": (
+        "asgi_disconnect_grace_period"
+    ),
+    "tests/e2e/test_asgi.py::test_a_message_may_be_too_large": "websocket_max_message_size",
+    "tests/e2e/test_asgi.py::test_a_websocket_that_answers_no_ping_is_closed": (
+        "websocket_ping_interval websocket_ping_timeout"
+    ),
+    "tests/e2e/test_asgi.py::test_loops": "asgi_loop",
+    "tests/e2e/test_asgi.py::test_messages_are_compressed_where_that_is_wanted": (
+        "websocket_per_message_deflate"
+    ),
+    "tests/e2e/test_asgi.py::test_no_lifespan": "asgi_lifespan",
+    "tests/e2e/test_asgi.py::test_root_path": "root_path",
+    "tests/e2e/test_asgi.py::test_streams_get_their_time": "stream_grace",
     "tests/unit/config/test_kinds.py::test_without_control_socket_its_settings_are_not_looked_at": (
         "control_socket_disable"
     ),

@@ -83,7 +83,7 @@ def test_metadata(compiled: Path) -> None:
     assert fields["Name"] == "monoceros"
     assert fields["License-Expression"] == "MIT"
     assert fields["Requires-Python"] == ">=3.10"
-    assert required == ["setproctitle", 'tomli; python_version < "3.11"']
+    assert required == ["setproctitle", 'tomli; python_version < "3.11"', "websockets>=11"]
 
 
 def test_without_a_compiler_the_wheel_is_pure(pure: Path) -> None:
