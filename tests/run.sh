@@ -61,8 +61,9 @@ python -m pytest --ignore=tests/process --ignore=tests/e2e || failed=1
 in_greenlets eventlet || failed=1
 join
 
-beside python -m pytest tests/process
-python -m pytest -m "not quiet and not soak" tests/e2e || failed=1
+asgi=tests/e2e/test_asgi.py
+beside python -m pytest tests/process $asgi
+python -m pytest -m "not quiet and not soak" tests/e2e --ignore=$asgi || failed=1
 join
 
 python -m pytest -m "quiet and not soak" tests/e2e || failed=1
