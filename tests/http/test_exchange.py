@@ -319,6 +319,16 @@ def test_what_cannot_be_sent(twin: Twin, status: Any, headers: Any) -> None:
     assert without_date(exchange.error(500)).startswith(b"HTTP/1.1 500 Internal Server Error\r\n")
 
 
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+@pytest.mark.parametrize(
+    ("value", "expected"), [(b"text/event-stream; charset=utf-8", True), (b"text/plain", False)]
+)
+def test_streams_of_events_are_known(twin: Twin, kind: Any, value: bytes, expected: bool) -> None:
+    exchange = read(twin, GET)
+    exchange.start(200, [(b"Content-Type", kind(value))])
+    assert exchange.is_stream is expected
+
+
 def test_out_of_order(twin: Twin) -> None:
     exchange = read(twin, GET)
     with pytest.raises(InvalidResponse, match="not begun"):

@@ -38,6 +38,7 @@ from monoceros.http.scope import (
     apply_scheme,
     decode_fields,
     encode_trailers,
+    is_event_stream,
     put_root_in_front,
     status_line,
 )
@@ -181,10 +182,6 @@ cdef class HeadReader:
     def is_for_head(self):
         """Whether what has come begins a HEAD request, whose answer has no content."""
         return self.buffer is not None and self.buffer.startswith((b"HEAD ", b"\r\nHEAD "))
-
-
-def _is_event_stream(name, value):
-    return name.lower() == b"content-type" and value.startswith(b"text/event-stream")
 
 
 cdef dict _build_scope(Core core, dict template, bint trusted, bint has_state, bint has_root):
@@ -341,7 +338,6 @@ cdef class Exchange:
             block = self._encode(status, fields)
         if block is None:
             block = self._encode_odd(status, fields)
-            self.is_stream = any([_is_event_stream(*field) for field in fields])
         self.block = block
         self.headers = fields
         self.names_trailers = trailers and self.minor
@@ -351,6 +347,7 @@ cdef class Exchange:
         self.length = UNKNOWN
         self.close = False
         pairs = decode_fields(fields)
+        self.is_stream = is_event_stream(pairs)
         encoded = encode_fields(status_line(status), pairs)
         if self.is_connect and 200 <= encoded.code < 300:
             # RFC 9110 9.3.6: a tunnel has neither Content-Length nor Transfer-Encoding.

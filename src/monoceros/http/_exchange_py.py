@@ -22,6 +22,7 @@ from monoceros.http.scope import (
     apply_scheme,
     decode_fields,
     encode_trailers,
+    is_event_stream,
     put_root_in_front,
     status_line,
 )
@@ -232,7 +233,7 @@ class Exchange:
             encoded = encode_fields(status_line(status), without_length(pairs))
         self._fields = encoded
         self.headers = fields
-        self.is_stream = any(_is_event_stream(*field) for field in fields)
+        self.is_stream = is_event_stream(pairs)
         self.code = encoded.code
         self._length = encoded.content_length
         self._names_trailers = trailers and self.minor == 1
@@ -366,10 +367,6 @@ class Exchange:
         else:
             self.complete = True
         return b""
-
-
-def _is_event_stream(name: bytes, value: bytes) -> bool:
-    return name.lower() == b"content-type" and value.startswith(b"text/event-stream")
 
 
 def _build_scope(core: Core, template: Scope, head: Head, trusted: bool) -> Scope:

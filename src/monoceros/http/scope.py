@@ -86,6 +86,14 @@ def decode_fields(headers: Iterable[OctetField]) -> list[Field]:
         raise InvalidResponse("response headers are not pairs of bytes") from error
 
 
+def is_event_stream(fields: list[Field]) -> bool:
+    """Whether a response's fields announce a stream of events, which has no end of its own."""
+    return any(
+        name.lower() == "content-type" and value.startswith("text/event-stream")
+        for name, value in fields
+    )
+
+
 def encode_trailers(headers: Iterable[OctetField]) -> bytes:
     """Return the lines of trailer fields, without those about connection or framing.
 
