@@ -16,7 +16,16 @@ cdef class HeadReader:
     cdef bint scanning
     cdef HeadScan scan
 
+    cdef Exchange next_exchange(self, bytes data)
     cdef Exchange _next(self, const char *data, Py_ssize_t size)
+    cdef bint has_pending(self) noexcept
+
+cdef class Owner:
+    cdef public bint is_paused  # the client takes less than is sent
+
+    cdef int send_in_turn(self, bytes data) except -1
+    cdef int finish(self, Exchange exchange) except -1
+    cdef int release(self, Exchange exchange) except -1
 
 cdef class Exchange:
     cdef Core core
@@ -38,9 +47,29 @@ cdef class Exchange:
     cdef bint is_connect
     cdef bint body_allowed
     cdef bint names_trailers
+    cdef public bint promises_trailers
     cdef bint chunked
     cdef bint close  # the application asked for the end of the connection
     cdef int64_t length
+    cdef public Owner owner
+    cdef public object content
+    cdef public object record
+    cdef public object task
+    cdef public object news
+    cdef public bint is_taken
+    cdef public bint is_over
+    cdef public bint is_told
+    cdef public bint is_stream
+    cdef public object owner
+    cdef public object write
+    cdef public object content
+    cdef public object record
+    cdef public object task
+    cdef public object news
+    cdef public bint is_taken
+    cdef public bint is_over
+    cdef public bint is_told
+    cdef public bint is_stream
     cdef public object owner
     cdef public object write
     cdef public object content
@@ -53,6 +82,10 @@ cdef class Exchange:
     cdef public bint is_stream
     cdef bytes block  # status line and fields, from start on until they go out
 
+    cpdef start(self, status, headers, bint trailers=*)
+    cpdef bytes body(self, bytes data, bint more)
+    cpdef start(self, status, headers, bint trailers=*)
+    cpdef bytes body(self, bytes data, bint more)
     cpdef start(self, status, headers, bint trailers=*)
     cpdef bytes body(self, bytes data, bint more)
     cdef bytes _encode(self, int status, list headers)

@@ -85,6 +85,72 @@ cdef class Ready:
 cdef object DONE = Ready(None)
 
 
+@cython.freelist(8)
+cdef class Ready:
+    """An awaitable whose value is there; ``asyncio.create_task`` takes it for a coroutine."""
+
+    cdef object value
+
+    def __cinit__(self, value, /):
+        self.value = value
+
+    def __await__(self):
+        return self
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        raise StopIteration(self.value)
+
+    def send(self, value, /):
+        """Return the value, as a coroutine does."""
+        raise StopIteration(self.value)
+
+    def throw(self, kind, value=None, traceback=None, /):
+        """Raise what was thrown in."""
+        raise kind if value is None else value
+
+    def close(self):
+        """Do nothing: nothing was begun."""
+
+
+cdef object DONE = Ready(None)
+
+
+@cython.freelist(8)
+cdef class Ready:
+    """An awaitable whose value is there; ``asyncio.create_task`` takes it for a coroutine."""
+
+    cdef object value
+
+    def __cinit__(self, value, /):
+        self.value = value
+
+    def __await__(self):
+        return self
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        raise StopIteration(self.value)
+
+    def send(self, value, /):
+        """Return the value, as a coroutine does."""
+        raise StopIteration(self.value)
+
+    def throw(self, kind, value=None, traceback=None, /):
+        """Raise what was thrown in."""
+        raise kind if value is None else value
+
+    def close(self):
+        """Do nothing: nothing was begun."""
+
+
+cdef object DONE = Ready(None)
+
+
 cdef class HeadReader:
     """Collects the heads of one connection, and makes an ``Exchange`` of each."""
 
@@ -101,8 +167,14 @@ cdef class HeadReader:
         """Octets that were received and not used."""
         return 0 if self.buffer is None else PyByteArray_GET_SIZE(self.buffer)
 
+    cdef bint has_pending(self) noexcept:
+        return self.buffer is not None and PyByteArray_GET_SIZE(self.buffer) > 0
+
     def feed(self, bytes data not None, /):
         """Return the next request once its head has come whole; raises ``BadRequest``."""
+        return self.next_exchange(data)
+
+    cdef Exchange next_exchange(self, bytes data):
         cdef Exchange exchange
         cdef Py_ssize_t used
         if self.buffer is None:
@@ -182,6 +254,14 @@ cdef class HeadReader:
     def is_for_head(self):
         """Whether what has come begins a HEAD request, whose answer has no content."""
         return self.buffer is not None and self.buffer.startswith((b"HEAD ", b"\r\nHEAD "))
+
+
+def _is_event_stream(name, value):
+    return name.lower() == b"content-type" and value.startswith(b"text/event-stream")
+
+
+def _is_event_stream(name, value):
+    return name.lower() == b"content-type" and value.startswith(b"text/event-stream")
 
 
 cdef dict _build_scope(Core core, dict template, bint trusted, bint has_state, bint has_root):
@@ -282,6 +362,22 @@ cdef int _set_host(list fields, str authority) except -1:
     return 0
 
 
+cdef class Owner:
+    """The connection that an exchange belongs to; see ``http.protocols.Owner``."""
+
+    cdef int send_in_turn(self, bytes data) except -1:
+        """``write_in_turn``."""
+        raise NotImplementedError
+
+    cdef int finish(self, Exchange exchange) except -1:
+        """``end``."""
+        raise NotImplementedError
+
+    cdef int release(self, Exchange exchange) except -1:
+        """``forget``."""
+        raise NotImplementedError
+
+
 @cython.freelist(8)
 cdef class Exchange:
     """One request, and the response to it as octets."""
@@ -302,6 +398,7 @@ cdef class Exchange:
 
     def send(self, event):
         """Take an event of the application; what is returned waits for the client (ASGI)."""
+        cdef Owner owner
         kind = event["type"]
         if self.is_over:
             raise ClientDisconnected("the client has gone")
@@ -309,10 +406,10 @@ cdef class Exchange:
             data = event.get("body", b"")
             if PyBytes_CheckExact(data):
                 more = event.get("more_body", False)
-                self.write(self.body(data, more))
                 owner = self.owner
+                owner.send_in_turn(self.body(data, more))
                 if self.complete:
-                    owner.end(self)
+                    owner.finish(self)
                 elif not (more or self.names_trailers):
                     owner.cut(self)
                 return owner.wait_for_room(self) if owner.is_paused else DONE
@@ -338,8 +435,11 @@ cdef class Exchange:
             block = self._encode(status, fields)
         if block is None:
             block = self._encode_odd(status, fields)
+            self.is_stream = any([_is_event_stream(*field) for field in fields])
+            self.is_stream = any([_is_event_stream(*field) for field in fields])
         self.block = block
         self.headers = fields
+        self.promises_trailers = trailers
         self.names_trailers = trailers and self.minor
 
     def _encode_odd(self, status, fields):
@@ -404,6 +504,10 @@ cdef class Exchange:
                 remember_name(core, name_object, slot, kind)
             if mono_scan_value(value, value + value_size, &high) != value + value_size:
                 return None
+            if size == 12 and value_size >= 17 and memcmp(value, b"text/event-stream", 17) == 0:
+                self.is_stream = self.is_stream or mono_same_caseless(text, b"content-type", 12)
+            if size == 12 and value_size >= 17 and memcmp(value, b"text/event-stream", 17) == 0:
+                self.is_stream = self.is_stream or mono_same_caseless(text, b"content-type", 12)
             if size == 12 and value_size >= 17 and memcmp(value, b"text/event-stream", 17) == 0:
                 self.is_stream = self.is_stream or mono_same_caseless(text, b"content-type", 12)
             if kind != PLAIN:

@@ -7,5 +7,9 @@ from monoceros.http._core cimport Slot
 cdef class Record:
     cdef public uint64_t requests
     cdef readonly int64_t started_ns
+    cdef readonly bint has_slot
     cdef object view
     cdef Slot *slot
+
+    cpdef int begin(self, bytes peer, bytes request) except -1
+    cpdef int end(self, int code) except -1

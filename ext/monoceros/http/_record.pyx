@@ -21,11 +21,14 @@ cdef class Record:
                 PyBuffer_Release(&view)
                 raise ValueError("slot is smaller than a scoreboard record")
             self.slot = <Slot *>view.buf
+            self.has_slot = True
             self.view = slot
             PyBuffer_Release(&view)
 
-    def begin(self, bytes peer not None, bytes request not None, /):
+    cpdef int begin(self, bytes peer, bytes request) except -1:
         """Put a request in flight there; without a slot only its time is taken."""
+        if peer is None or request is None:
+            raise TypeError("peer and request are bytes")
         self.started_ns = monotonic_ns()
         self.requests += 1
         if self.slot != NULL:
@@ -37,14 +40,17 @@ cdef class Record:
                 PyBytes_AS_STRING(request),
                 PyBytes_GET_SIZE(request),
             )
+        return 0
 
-    def end(self, int code, /):
+    cpdef int end(self, int code) except -1:
         """Take it off, and count it by the status that it was answered with; 0 for none."""
         cdef int64_t now
         if self.slot != NULL:
             now = monotonic_ns()
             end_slot(self.slot, now, now - self.started_ns, code)
+        return 0
 
     def abandon(self):
         """Write no more: the slot belongs to the process that this one was forked from."""
         self.slot = NULL
+        self.has_slot = False

@@ -68,6 +68,10 @@ def tell(exchange: Exchange) -> None:
 async def send_other(connection: Connection, exchange: Exchange, event: Event) -> None:
     """Take an event that is none of the usual ones; raises ``RuntimeError`` for what is none."""
     kind = event["type"]
+    if kind == "http.response.trailers" and exchange.complete and exchange.promises_trailers:
+        # The client cannot be given them (RFC 9110 6.5.1), which the application may not know.
+        exchange.promises_trailers = event.get("more_trailers", False)
+        return
     if exchange.complete:
         raise RuntimeError(f"{kind!r} was sent after the response had ended")
     if kind == "http.response.body":

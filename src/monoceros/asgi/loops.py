@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import signal
 import sys
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from monoceros.errors import ConfigError, StopWorker
@@ -77,6 +78,12 @@ def make_loop(kind: str) -> asyncio.AbstractEventLoop:
 _Task: Any = asyncio.Task
 _HAS_CONTEXT = sys.version_info >= (3, 11)
 _HAS_EAGER_START = sys.version_info >= (3, 12)
+
+
+def task_maker(loop: asyncio.AbstractEventLoop) -> Callable[..., asyncio.Task[Any]]:
+    """Return what starts tasks in that loop, as ``make_task`` does in the caller's context."""
+    options = {"eager_start": True} if _HAS_EAGER_START else {}
+    return partial(_Task, loop=loop, **options)
 
 
 def make_task(

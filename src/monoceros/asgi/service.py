@@ -8,8 +8,9 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from monoceros.asgi.loops import make_task
-from monoceros.http import Record
+from monoceros.asgi.loops import task_maker
+from monoceros.errors import StopWorker
+from monoceros.http import Calls
 from monoceros.http.errors import ClientDisconnected
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
     from monoceros.workers.asgi.observers import Observers
 
 
-class Service:
+class Service(Calls):
     """``extras`` is what is added to every scope; ``records`` are free slots of the scoreboard."""
 
     def __init__(
@@ -42,14 +43,12 @@ class Service:
         extras: Scope,
         has_room: Callable[[], None],
     ) -> None:
-        self.app = app
-        self.core = core
+        super().__init__(app, core, records, task_maker(loop))
         self.log = log
         self.trusted = trusted
         self.root_path = root_path
         self.extras = extras
         self.connections: set[Connection] = set()
-        self.calls: set[Exchange] = set()
         self.has_room = has_room
         self.upgrade: Callable[[Connection, Exchange, bytes], bool] = _no_upgrade
         self.time = time.monotonic
@@ -59,61 +58,41 @@ class Service:
         self._loop = loop
         self._observers = observers
         self._grace_s = grace_s
-        self._records = records
-        self._make_task = make_task
+        self.observes_begin = observers.wants_requests
+        self.observes_end = observers.wants_ends
 
     # -- a call's life -----------------------------------------------------------------------
 
-    def take_record(self) -> Any:
-        """Return a record that no request is on; one without a slot where all are taken."""
-        return self._records.pop() if self._records else Record(None)
-
-    def give_back(self, record: Any) -> None:
-        """Have a record for another request."""
-        self._records.append(record)
-
-    def begin(self, exchange: Exchange) -> None:
-        """Call the application."""
-        self.core.requests += 1
-        if self._observers.wants_requests:
-            try:
-                self._observers.begin(exchange)
-            except Exception as error:  # border: a hook is the user's code
-                exchange.owner.fail(exchange, error)
-                exchange.owner.forget(exchange)
-                return
-        self.calls.add(exchange)
-        exchange.task = self._make_task(self._loop, self._run(exchange))
-
-    async def _run(self, exchange: Exchange) -> None:
-        """Call the application; whatever it raises ends its request."""
+    def observe_begin(self, exchange: Exchange) -> bool:
+        """Run ``pre_request``; False where it has failed, which ends the request."""
         try:
-            await self.app(exchange.scope, exchange.receive, exchange.send)
-        except Exception as error:  # border: an application
+            self._observers.begin(exchange)
+        except Exception as error:  # border: a hook is the user's code
             exchange.owner.fail(exchange, error)
-        except asyncio.CancelledError:
+            exchange.owner.forget(exchange)
+            return False
+        return True
+
+    def observe_end(self, exchange: Exchange, elapsed_us: int) -> None:
+        """Tell the access log and ``post_request``."""
+        try:
+            self._observers.end(exchange, elapsed_us)
+        except Exception:  # border: the scope is the application's by now
+            self.log.exception("Exception in the access log")
+
+    def fail(self, exchange: Exchange, error: BaseException | None) -> None:
+        """End a request whose call raised, or returned without a complete response.
+
+        Nothing that an application raises, SystemExit either, ends the calls of others.
+        """
+        if isinstance(error, StopWorker | GeneratorExit):
+            raise error  # the worker's own end, or that of a task which was never run
+        if isinstance(error, asyncio.CancelledError):
             if self.is_closing:
                 exchange.owner.abort()
                 exchange.is_over = True
-            exchange.owner.fail(exchange, None)
-        else:
-            if not exchange.complete:
-                exchange.owner.fail(exchange, None)
-        self.calls.discard(exchange)
-        exchange.owner.forget(exchange)
-
-    def end(self, exchange: Exchange) -> None:
-        """Count a request whose response is complete, or given up."""
-        record = exchange.record
-        self.core.responses += 1
-        record.end(exchange.code if exchange.started else 0)
-        elapsed_us = (time.monotonic_ns() - record.started_ns) // 1000
-        self.give_back(record)
-        if self._observers.wants_ends:
-            try:
-                self._observers.end(exchange, elapsed_us)
-            except Exception:  # border: the scope is the application's by now
-                self.log.exception("Exception in the access log")
+            error = None
+        exchange.owner.fail(exchange, error)
 
     # -- calls that are not wanted any more ----------------------------------------------------
 
@@ -130,7 +109,7 @@ class Service:
 
     # -- reports -----------------------------------------------------------------------------
 
-    def report(self, exchange: Exchange, error: Exception | None) -> None:
+    def report(self, exchange: Exchange, error: BaseException | None) -> None:
         """Log what an application raised, unless it is about its client's absence."""
         line = exchange.line.decode("latin-1")
         if error is not None:

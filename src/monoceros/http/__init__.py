@@ -20,8 +20,10 @@ if TYPE_CHECKING:
 __all__ = [
     "IMPL",
     "IMPL_REASON",
+    "Calls",
     "Conn",
     "Core",
+    "Dialogue",
     "HeadReader",
     "Record",
     "Watch",
@@ -37,6 +39,7 @@ _COMPILED = tuple(
         "_channel",
         "_conn",
         "_core",
+        "_dialogue",
         "_environ",
         "_exchange",
         "_head",
@@ -81,7 +84,17 @@ def _load(impl: str) -> ModuleType:
 
 if TYPE_CHECKING:
     # The pure-Python twin is the type of record.
-    from monoceros.http._py import Conn, Core, HeadReader, Record, Watch, accept, parse_head
+    from monoceros.http._py import (
+        Calls,
+        Conn,
+        Core,
+        Dialogue,
+        HeadReader,
+        Record,
+        Watch,
+        accept,
+        parse_head,
+    )
 
     IMPL: str = "py"
     IMPL_REASON: str = ""
@@ -89,5 +102,6 @@ else:
     _twin, IMPL_REASON = _choose(os.environ.get("MONOCEROS_IMPL", ""))
     IMPL = _twin.IMPL
     Conn, Core, Watch = _twin.Conn, _twin.Core, _twin.Watch
+    Calls, Dialogue = _twin.Calls, _twin.Dialogue
     HeadReader, Record = _twin.HeadReader, _twin.Record
     accept, parse_head = _twin.accept, _twin.parse_head

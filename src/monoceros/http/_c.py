@@ -3,6 +3,7 @@
 from monoceros.http._accept import accept
 from monoceros.http._conn import Conn
 from monoceros.http._core import Core
+from monoceros.http._dialogue import Calls, Dialogue
 from monoceros.http._exchange import HeadReader
 from monoceros.http._head import parse_head
 from monoceros.http._record import Record
@@ -10,4 +11,15 @@ from monoceros.http._watch import Watch
 
 IMPL = "c"
 
-__all__ = ["IMPL", "Conn", "Core", "HeadReader", "Record", "Watch", "accept", "parse_head"]
+__all__ = [
+    "IMPL",
+    "Calls",
+    "Conn",
+    "Core",
+    "Dialogue",
+    "HeadReader",
+    "Record",
+    "Watch",
+    "accept",
+    "parse_head",
+]

@@ -12,6 +12,8 @@ from urllib.parse import unquote
 
 from monoceros.http._head_py import HeadScan, parse_head
 from monoceros.http._ready_py import Ready
+from monoceros.http._ready_py import Ready
+from monoceros.http._ready_py import Ready
 from monoceros.http.answers import error_response
 from monoceros.http.environ import is_script_name, may_pass
 from monoceros.http.errors import ClientDisconnected, InvalidResponse
@@ -28,10 +30,14 @@ from monoceros.http.scope import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Iterable
 
     from monoceros.http._core_py import Core
     from monoceros.http.types import Head, OctetField, Scope
+
+DONE: Awaitable[Any] = Ready(None)
+
+DONE: Awaitable[Any] = Ready(None)
 
 DONE: Awaitable[Any] = Ready(None)
 
@@ -97,8 +103,8 @@ class Exchange:
     """One request, and the response to it as octets.
 
     ``start`` and ``body`` are told what the application sends. ``keep_alive`` may be taken back
-    before the response's head is made, which the first ``body`` does. ``owner``, ``write`` and
-    ``content`` are set before the application is called.
+    before the response's head is made, which the first ``body`` does. ``owner`` and ``content``
+    are set before the application is called.
 
     ``is_over`` tells the application that nothing more will come, and nothing more will be taken:
     the client has gone, or was answered in the application's place. ``is_told`` tells it the first
@@ -130,6 +136,7 @@ class Exchange:
         "minor",
         "news",
         "owner",
+        "promises_trailers",
         "record",
         "scope",
         "sent",
@@ -137,11 +144,9 @@ class Exchange:
         "task",
         "upgrade",
         "wants_close",
-        "write",
     )
 
     owner: Any  # an Owner
-    write: Callable[[bytes], object]
 
     def __init__(self, core: Core, scope: Scope, head: Head, end_of_kept_head: bytes) -> None:
         self._core = core
@@ -164,7 +169,8 @@ class Exchange:
         self.complete = False
         self._fields: ResponseFields | None = None
         self._body_allowed = True
-        self._names_trailers = False
+        self.promises_trailers = False  # the application has yet to send some
+        self._names_trailers = False  # they are to end the response
         self._chunked = False
         self._length: int | None = None
         self.content: Any = None  # None where there is none, and once all of it was given away
@@ -194,8 +200,8 @@ class Exchange:
             data = event.get("body", b"")
             if type(data) is bytes:
                 more = event.get("more_body", False)
-                self.write(self.body(data, more))
                 owner = self.owner
+                owner.write_in_turn(self.body(data, more))
                 if self.complete:
                     owner.end(self)
                 elif not (more or self._names_trailers):
@@ -233,9 +239,12 @@ class Exchange:
             encoded = encode_fields(status_line(status), without_length(pairs))
         self._fields = encoded
         self.headers = fields
+        self.is_stream = any(_is_event_stream(*field) for field in fields)
+        self.is_stream = any(_is_event_stream(*field) for field in fields)
         self.is_stream = is_event_stream(pairs)
         self.code = encoded.code
         self._length = encoded.content_length
+        self.promises_trailers = trailers
         self._names_trailers = trailers and self.minor == 1
 
     def body(self, data: bytes, more: bool) -> bytes:
@@ -367,6 +376,14 @@ class Exchange:
         else:
             self.complete = True
         return b""
+
+
+def _is_event_stream(name: bytes, value: bytes) -> bool:
+    return name.lower() == b"content-type" and value.startswith(b"text/event-stream")
+
+
+def _is_event_stream(name: bytes, value: bytes) -> bool:
+    return name.lower() == b"content-type" and value.startswith(b"text/event-stream")
 
 
 def _build_scope(core: Core, template: Scope, head: Head, trusted: bool) -> Scope:

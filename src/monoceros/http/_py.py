@@ -3,6 +3,7 @@
 from monoceros.http._accept_py import accept
 from monoceros.http._conn_py import Conn
 from monoceros.http._core_py import Core
+from monoceros.http._dialogue_py import Calls, Dialogue
 from monoceros.http._exchange_py import HeadReader
 from monoceros.http._head_py import parse_head
 from monoceros.http._record_py import Record
@@ -10,4 +11,15 @@ from monoceros.http._watch_py import Watch
 
 IMPL = "py"
 
-__all__ = ["IMPL", "Conn", "Core", "HeadReader", "Record", "Watch", "accept", "parse_head"]
+__all__ = [
+    "IMPL",
+    "Calls",
+    "Conn",
+    "Core",
+    "Dialogue",
+    "HeadReader",
+    "Record",
+    "Watch",
+    "accept",
+    "parse_head",
+]

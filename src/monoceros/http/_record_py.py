@@ -40,6 +40,11 @@ class Record:
         self._slot = slot if slot is not None else memoryview(b"")
         self._words = None if slot is None else slot.cast("Q")
 
+    @property
+    def has_slot(self) -> bool:
+        """Whether anybody else sees what is written."""
+        return self._words is not None
+
     def begin(self, peer: bytes, request: bytes, /) -> None:
         """Put a request in flight there; without a slot only its time is taken."""
         self.started_ns = started = time.monotonic_ns()

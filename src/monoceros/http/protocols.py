@@ -257,6 +257,62 @@ class Owner(Protocol):
     def wait_for_room(self, exchange: Any, /) -> Awaitable[None]:
         """Wait until the client has taken enough."""
 
+    def write_in_turn(self, data: bytes, /) -> None:
+        """Send octets, and let others have a turn after so many."""
+
+    def end(self, exchange: Any, /) -> None:
+        """Go on after a complete response."""
+
+    def forget(self, exchange: Any, /) -> None:
+        """Hear that the call is over, with all that it did in the background."""
+
+    def cut(self, exchange: Any, /) -> None:
+        """End a response that is not whole, so that the client can tell."""
+
+
+class Owner(Protocol):
+    """What an exchange belongs to: its connection."""
+
+    is_paused: bool  # the client takes less than is sent
+
+    @property
+    def pending(self) -> int:
+        """Octets of a next request that has come already."""
+
+    def receive(self, exchange: Any, /) -> Awaitable[Any]:
+        """Return the next piece of content once it is there, or that the client has gone."""
+
+    def send_other(self, exchange: Any, event: dict[str, Any], /) -> Awaitable[None]:
+        """Take an event that is not of the usual ones, or not at its place."""
+
+    def wait_for_room(self, exchange: Any, /) -> Awaitable[None]:
+        """Wait until the client has taken enough."""
+
+    def end(self, exchange: Any, /) -> None:
+        """Go on after a complete response."""
+
+    def cut(self, exchange: Any, /) -> None:
+        """End a response that is not whole, so that the client can tell."""
+
+
+class Owner(Protocol):
+    """What an exchange belongs to: its connection."""
+
+    is_paused: bool  # the client takes less than is sent
+
+    @property
+    def pending(self) -> int:
+        """Octets of a next request that has come already."""
+
+    def receive(self, exchange: Any, /) -> Awaitable[Any]:
+        """Return the next piece of content once it is there, or that the client has gone."""
+
+    def send_other(self, exchange: Any, event: dict[str, Any], /) -> Awaitable[None]:
+        """Take an event that is not of the usual ones, or not at its place."""
+
+    def wait_for_room(self, exchange: Any, /) -> Awaitable[None]:
+        """Wait until the client has taken enough."""
+
     def end(self, exchange: Any, /) -> None:
         """Go on after a complete response."""
 
@@ -282,7 +338,7 @@ class Exchange(Protocol):
     started: bool
     complete: bool
     owner: Any  # an Owner
-    write: Callable[[bytes], object]
+    promises_trailers: bool
     content: Any
     record: Any
     task: Any
@@ -333,6 +389,7 @@ class Record(Protocol):
     """A scoreboard record that one request after the other is put on."""
 
     started_ns: int
+    has_slot: bool
 
     def __init__(self, slot: memoryview | None, /) -> None: ...
 

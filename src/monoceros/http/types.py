@@ -50,6 +50,9 @@ BODY = 2  # part of a body has come
 WRITE = 3  # output is waiting for the client
 LINGERING = 4  # discarding input before closing
 
+MOST_UNFINISHED = 16  # ASGI calls with a complete response that a connection leaves behind it
+TURN = 1 << 16  # octets that an ASGI application may send before the loop goes on
+
 
 class Limits(NamedTuple):
     """How large a request may be, in bytes unless said otherwise; 0 means no limit for ``body``."""

@@ -1,0 +1,51 @@
+"""One connection's requests and calls as long as all is usual."""
+
+from libc.stdint cimport int64_t
+
+from monoceros.http._core cimport Core
+from monoceros.http._exchange cimport Exchange, HeadReader, Owner
+from monoceros.http._record cimport Record
+
+cdef class Calls:
+    cdef public object app
+    cdef readonly Core core
+    cdef readonly list records
+    cdef readonly set calls
+    cdef public bint observes_begin
+    cdef public bint observes_end
+    cdef object make_task
+
+    cdef Record next_record(self)
+    cdef int call(self, Exchange exchange) except -1
+    cdef int count(self, Exchange exchange) except -1
+    cdef int put_back(self, Record record) except -1
+
+cdef class Call:
+    cdef Calls calls
+    cdef Exchange exchange
+    cdef object inner  # what the application has returned
+
+    cdef int finish(self) except -1
+
+cdef class Dialogue(Owner):
+    cdef readonly Calls calls
+    cdef public Exchange exchange
+    cdef public int unfinished
+    cdef public bint has_ended
+    cdef public bint is_full
+    cdef public bint is_due
+    cdef public bint is_turn_over
+    cdef public int64_t turn
+    cdef public object successor
+    cdef public int state
+    cdef public double since
+    cdef public int64_t unsent
+    cdef readonly object transport
+    cdef readonly object put
+    cdef readonly bytes peer
+    cdef readonly bint trusted
+    cdef readonly bint expires
+    cdef readonly HeadReader reader
+
+    cdef int take(self, bytes data) except -1
+    cdef void go_to(self, int state) noexcept

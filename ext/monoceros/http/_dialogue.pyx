@@ -1,0 +1,338 @@
+"""One connection's requests and calls as long as all is usual, compiled; see ``_dialogue_py``."""
+
+cimport cython
+from cpython.bytes cimport PyBytes_GET_SIZE
+from cpython.list cimport PyList_GET_SIZE
+from cpython.ref cimport Py_DECREF, PyObject
+
+from monoceros.http._core cimport monotonic_ns
+
+from monoceros.http.errors import BadRequest
+from monoceros.http.types import BODY, HEAD, IDLE, LINGERING, MOST_UNFINISHED, TURN
+
+cdef extern from "Python.h":
+    ctypedef enum PySendResult:
+        PYGEN_RETURN
+        PYGEN_ERROR
+        PYGEN_NEXT
+
+    PySendResult PyIter_Send(object iterator, object value, PyObject **result) except? PYGEN_ERROR
+    bint PyCoro_CheckExact(object coroutine) noexcept
+
+cdef int STATE_IDLE = IDLE
+cdef int STATE_HEAD = HEAD
+cdef int STATE_BODY = BODY
+cdef int STATE_LINGERING = LINGERING
+
+cdef int MOST_LEFT = MOST_UNFINISHED
+cdef int64_t WHOLE_TURN = TURN
+
+cdef enum:
+    PIECE = 1 << 10  # octets that would take as long as the rest of a call of ``send``
+
+
+cdef class Calls:
+    """The calls of the application in one worker; see the other twin."""
+
+    def __init__(self, app, Core core not None, list records not None, make_task, /):
+        self.app = app
+        self.core = core
+        self.records = records
+        self.calls = set()
+        self.make_task = make_task
+
+    def take_record(self):
+        """Return a record that no request is on; one without a slot where all are taken."""
+        return self.next_record()
+
+    cdef Record next_record(self):
+        return self.records.pop() if PyList_GET_SIZE(self.records) else Record(None)
+
+    def begin(self, Exchange exchange not None, /):
+        """Call the application."""
+        self.call(exchange)
+
+    cdef int call(self, Exchange exchange) except -1:
+        cdef Call call
+        self.core.requests += 1
+        if self.observes_begin and not self.observe_begin(exchange):
+            return 0
+        self.calls.add(exchange)
+        call = Call.__new__(Call)
+        call.calls = self
+        call.exchange = exchange
+        exchange.task = self.make_task(call)
+        return 0
+
+    def end(self, Exchange exchange not None, /):
+        """Count a request whose response is complete, or given up."""
+        self.count(exchange)
+
+    cdef int count(self, Exchange exchange) except -1:
+        cdef Record record = exchange.record
+        self.core.responses += 1
+        record.end(exchange.code if exchange.started else 0)
+        if self.observes_end:
+            elapsed_us = (monotonic_ns() - record.started_ns) // 1000
+            self.put_back(record)
+            self.observe_end(exchange, elapsed_us)
+        else:
+            self.put_back(record)
+        return 0
+
+    def give_back(self, Record record not None, /):
+        """Have a record for another request."""
+        self.put_back(record)
+
+    cdef int put_back(self, Record record) except -1:
+        if record.has_slot or not PyList_GET_SIZE(self.records):
+            self.records.append(record)
+        return 0
+
+    def observe_begin(self, exchange, /):
+        """Tell who wants to know; False where there is to be no call."""
+        raise NotImplementedError
+
+    def observe_end(self, exchange, elapsed_us, /):
+        """Tell who wants to know."""
+        raise NotImplementedError
+
+    def fail(self, exchange, error, /):
+        """End a request whose call raised, or returned without a complete response."""
+        raise NotImplementedError
+
+
+@cython.freelist(8)
+cdef class Call:
+    """One call of the application, as a coroutine for a task."""
+
+    def __await__(self):
+        return self
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        return self.send(None)
+
+    def send(self, value, /):
+        """Go on up to where the application waits for something; see ``coroutine.send``."""
+        cdef Exchange exchange = self.exchange
+        cdef PyObject *result = NULL
+        cdef PySendResult outcome
+        try:
+            if self.inner is None:
+                self.inner = _begin(self.calls.app(exchange.scope, exchange.receive, exchange.send))
+            outcome = PyIter_Send(self.inner, value, &result)
+        except BaseException as error:
+            self.calls.fail(exchange, error)
+        else:
+            awaited = <object>result
+            Py_DECREF(awaited)
+            if outcome == PYGEN_NEXT:
+                return awaited
+            if not exchange.complete:
+                self.calls.fail(exchange, None)
+        self.finish()
+        raise StopIteration
+
+    def throw(self, kind, value=None, traceback=None, /):
+        """Raise in the application; see ``coroutine.throw``."""
+        try:
+            if self.inner is None:
+                raise kind if value is None else value
+            return self.inner.throw(kind if value is None else value)
+        except StopIteration:
+            if not self.exchange.complete:
+                self.calls.fail(self.exchange, None)
+        except BaseException as error:
+            self.calls.fail(self.exchange, error)
+        self.finish()
+        raise StopIteration
+
+    def close(self):
+        """End what the application is at; see ``coroutine.close``."""
+        close = getattr(self.inner, "close", None)
+        if close is not None:
+            close()
+
+    cdef int finish(self) except -1:
+        cdef Exchange exchange = self.exchange
+        self.inner = self.exchange = None  # its task is kept there
+        self.calls.calls.discard(exchange)
+        return exchange.owner.release(exchange)
+
+    # What a coroutine says of itself is here what that of the application does.
+
+    @property
+    def cr_frame(self):
+        """Where the application is."""
+        return getattr(self.inner, "cr_frame", None)
+
+    @property
+    def cr_await(self):
+        """What the application waits for."""
+        return getattr(self.inner, "cr_await", None)
+
+    @property
+    def __name__(self):
+        return getattr(self.inner, "__name__", type(self.calls.app).__name__)
+
+    @property
+    def __qualname__(self):
+        return getattr(self.inner, "__qualname__", type(self.calls.app).__qualname__)
+
+
+cdef object _begin(object awaitable):
+    """Return what ``await`` would take its values from."""
+    if PyCoro_CheckExact(awaitable):
+        return awaitable
+    try:
+        begin = type(awaitable).__await__
+    except AttributeError:
+        raise TypeError(
+            f"object {type(awaitable).__name__} can't be used in 'await' expression"
+        ) from None
+    return begin(awaitable)
+
+
+cdef class Dialogue(Owner):
+    """One connection; see the other twin."""
+
+    def __init__(self, Calls calls not None, /):
+        self.calls = calls
+        self.turn = WHOLE_TURN
+        self.state = STATE_HEAD
+        self.since = monotonic_ns() * 1e-9
+
+    def open(self, transport, bytes peer not None, bint trusted, bint expires, dict template, /):
+        """Begin; requests have the ``template`` for their scope."""
+        self.transport = transport
+        self.put = transport.write
+        self.peer = peer
+        self.trusted = trusted
+        self.expires = expires
+        self.reader = HeadReader(self.calls.core, template, trusted)
+
+    # -- requests ----------------------------------------------------------------------------
+
+    def data_received(self, bytes data not None, /):
+        """Take in what has come."""
+        if (
+            self.exchange is None
+            and self.successor is None
+            and not self.is_due
+            and not self.is_paused
+            and self.state != STATE_LINGERING
+            and self.unfinished <= MOST_LEFT
+        ):
+            self.take(data)
+        else:
+            self.take_aside(data)
+
+    def advance(self, bytes data not None, /):
+        """Begin the next request, if its head is there."""
+        self.take(data)
+
+    cdef int take(self, bytes data) except -1:
+        cdef Exchange exchange
+        cdef Record record
+        try:
+            exchange = self.reader.next_exchange(data)
+        except BadRequest as error:
+            self.refuse(error)
+            return 0
+        if exchange is None:
+            if self.state != STATE_HEAD and self.reader.has_pending():
+                self.go_to(STATE_HEAD)
+            return 0
+        if exchange.upgrade and self.switch(exchange):
+            return 0
+        exchange.owner = self
+        exchange.record = record = self.calls.next_record()
+        record.begin(self.peer, exchange.line)
+        self.exchange = exchange
+        self.state = STATE_BODY
+        if exchange.content_length and not self.begin_content(exchange):
+            return 0
+        return self.calls.call(exchange)
+
+    # -- responses ---------------------------------------------------------------------------
+
+    def write_in_turn(self, bytes data not None, /):
+        """Send octets, and let others have a turn after so many."""
+        self.send_in_turn(data)
+
+    cdef int send_in_turn(self, bytes data) except -1:
+        self.put(data)
+        self.turn -= PyBytes_GET_SIZE(data) + PIECE
+        if self.turn < 0:
+            self.is_turn_over = self.is_paused = True
+        return 0
+
+    def end(self, Exchange exchange not None, /):
+        """Go on after a complete response."""
+        self.finish(exchange)
+
+    cdef int finish(self, Exchange exchange) except -1:
+        self.exchange = None
+        self.unfinished += 1
+        self.calls.count(exchange)
+        if exchange.news is not None:
+            exchange.news.set()
+        content = exchange.content
+        if (
+            exchange.keep_alive
+            and (content is None or content.is_complete)
+            and not (self.is_paused or self.is_full or self.has_ended)
+            and not self.reader.has_pending()
+            and not self.transport.is_closing()
+        ):
+            self.go_to(STATE_IDLE)
+        else:
+            self.end_otherwise(exchange)
+        return 0
+
+    def forget(self, Exchange exchange not None, /):
+        """Hear that a call is over, with all that it did in the background."""
+        self.release(exchange)
+
+    cdef int release(self, Exchange exchange) except -1:
+        self.unfinished -= 1
+        if self.unfinished == MOST_LEFT and self.exchange is None:
+            self.go_on()
+        return 0
+
+    def enter(self, int state, /):
+        """Go to another state."""
+        self.go_to(state)
+
+    cdef void go_to(self, int state) noexcept:
+        self.state = state
+        self.since = monotonic_ns() * 1e-9
+
+    # -- what subclasses do --------------------------------------------------------------------
+
+    def take_aside(self, data, /):
+        """Take octets that are no next request, or not yet."""
+        raise NotImplementedError
+
+    def refuse(self, error, /):
+        """Answer a request that is none."""
+        raise NotImplementedError
+
+    def switch(self, exchange, /):
+        """Go over to another protocol where that is asked for; False where HTTP goes on."""
+        raise NotImplementedError
+
+    def begin_content(self, exchange, /):
+        """Make ready for content; False where the request was refused for it."""
+        raise NotImplementedError
+
+    def end_otherwise(self, exchange, /):
+        """Go on after a complete response where not just the next request is waited for."""
+        raise NotImplementedError
+
+    def go_on(self):
+        """Begin with what has come already."""
+        raise NotImplementedError

@@ -1,0 +1,258 @@
+"""One connection's requests and calls as long as all is usual, in pure Python.
+
+``asgi.service.Service`` and ``asgi.connection.Connection`` are what these two become with all that
+is unusual. Nothing here waits; the loop, its tasks and the transport are given.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+from monoceros.http._exchange_py import HeadReader
+from monoceros.http._record_py import Record
+from monoceros.http.errors import BadRequest
+from monoceros.http.types import BODY, HEAD, IDLE, LINGERING, MOST_UNFINISHED, TURN
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable, Coroutine
+
+    from monoceros.http._core_py import Core
+    from monoceros.http.types import Exchange, Scope
+
+PIECE = 1 << 10  # octets that would take as long as the rest of a call of ``send``
+
+
+class Calls:
+    """The calls of the application in one worker.
+
+    ``records`` are those that no request is on, ``make_task`` takes a coroutine. ``observes_begin``
+    and ``observes_end`` tell whether somebody wants to know of each request.
+    """
+
+    observes_begin: bool
+    observes_end: bool
+
+    def __init__(
+        self,
+        app: Callable[..., Any],
+        core: Core,
+        records: list[Any],
+        make_task: Callable[[Coroutine[Any, Any, None]], Any],
+        /,
+    ) -> None:
+        self.app = app
+        self.core = core
+        self.records = records
+        self.calls: set[Exchange] = set()
+        self.observes_begin = self.observes_end = False
+        self._make_task = make_task
+
+    def take_record(self) -> Any:
+        """Return a record that no request is on; one without a slot where all are taken."""
+        return self.records.pop() if self.records else Record(None)
+
+    def begin(self, exchange: Exchange, /) -> None:
+        """Call the application."""
+        self.core.requests += 1
+        if self.observes_begin and not self.observe_begin(exchange):
+            return
+        self.calls.add(exchange)
+        exchange.task = self._make_task(self._call(exchange))
+
+    async def _call(self, exchange: Exchange) -> None:
+        """Call the application; whatever it raises ends its request."""
+        try:
+            await self.app(exchange.scope, exchange.receive, exchange.send)
+        except BaseException as error:
+            self.fail(exchange, error)
+        else:
+            if not exchange.complete:
+                self.fail(exchange, None)
+        self.calls.discard(exchange)
+        exchange.owner.forget(exchange)
+
+    def end(self, exchange: Exchange, /) -> None:
+        """Count a request whose response is complete, or given up."""
+        record = exchange.record
+        self.core.responses += 1
+        record.end(exchange.code if exchange.started else 0)
+        elapsed_us = (time.monotonic_ns() - record.started_ns) // 1000
+        self.give_back(record)
+        if self.observes_end:
+            self.observe_end(exchange, elapsed_us)
+
+    def give_back(self, record: Any, /) -> None:
+        """Have a record for another request."""
+        if record.has_slot or not self.records:
+            self.records.append(record)
+
+    def observe_begin(self, exchange: Exchange, /) -> bool:
+        """Tell who wants to know; False where there is to be no call."""
+        raise NotImplementedError
+
+    def observe_end(self, exchange: Exchange, elapsed_us: int, /) -> None:
+        """Tell who wants to know."""
+        raise NotImplementedError
+
+    def fail(self, exchange: Exchange, error: BaseException | None, /) -> None:
+        """End a request whose call raised, or returned without a complete response."""
+        raise NotImplementedError
+
+
+class Dialogue:
+    """``state`` and ``since`` are those of ``http.types.Conn``, for the sweep of timeouts.
+
+    Subclasses have what is called here and not defined.
+    """
+
+    __slots__ = (
+        "calls",
+        "exchange",
+        "expires",
+        "has_ended",
+        "is_due",
+        "is_full",
+        "is_paused",
+        "is_turn_over",
+        "peer",
+        "put",
+        "reader",
+        "since",
+        "state",
+        "successor",
+        "transport",
+        "trusted",
+        "turn",
+        "unfinished",
+        "unsent",
+    )
+
+    def __init__(self, calls: Calls, /) -> None:
+        self.calls = calls
+        self.exchange: Exchange | None = None  # whose response is not complete
+        self.unfinished = 0  # calls that go on although theirs is
+        self.has_ended = False  # the client sends nothing more
+        self.is_full = False  # nothing more is read
+        self.is_due = False  # a next request may have come, whose turn it is not yet
+        self.is_turn_over = False
+        self.is_paused = False  # for this reason, or because the client takes nothing more for now
+        self.turn = TURN  # octets that are left of it
+        self.successor: Any = None  # what speaks another protocol on it by now
+        self.state = HEAD
+        self.since = time.monotonic()
+        self.unsent = 0  # octets, at the last sweep
+
+    def open(
+        self, transport: Any, peer: bytes, trusted: bool, expires: bool, template: Scope, /
+    ) -> None:
+        """Begin; requests have the ``template`` for their scope."""
+        self.transport: asyncio.Transport = transport
+        self.put: Callable[[bytes], None] = transport.write
+        self.peer = peer
+        self.trusted = trusted
+        self.expires = expires
+        self.reader = HeadReader(self.calls.core, template, trusted)
+
+    # -- requests ----------------------------------------------------------------------------
+
+    def data_received(self, data: bytes, /) -> None:
+        """Take in what has come."""
+        if (
+            self.exchange is None
+            and self.successor is None
+            and not self.is_due
+            and not self.is_paused
+            and self.state != LINGERING
+            and self.unfinished <= MOST_UNFINISHED
+        ):
+            self.advance(data)
+        else:
+            self.take_aside(data)
+
+    def advance(self, data: bytes, /) -> None:
+        """Begin the next request, if its head is there."""
+        try:
+            exchange = self.reader.feed(data)
+        except BadRequest as error:
+            self.refuse(error)
+            return
+        if exchange is None:
+            if self.state != HEAD and self.reader.pending:
+                self.enter(HEAD)
+            return
+        if exchange.upgrade and self.switch(exchange):
+            return
+        exchange.owner = self
+        exchange.record = record = self.calls.take_record()
+        record.begin(self.peer, exchange.line)
+        self.exchange = exchange
+        self.state = BODY
+        if exchange.content_length and not self.begin_content(exchange):
+            return
+        self.calls.begin(exchange)
+
+    # -- responses ---------------------------------------------------------------------------
+
+    def write_in_turn(self, data: bytes, /) -> None:
+        """Send octets, and let others have a turn after so many."""
+        self.put(data)
+        self.turn -= len(data) + PIECE
+        if self.turn < 0:
+            self.is_turn_over = self.is_paused = True
+
+    def end(self, exchange: Exchange, /) -> None:
+        """Go on after a complete response."""
+        self.exchange = None
+        self.unfinished += 1
+        self.calls.end(exchange)
+        if exchange.news is not None:
+            exchange.news.set()
+        content = exchange.content
+        if (
+            exchange.keep_alive
+            and (content is None or content.is_complete)
+            and not (self.is_paused or self.is_full or self.has_ended or self.reader.pending)
+            and not self.transport.is_closing()
+        ):
+            self.enter(IDLE)
+        else:
+            self.end_otherwise(exchange)
+
+    def forget(self, exchange: Exchange, /) -> None:
+        """Hear that a call is over, with all that it did in the background."""
+        self.unfinished -= 1
+        if self.unfinished == MOST_UNFINISHED and self.exchange is None:
+            self.go_on()
+
+    def enter(self, state: int, /) -> None:
+        """Go to another state."""
+        self.state = state
+        self.since = time.monotonic()
+
+    # -- what subclasses do --------------------------------------------------------------------
+
+    def take_aside(self, data: bytes, /) -> None:
+        """Take octets that are no next request, or not yet."""
+        raise NotImplementedError
+
+    def refuse(self, error: BadRequest, /) -> None:
+        """Answer a request that is none."""
+        raise NotImplementedError
+
+    def switch(self, exchange: Exchange, /) -> bool:
+        """Go over to another protocol where that is asked for; False where HTTP goes on."""
+        raise NotImplementedError
+
+    def begin_content(self, exchange: Exchange, /) -> bool:
+        """Make ready for content; False where the request was refused for it."""
+        raise NotImplementedError
+
+    def end_otherwise(self, exchange: Exchange, /) -> None:
+        """Go on after a complete response where not just the next request is waited for."""
+        raise NotImplementedError
+
+    def go_on(self) -> None:
+        """Begin with what has come already."""
+        raise NotImplementedError
