@@ -2,7 +2,10 @@
 
 from libc.stdint cimport int64_t
 
+from cpython.ref cimport PyObject
+
 from monoceros.http._core cimport Core
+from monoceros.http._coroutine cimport PYGEN_ERROR, PySendResult
 from monoceros.http._exchange cimport Exchange, HeadReader, Owner
 from monoceros.http._record cimport Record
 
@@ -13,7 +16,8 @@ cdef class Calls:
     cdef readonly set calls
     cdef public bint observes_begin
     cdef public bint observes_end
-    cdef object make_task
+    cdef object task
+    cdef dict options
 
     cdef Record next_record(self)
     cdef int call(self, Exchange exchange) except -1
@@ -25,6 +29,7 @@ cdef class Call:
     cdef Exchange exchange
     cdef object inner  # what the application has returned
 
+    cdef PySendResult step(self, object value, PyObject **result) except? PYGEN_ERROR
     cdef int finish(self) except -1
 
 cdef class Dialogue(Owner):

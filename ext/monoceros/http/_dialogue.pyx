@@ -3,21 +3,22 @@
 cimport cython
 from cpython.bytes cimport PyBytes_GET_SIZE
 from cpython.list cimport PyList_GET_SIZE
-from cpython.ref cimport Py_DECREF, PyObject
+from cpython.object cimport PyObject_Call
+from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
 
 from monoceros.http._core cimport monotonic_ns
+from monoceros.http._coroutine cimport (
+    PYGEN_ERROR,
+    PYGEN_NEXT,
+    PYGEN_RETURN,
+    PyCoro_CheckExact,
+    PyIter_Send,
+    PySendResult,
+    PyTypeObject,
+)
 
 from monoceros.http.errors import BadRequest
 from monoceros.http.types import BODY, HEAD, IDLE, LINGERING, MOST_UNFINISHED, TURN
-
-cdef extern from "Python.h":
-    ctypedef enum PySendResult:
-        PYGEN_RETURN
-        PYGEN_ERROR
-        PYGEN_NEXT
-
-    PySendResult PyIter_Send(object iterator, object value, PyObject **result) except? PYGEN_ERROR
-    bint PyCoro_CheckExact(object coroutine) noexcept
 
 cdef int STATE_IDLE = IDLE
 cdef int STATE_HEAD = HEAD
@@ -34,12 +35,13 @@ cdef enum:
 cdef class Calls:
     """The calls of the application in one worker; see the other twin."""
 
-    def __init__(self, app, Core core not None, list records not None, make_task, /):
+    def __init__(self, app, Core core not None, list records not None, task, dict options, /):
         self.app = app
         self.core = core
         self.records = records
         self.calls = set()
-        self.make_task = make_task
+        self.task = task
+        self.options = options
 
     def take_record(self):
         """Return a record that no request is on; one without a slot where all are taken."""
@@ -61,7 +63,7 @@ cdef class Calls:
         call = Call.__new__(Call)
         call.calls = self
         call.exchange = exchange
-        exchange.task = self.make_task(call)
+        exchange.task = PyObject_Call(self.task, (call,), self.options)
         return 0
 
     def end(self, Exchange exchange not None, /):
@@ -117,24 +119,33 @@ cdef class Call:
 
     def send(self, value, /):
         """Go on up to where the application waits for something; see ``coroutine.send``."""
-        cdef Exchange exchange = self.exchange
         cdef PyObject *result = NULL
+        cdef PySendResult outcome = self.step(value, &result)
+        awaited = <object>result
+        Py_DECREF(awaited)
+        if outcome == PYGEN_NEXT:
+            return awaited
+        raise StopIteration(awaited)
+
+    cdef PySendResult step(self, object value, PyObject **result) except? PYGEN_ERROR:
+        cdef Exchange exchange = self.exchange
         cdef PySendResult outcome
         try:
             if self.inner is None:
                 self.inner = _begin(self.calls.app(exchange.scope, exchange.receive, exchange.send))
-            outcome = PyIter_Send(self.inner, value, &result)
+            outcome = PyIter_Send(self.inner, value, result)
         except BaseException as error:
             self.calls.fail(exchange, error)
         else:
-            awaited = <object>result
-            Py_DECREF(awaited)
             if outcome == PYGEN_NEXT:
-                return awaited
+                return outcome
+            Py_DECREF(<object>result[0])
             if not exchange.complete:
                 self.calls.fail(exchange, None)
         self.finish()
-        raise StopIteration
+        Py_INCREF(None)
+        result[0] = <PyObject *>None
+        return PYGEN_RETURN
 
     def throw(self, kind, value=None, traceback=None, /):
         """Raise in the application; see ``coroutine.throw``."""
@@ -181,6 +192,16 @@ cdef class Call:
     @property
     def __qualname__(self):
         return getattr(self.inner, "__qualname__", type(self.calls.app).__qualname__)
+
+
+cdef PySendResult _send(
+    PyObject *self, PyObject *value, PyObject **result
+) except? PYGEN_ERROR:
+    return (<Call>self).step(<object>value, result)
+
+
+# For ``PyIter_Send``, which tasks and ``await`` use: no exception at the end.
+(<PyTypeObject *>Call).tp_as_async.am_send = _send
 
 
 cdef object _begin(object awaitable):

@@ -60,32 +60,8 @@ cdef class Exchange:
     cdef public bint is_over
     cdef public bint is_told
     cdef public bint is_stream
-    cdef public object owner
-    cdef public object write
-    cdef public object content
-    cdef public object record
-    cdef public object task
-    cdef public object news
-    cdef public bint is_taken
-    cdef public bint is_over
-    cdef public bint is_told
-    cdef public bint is_stream
-    cdef public object owner
-    cdef public object write
-    cdef public object content
-    cdef public object record
-    cdef public object task
-    cdef public object news
-    cdef public bint is_taken
-    cdef public bint is_over
-    cdef public bint is_told
-    cdef public bint is_stream
     cdef bytes block  # status line and fields, from start on until they go out
 
-    cpdef start(self, status, headers, bint trailers=*)
-    cpdef bytes body(self, bytes data, bint more)
-    cpdef start(self, status, headers, bint trailers=*)
-    cpdef bytes body(self, bytes data, bint more)
     cpdef start(self, status, headers, bint trailers=*)
     cpdef bytes body(self, bytes data, bint more)
     cdef bytes _encode(self, int status, list headers)

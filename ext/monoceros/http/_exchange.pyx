@@ -9,10 +9,11 @@ from cpython.bytearray cimport PyByteArray_AS_STRING, PyByteArray_GET_SIZE
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_Copy, PyDict_SetItem
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
-from cpython.ref cimport PyObject
+from cpython.ref cimport Py_INCREF, PyObject
 from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
 
 from monoceros.http._core cimport KNOWN_NAMES, Core, put, room
+from monoceros.http._coroutine cimport PYGEN_ERROR, PYGEN_RETURN, PySendResult, PyTypeObject
 from monoceros.http._head cimport FieldSpan, HeadSpans, is_decided
 from monoceros.http._names cimport NAME_GUESSES, Name
 from monoceros.http._request cimport (
@@ -45,6 +46,8 @@ from monoceros.http.scope import (
 
 cdef extern from "Python.h":
     bint PyBytes_CheckExact(object data) noexcept
+    bint PyDict_CheckExact(object mapping) noexcept
+    void PyErr_SetObject(object kind, object error) noexcept
     bint PyTuple_CheckExact(object pair) noexcept
     bint PyLong_CheckExact(object number) noexcept
 
@@ -82,70 +85,25 @@ cdef class Ready:
         """Do nothing: nothing was begun."""
 
 
-cdef object DONE = Ready(None)
+cdef PySendResult _ready_send(
+    PyObject *self, PyObject *_value, PyObject **result
+) except? PYGEN_ERROR:
+    cdef object value = (<Ready>self).value
+    Py_INCREF(value)
+    result[0] = <PyObject *>value
+    return PYGEN_RETURN
 
 
-@cython.freelist(8)
-cdef class Ready:
-    """An awaitable whose value is there; ``asyncio.create_task`` takes it for a coroutine."""
-
-    cdef object value
-
-    def __cinit__(self, value, /):
-        self.value = value
-
-    def __await__(self):
-        return self
-
-    def __iter__(self):
-        return self
-
-    def __next__(self):
-        raise StopIteration(self.value)
-
-    def send(self, value, /):
-        """Return the value, as a coroutine does."""
-        raise StopIteration(self.value)
-
-    def throw(self, kind, value=None, traceback=None, /):
-        """Raise what was thrown in."""
-        raise kind if value is None else value
-
-    def close(self):
-        """Do nothing: nothing was begun."""
+cdef PyObject *_ready_next(PyObject *self) noexcept:
+    cdef object value = (<Ready>self).value
+    if value is not None:
+        PyErr_SetObject(StopIteration, StopIteration(value))
+    return NULL
 
 
-cdef object DONE = Ready(None)
-
-
-@cython.freelist(8)
-cdef class Ready:
-    """An awaitable whose value is there; ``asyncio.create_task`` takes it for a coroutine."""
-
-    cdef object value
-
-    def __cinit__(self, value, /):
-        self.value = value
-
-    def __await__(self):
-        return self
-
-    def __iter__(self):
-        return self
-
-    def __next__(self):
-        raise StopIteration(self.value)
-
-    def send(self, value, /):
-        """Return the value, as a coroutine does."""
-        raise StopIteration(self.value)
-
-    def throw(self, kind, value=None, traceback=None, /):
-        """Raise what was thrown in."""
-        raise kind if value is None else value
-
-    def close(self):
-        """Do nothing: nothing was begun."""
+# Raising in ``__next__`` would make a traceback each time.
+(<PyTypeObject *>Ready).tp_iternext = _ready_next
+(<PyTypeObject *>Ready).tp_as_async.am_send = _ready_send
 
 
 cdef object DONE = Ready(None)
@@ -254,14 +212,6 @@ cdef class HeadReader:
     def is_for_head(self):
         """Whether what has come begins a HEAD request, whose answer has no content."""
         return self.buffer is not None and self.buffer.startswith((b"HEAD ", b"\r\nHEAD "))
-
-
-def _is_event_stream(name, value):
-    return name.lower() == b"content-type" and value.startswith(b"text/event-stream")
-
-
-def _is_event_stream(name, value):
-    return name.lower() == b"content-type" and value.startswith(b"text/event-stream")
 
 
 cdef dict _build_scope(Core core, dict template, bint trusted, bint has_state, bint has_root):
@@ -399,13 +349,14 @@ cdef class Exchange:
     def send(self, event):
         """Take an event of the application; what is returned waits for the client (ASGI)."""
         cdef Owner owner
-        kind = event["type"]
+        cdef dict fields = event if PyDict_CheckExact(event) else dict(event)
+        kind = fields["type"]
         if self.is_over:
             raise ClientDisconnected("the client has gone")
         if kind == "http.response.body" and not self.complete:
-            data = event.get("body", b"")
+            data = fields.get("body", b"")
             if PyBytes_CheckExact(data):
-                more = event.get("more_body", False)
+                more = fields.get("more_body", False)
                 owner = self.owner
                 owner.send_in_turn(self.body(data, more))
                 if self.complete:
@@ -414,7 +365,7 @@ cdef class Exchange:
                     owner.cut(self)
                 return owner.wait_for_room(self) if owner.is_paused else DONE
         elif kind == "http.response.start":
-            self.start(event["status"], event.get("headers", ()), event.get("trailers", False))
+            self.start(fields["status"], fields.get("headers", ()), fields.get("trailers", False))
             if self.content is not None and not self.content.is_complete:
                 self.keep_alive = False
             elif self.core.closing and not self.owner.pending:
@@ -435,8 +386,6 @@ cdef class Exchange:
             block = self._encode(status, fields)
         if block is None:
             block = self._encode_odd(status, fields)
-            self.is_stream = any([_is_event_stream(*field) for field in fields])
-            self.is_stream = any([_is_event_stream(*field) for field in fields])
         self.block = block
         self.headers = fields
         self.promises_trailers = trailers
@@ -504,10 +453,6 @@ cdef class Exchange:
                 remember_name(core, name_object, slot, kind)
             if mono_scan_value(value, value + value_size, &high) != value + value_size:
                 return None
-            if size == 12 and value_size >= 17 and memcmp(value, b"text/event-stream", 17) == 0:
-                self.is_stream = self.is_stream or mono_same_caseless(text, b"content-type", 12)
-            if size == 12 and value_size >= 17 and memcmp(value, b"text/event-stream", 17) == 0:
-                self.is_stream = self.is_stream or mono_same_caseless(text, b"content-type", 12)
             if size == 12 and value_size >= 17 and memcmp(value, b"text/event-stream", 17) == 0:
                 self.is_stream = self.is_stream or mono_same_caseless(text, b"content-type", 12)
             if kind != PLAIN:

@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import signal
 import sys
-from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from monoceros.errors import ConfigError, StopWorker
@@ -80,10 +79,9 @@ _HAS_CONTEXT = sys.version_info >= (3, 11)
 _HAS_EAGER_START = sys.version_info >= (3, 12)
 
 
-def task_maker(loop: asyncio.AbstractEventLoop) -> Callable[..., asyncio.Task[Any]]:
-    """Return what starts tasks in that loop, as ``make_task`` does in the caller's context."""
-    options = {"eager_start": True} if _HAS_EAGER_START else {}
-    return partial(_Task, loop=loop, **options)
+def task_options(loop: asyncio.AbstractEventLoop) -> dict[str, Any]:
+    """Return with what ``asyncio.Task`` starts as ``make_task`` does in the caller's context."""
+    return {"loop": loop, "eager_start": True} if _HAS_EAGER_START else {"loop": loop}
 
 
 def make_task(

@@ -8,7 +8,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from monoceros.asgi.loops import task_maker
+from monoceros.asgi.loops import task_options
 from monoceros.errors import StopWorker
 from monoceros.http import Calls
 from monoceros.http.errors import ClientDisconnected
@@ -43,7 +43,7 @@ class Service(Calls):
         extras: Scope,
         has_room: Callable[[], None],
     ) -> None:
-        super().__init__(app, core, records, task_maker(loop))
+        super().__init__(app, core, records, asyncio.Task, task_options(loop))
         self.log = log
         self.trusted = trusted
         self.root_path = root_path

@@ -16,7 +16,7 @@ from monoceros.http.types import BODY, HEAD, IDLE, LINGERING, MOST_UNFINISHED, T
 
 if TYPE_CHECKING:
     import asyncio
-    from collections.abc import Callable, Coroutine
+    from collections.abc import Callable
 
     from monoceros.http._core_py import Core
     from monoceros.http.types import Exchange, Scope
@@ -27,7 +27,8 @@ PIECE = 1 << 10  # octets that would take as long as the rest of a call of ``sen
 class Calls:
     """The calls of the application in one worker.
 
-    ``records`` are those that no request is on, ``make_task`` takes a coroutine. ``observes_begin``
+    ``records`` are those that no request is on, ``task`` makes tasks of
+    coroutines, with these ``options``. ``observes_begin``
     and ``observes_end`` tell whether somebody wants to know of each request.
     """
 
@@ -39,7 +40,8 @@ class Calls:
         app: Callable[..., Any],
         core: Core,
         records: list[Any],
-        make_task: Callable[[Coroutine[Any, Any, None]], Any],
+        task: Callable[..., Any],
+        options: dict[str, Any],
         /,
     ) -> None:
         self.app = app
@@ -47,7 +49,8 @@ class Calls:
         self.records = records
         self.calls: set[Exchange] = set()
         self.observes_begin = self.observes_end = False
-        self._make_task = make_task
+        self._task = task
+        self._options = options
 
     def take_record(self) -> Any:
         """Return a record that no request is on; one without a slot where all are taken."""
@@ -59,7 +62,7 @@ class Calls:
         if self.observes_begin and not self.observe_begin(exchange):
             return
         self.calls.add(exchange)
-        exchange.task = self._make_task(self._call(exchange))
+        exchange.task = self._task(self._call(exchange), **self._options)
 
     async def _call(self, exchange: Exchange) -> None:
         """Call the application; whatever it raises ends its request."""

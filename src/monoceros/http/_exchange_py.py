@@ -12,8 +12,6 @@ from urllib.parse import unquote
 
 from monoceros.http._head_py import HeadScan, parse_head
 from monoceros.http._ready_py import Ready
-from monoceros.http._ready_py import Ready
-from monoceros.http._ready_py import Ready
 from monoceros.http.answers import error_response
 from monoceros.http.environ import is_script_name, may_pass
 from monoceros.http.errors import ClientDisconnected, InvalidResponse
@@ -34,10 +32,6 @@ if TYPE_CHECKING:
 
     from monoceros.http._core_py import Core
     from monoceros.http.types import Head, OctetField, Scope
-
-DONE: Awaitable[Any] = Ready(None)
-
-DONE: Awaitable[Any] = Ready(None)
 
 DONE: Awaitable[Any] = Ready(None)
 
@@ -239,8 +233,6 @@ class Exchange:
             encoded = encode_fields(status_line(status), without_length(pairs))
         self._fields = encoded
         self.headers = fields
-        self.is_stream = any(_is_event_stream(*field) for field in fields)
-        self.is_stream = any(_is_event_stream(*field) for field in fields)
         self.is_stream = is_event_stream(pairs)
         self.code = encoded.code
         self._length = encoded.content_length
@@ -376,14 +368,6 @@ class Exchange:
         else:
             self.complete = True
         return b""
-
-
-def _is_event_stream(name: bytes, value: bytes) -> bool:
-    return name.lower() == b"content-type" and value.startswith(b"text/event-stream")
-
-
-def _is_event_stream(name: bytes, value: bytes) -> bool:
-    return name.lower() == b"content-type" and value.startswith(b"text/event-stream")
 
 
 def _build_scope(core: Core, template: Scope, head: Head, trusted: bool) -> Scope:

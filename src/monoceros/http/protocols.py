@@ -270,56 +270,6 @@ class Owner(Protocol):
         """End a response that is not whole, so that the client can tell."""
 
 
-class Owner(Protocol):
-    """What an exchange belongs to: its connection."""
-
-    is_paused: bool  # the client takes less than is sent
-
-    @property
-    def pending(self) -> int:
-        """Octets of a next request that has come already."""
-
-    def receive(self, exchange: Any, /) -> Awaitable[Any]:
-        """Return the next piece of content once it is there, or that the client has gone."""
-
-    def send_other(self, exchange: Any, event: dict[str, Any], /) -> Awaitable[None]:
-        """Take an event that is not of the usual ones, or not at its place."""
-
-    def wait_for_room(self, exchange: Any, /) -> Awaitable[None]:
-        """Wait until the client has taken enough."""
-
-    def end(self, exchange: Any, /) -> None:
-        """Go on after a complete response."""
-
-    def cut(self, exchange: Any, /) -> None:
-        """End a response that is not whole, so that the client can tell."""
-
-
-class Owner(Protocol):
-    """What an exchange belongs to: its connection."""
-
-    is_paused: bool  # the client takes less than is sent
-
-    @property
-    def pending(self) -> int:
-        """Octets of a next request that has come already."""
-
-    def receive(self, exchange: Any, /) -> Awaitable[Any]:
-        """Return the next piece of content once it is there, or that the client has gone."""
-
-    def send_other(self, exchange: Any, event: dict[str, Any], /) -> Awaitable[None]:
-        """Take an event that is not of the usual ones, or not at its place."""
-
-    def wait_for_room(self, exchange: Any, /) -> Awaitable[None]:
-        """Wait until the client has taken enough."""
-
-    def end(self, exchange: Any, /) -> None:
-        """Go on after a complete response."""
-
-    def cut(self, exchange: Any, /) -> None:
-        """End a response that is not whole, so that the client can tell."""
-
-
 class Exchange(Protocol):
     """One request, and the response to it as octets; see ``http/_exchange_py.py``."""
 
