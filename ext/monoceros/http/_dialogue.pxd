@@ -18,6 +18,7 @@ cdef class Calls:
     cdef public bint observes_end
     cdef object task
     cdef dict options
+    cdef int64_t ended_ns  # when the last response was complete
 
     cdef Record next_record(self)
     cdef int call(self, Exchange exchange) except -1
@@ -46,11 +47,14 @@ cdef class Dialogue(Owner):
     cdef public double since
     cdef public int64_t unsent
     cdef readonly object transport
-    cdef readonly object put
+    cdef object put
+    cdef public int fd
+    cdef bint is_clear  # nothing waits in the transport
     cdef readonly bytes peer
     cdef readonly bint trusted
     cdef readonly bint expires
     cdef readonly HeadReader reader
 
     cdef int take(self, bytes data) except -1
+    cdef bint has_cleared(self) except -1
     cdef void go_to(self, int state) noexcept

@@ -1,7 +1,7 @@
 """One connection's requests and calls as long as all is usual, compiled; see ``_dialogue_py``."""
 
 cimport cython
-from cpython.bytes cimport PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from cpython.list cimport PyList_GET_SIZE
 from cpython.object cimport PyObject_Call
 from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
@@ -16,6 +16,7 @@ from monoceros.http._coroutine cimport (
     PySendResult,
     PyTypeObject,
 )
+from monoceros.http._socket cimport MSG_DONTWAIT, MSG_NOSIGNAL, send, ssize_t
 
 from monoceros.http.errors import BadRequest
 from monoceros.http.types import BODY, HEAD, IDLE, LINGERING, MOST_UNFINISHED, TURN
@@ -72,14 +73,13 @@ cdef class Calls:
 
     cdef int count(self, Exchange exchange) except -1:
         cdef Record record = exchange.record
+        cdef int64_t now = monotonic_ns()
+        self.ended_ns = now
         self.core.responses += 1
-        record.end(exchange.code if exchange.started else 0)
+        record.end_at(now, exchange.code if exchange.started else 0)
+        self.put_back(record)
         if self.observes_end:
-            elapsed_us = (monotonic_ns() - record.started_ns) // 1000
-            self.put_back(record)
-            self.observe_end(exchange, elapsed_us)
-        else:
-            self.put_back(record)
+            self.observe_end(exchange, (now - record.started_ns) // 1000)
         return 0
 
     def give_back(self, Record record not None, /):
@@ -223,11 +223,15 @@ cdef class Dialogue(Owner):
     def __init__(self, Calls calls not None, /):
         self.calls = calls
         self.turn = WHOLE_TURN
+        self.is_clear = True
         self.state = STATE_HEAD
         self.since = monotonic_ns() * 1e-9
 
-    def open(self, transport, bytes peer not None, bint trusted, bint expires, dict template, /):
-        """Begin; requests have the ``template`` for their scope."""
+    def open(
+        self, transport, int fd, bytes peer not None, bint trusted, bint expires, dict template, /
+    ):
+        """Begin; ``fd`` is the transport's, or -1 where octets take another way."""
+        self.fd = fd
         self.transport = transport
         self.put = transport.write
         self.peer = peer
@@ -280,16 +284,33 @@ cdef class Dialogue(Owner):
 
     # -- responses ---------------------------------------------------------------------------
 
-    def write_in_turn(self, bytes data not None, /):
-        """Send octets, and let others have a turn after so many."""
-        self.send_in_turn(data)
+    def write(self, bytes data not None, /):
+        """Send octets, or keep what the client does not take at once."""
+        if data:
+            self.is_clear = False
+            self.put(data)
 
-    cdef int send_in_turn(self, bytes data) except -1:
-        self.put(data)
-        self.turn -= PyBytes_GET_SIZE(data) + PIECE
+    def write_in_turn(self, bytes data not None, bint is_last, /):
+        """Send octets of a response, and let others have a turn after so many."""
+        self.send_in_turn(data, is_last)
+
+    cdef int send_in_turn(self, bytes data, bint is_last) except -1:
+        cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
+        cdef ssize_t sent = 0
+        if is_last and self.fd >= 0 and (self.is_clear or self.has_cleared()):
+            # What goes wrong here the transport meets too, and tells of it.
+            sent = max(0, send(self.fd, PyBytes_AS_STRING(data), size, MSG_DONTWAIT | MSG_NOSIGNAL))
+        if sent < size:
+            self.is_clear = False
+            self.put(data[sent:])
+        self.turn -= size + PIECE
         if self.turn < 0:
             self.is_turn_over = self.is_paused = True
         return 0
+
+    cdef bint has_cleared(self) except -1:
+        self.is_clear = self.transport.get_write_buffer_size() == 0
+        return self.is_clear
 
     def end(self, Exchange exchange not None, /):
         """Go on after a complete response."""
@@ -307,9 +328,9 @@ cdef class Dialogue(Owner):
             and (content is None or content.is_complete)
             and not (self.is_paused or self.is_full or self.has_ended)
             and not self.reader.has_pending()
-            and not self.transport.is_closing()
         ):
-            self.go_to(STATE_IDLE)
+            self.state = STATE_IDLE
+            self.since = self.calls.ended_ns * 1e-9
         else:
             self.end_otherwise(exchange)
         return 0

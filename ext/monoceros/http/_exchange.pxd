@@ -23,7 +23,7 @@ cdef class HeadReader:
 cdef class Owner:
     cdef public bint is_paused  # the client takes less than is sent
 
-    cdef int send_in_turn(self, bytes data) except -1
+    cdef int send_in_turn(self, bytes data, bint is_last) except -1
     cdef int finish(self, Exchange exchange) except -1
     cdef int release(self, Exchange exchange) except -1
 

@@ -49,6 +49,7 @@ cdef extern from "Python.h":
     bint PyDict_CheckExact(object mapping) noexcept
     void PyErr_SetObject(object kind, object error) noexcept
     bint PyTuple_CheckExact(object pair) noexcept
+    bint PyList_CheckExact(object pairs) noexcept
     bint PyLong_CheckExact(object number) noexcept
 
 cdef enum:
@@ -315,7 +316,7 @@ cdef int _set_host(list fields, str authority) except -1:
 cdef class Owner:
     """The connection that an exchange belongs to; see ``http.protocols.Owner``."""
 
-    cdef int send_in_turn(self, bytes data) except -1:
+    cdef int send_in_turn(self, bytes data, bint is_last) except -1:
         """``write_in_turn``."""
         raise NotImplementedError
 
@@ -358,7 +359,8 @@ cdef class Exchange:
             if PyBytes_CheckExact(data):
                 more = fields.get("more_body", False)
                 owner = self.owner
-                owner.send_in_turn(self.body(data, more))
+                data = self.body(data, more)
+                owner.send_in_turn(data, self.complete)
                 if self.complete:
                     owner.finish(self)
                 elif not (more or self.names_trailers):
@@ -381,7 +383,7 @@ cdef class Exchange:
         cdef bytes block = None
         if self.block is not None:
             raise InvalidResponse("the response was begun before")
-        fields = list(headers)
+        fields = headers if PyList_CheckExact(headers) else list(headers)
         if PyLong_CheckExact(status) and 200 <= status <= 999 and not self.is_connect:
             block = self._encode(status, fields)
         if block is None:

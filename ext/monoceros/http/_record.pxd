@@ -13,3 +13,4 @@ cdef class Record:
 
     cpdef int begin(self, bytes peer, bytes request) except -1
     cpdef int end(self, int code) except -1
+    cdef void end_at(self, int64_t now, int code) noexcept

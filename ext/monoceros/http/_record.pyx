@@ -44,11 +44,12 @@ cdef class Record:
 
     cpdef int end(self, int code) except -1:
         """Take it off, and count it by the status that it was answered with; 0 for none."""
-        cdef int64_t now
-        if self.slot != NULL:
-            now = monotonic_ns()
-            end_slot(self.slot, now, now - self.started_ns, code)
+        self.end_at(monotonic_ns(), code)
         return 0
+
+    cdef void end_at(self, int64_t now, int code) noexcept:
+        if self.slot != NULL:
+            end_slot(self.slot, now, now - self.started_ns, code)
 
     def abandon(self):
         """Write no more: the slot belongs to the process that this one was forked from."""

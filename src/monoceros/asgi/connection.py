@@ -50,10 +50,12 @@ class Connection(Dialogue, asyncio.Protocol):
         service = self.calls
         remote = transport.get_extra_info("peername")
         local = transport.get_extra_info("sockname")
+        sock = transport.get_extra_info("socket")
         name = remote[0] if isinstance(remote, tuple) else ""
         trusted = name in service.trusted
         self.open(
             cast("asyncio.Transport", transport),
+            -1 if sock is None else sock.fileno(),
             name.encode("latin-1") if name else b"unix",
             trusted,
             not (trusted and service.core.policy.spares_trusted),
@@ -105,6 +107,7 @@ class Connection(Dialogue, asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         """Tell the application that the client has gone."""
+        self.fd = -1  # somebody else's soon
         self.calls.connections.discard(self)
         self.calls.has_room()
         if self.successor is not None:
@@ -198,11 +201,6 @@ class Connection(Dialogue, asyncio.Protocol):
                 self.transport.resume_reading()
 
     # -- responses ---------------------------------------------------------------------------
-
-    def write(self, data: bytes) -> None:
-        """Send octets, or keep what the client does not take at once."""
-        if data:
-            self.put(data)
 
     def _begin_turn(self) -> None:
         self.turn = TURN

@@ -6,6 +6,7 @@ is unusual. Nothing here waits; the loop, its tasks and the transport are given.
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -114,7 +115,9 @@ class Dialogue:
         "calls",
         "exchange",
         "expires",
+        "fd",
         "has_ended",
+        "is_clear",
         "is_due",
         "is_full",
         "is_paused",
@@ -142,15 +145,27 @@ class Dialogue:
         self.is_turn_over = False
         self.is_paused = False  # for this reason, or because the client takes nothing more for now
         self.turn = TURN  # octets that are left of it
+        self.is_clear = True  # nothing waits in the transport
         self.successor: Any = None  # what speaks another protocol on it by now
         self.state = HEAD
         self.since = time.monotonic()
         self.unsent = 0  # octets, at the last sweep
 
     def open(
-        self, transport: Any, peer: bytes, trusted: bool, expires: bool, template: Scope, /
+        self,
+        transport: Any,
+        fd: int,
+        peer: bytes,
+        trusted: bool,
+        expires: bool,
+        template: Scope,
+        /,
     ) -> None:
-        """Begin; requests have the ``template`` for their scope."""
+        """Begin; ``fd`` is the transport's, or -1 where octets take another way.
+
+        Requests have the ``template`` for their scope.
+        """
+        self.fd = fd
         self.transport: asyncio.Transport = transport
         self.put: Callable[[bytes], None] = transport.write
         self.peer = peer
@@ -198,12 +213,32 @@ class Dialogue:
 
     # -- responses ---------------------------------------------------------------------------
 
-    def write_in_turn(self, data: bytes, /) -> None:
-        """Send octets, and let others have a turn after so many."""
-        self.put(data)
+    def write(self, data: bytes, /) -> None:
+        """Send octets, or keep what the client does not take at once."""
+        if data:
+            self.is_clear = False
+            self.put(data)
+
+    def write_in_turn(self, data: bytes, is_last: bool, /) -> None:
+        """Send octets of a response, and let others have a turn after so many."""
+        if is_last and self.fd >= 0 and (self.is_clear or self._has_cleared()):
+            data = data[self._send(data) :]
+        if data:
+            self.write(data)
         self.turn -= len(data) + PIECE
         if self.turn < 0:
             self.is_turn_over = self.is_paused = True
+
+    def _has_cleared(self) -> bool:
+        self.is_clear = self.transport.get_write_buffer_size() == 0
+        return self.is_clear
+
+    def _send(self, data: bytes) -> int:
+        """Send past the transport, which may have nothing waiting; returns how much went out."""
+        try:
+            return os.write(self.fd, data)
+        except OSError:  # the transport meets it too, and tells of it
+            return 0
 
     def end(self, exchange: Exchange, /) -> None:
         """Go on after a complete response."""
@@ -217,7 +252,6 @@ class Dialogue:
             exchange.keep_alive
             and (content is None or content.is_complete)
             and not (self.is_paused or self.is_full or self.has_ended or self.reader.pending)
-            and not self.transport.is_closing()
         ):
             self.enter(IDLE)
         else:

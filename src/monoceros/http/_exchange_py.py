@@ -195,7 +195,8 @@ class Exchange:
             if type(data) is bytes:
                 more = event.get("more_body", False)
                 owner = self.owner
-                owner.write_in_turn(self.body(data, more))
+                data = self.body(data, more)
+                owner.write_in_turn(data, self.complete)
                 if self.complete:
                     owner.end(self)
                 elif not (more or self._names_trailers):
@@ -225,7 +226,7 @@ class Exchange:
         """
         if self._fields is not None:
             raise InvalidResponse("the response was begun before")
-        fields = list(headers)
+        fields = headers if type(headers) is list else list(headers)
         pairs = decode_fields(fields)
         encoded = encode_fields(status_line(status), pairs)
         # RFC 9110 9.3.6: a tunnel has neither Content-Length nor Transfer-Encoding.

@@ -257,8 +257,8 @@ class Owner(Protocol):
     def wait_for_room(self, exchange: Any, /) -> Awaitable[None]:
         """Wait until the client has taken enough."""
 
-    def write_in_turn(self, data: bytes, /) -> None:
-        """Send octets, and let others have a turn after so many."""
+    def write_in_turn(self, data: bytes, is_last: bool, /) -> None:
+        """Send octets of a response, and let others have a turn after so many."""
 
     def end(self, exchange: Any, /) -> None:
         """Go on after a complete response."""
