@@ -18,6 +18,8 @@ from monoceros.http._coroutine cimport (
 )
 from monoceros.http._socket cimport MSG_DONTWAIT, MSG_NOSIGNAL, send, ssize_t
 
+from types import GeneratorType
+
 from monoceros.http.errors import BadRequest
 from monoceros.http.types import BODY, HEAD, IDLE, LINGERING, MOST_UNFINISHED, TURN
 
@@ -30,6 +32,7 @@ cdef int MOST_LEFT = MOST_UNFINISHED
 cdef int64_t WHOLE_TURN = TURN
 
 cdef enum:
+    CO_ITERABLE_COROUTINE = 0x100  # as ``inspect`` has it
     PIECE = 1 << 10  # octets that would take as long as the rest of a call of ``send``
 
 
@@ -207,6 +210,8 @@ cdef PySendResult _send(
 cdef object _begin(object awaitable):
     """Return what ``await`` would take its values from."""
     if PyCoro_CheckExact(awaitable):
+        return awaitable
+    if type(awaitable) is GeneratorType and awaitable.gi_code.co_flags & CO_ITERABLE_COROUTINE:
         return awaitable
     try:
         begin = type(awaitable).__await__

@@ -1,0 +1,70 @@
+"""What an ASGI application's calls may be, and how they may end, on both twins."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.e2e.clients import ask, begin_answer, head, read_answer
+
+if TYPE_CHECKING:
+    from tests.e2e.conftest import Serve
+    from tests.process.conftest import Server
+
+pytestmark = [pytest.mark.process, pytest.mark.settled]
+
+APP = "tests.e2e.apps.awaitables:app"
+
+
+def start(serve: Serve, *args: str) -> Server:
+    srv = serve("-k", "asgi", "--workers", "1", *args, APP)
+    srv.wait_workers(1)
+    return srv
+
+
+def test_awaitables_of_all_kinds(serve: Serve) -> None:
+    srv = start(serve)
+    with srv.connect() as client:
+        assert ask(client, "/object").body == b"awaited"
+        assert ask(client, "/generator").body == b"generated"
+        assert ask(client, "/nothing").status == 500
+    srv.wait_for("TypeError: object NoneType can't be used in 'await' expression")
+
+
+@pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
+@pytest.mark.parametrize("how", ["exit", "interrupt", "cancel"])
+def test_what_ends_one_call_ends_no_other(serve: Serve, how: str, loop: str) -> None:
+    if loop == "uvloop":
+        pytest.importorskip("uvloop")
+    srv = start(serve, "--asgi-loop", loop)
+    workers = srv.workers()
+    with srv.connect() as waiting, srv.connect() as client, srv.connect() as other:
+        waiting.sendall(head("GET", "/wait"))
+        srv.wait_for("waits")
+        assert ask(client, f"/{how}").status == 500
+        srv.wait_for(f"Error handling request GET /{how}")
+        assert ask(other, "/free").body == b"freed"
+        assert read_answer(waiting).body == b"went on"
+    assert srv.workers() == workers
+    if how != "cancel":
+        srv.wait_for("an application's own")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "version"),
+    [
+        ("GET", "/trailers", "1.0"),
+        ("HEAD", "/trailers", "1.1"),
+        ("GET", "/trailers/204", "1.1"),
+    ],
+)
+def test_trailers_that_cannot_be_sent(serve: Serve, method: str, path: str, version: str) -> None:
+    srv = start(serve)
+    with srv.connect() as client:
+        request = head(method, path, "Connection: keep-alive")
+        client.sendall(request.replace(b"HTTP/1.1", b"HTTP/" + version.encode()))
+        answer = begin_answer(client, method)
+        assert b"x-sum" not in answer.read()
+        srv.wait_for("then 'http.response.trailers' was sent after the response had ended")
+    assert "Error handling request" not in srv.log
