@@ -338,6 +338,19 @@ def test_out_of_order(twin: Twin) -> None:
         exchange.start(200, [])
 
 
+def test_content_that_came_with_the_head(twin: Twin) -> None:
+    reader = make_reader(twin)
+    assert reader.feed(b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nab") is not None
+    assert reader.take_content(3) is None
+    assert reader.take_content(-1) is None
+    reader.keep(b"cGET")
+    assert reader.take_content(3) == b"abc"
+    assert reader.take_content(0) == b""
+    assert reader.pending == 3
+    assert reader.take_content(3) == b"GET"
+    assert reader.pending == 0
+
+
 def test_trailers(twin: Twin) -> None:
     exchange = read(twin, GET)
     exchange.start(200, [(b"Trailer", b"x")], True)

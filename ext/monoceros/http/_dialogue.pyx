@@ -283,8 +283,12 @@ cdef class Dialogue(Owner):
         record.begin(self.peer, exchange.line)
         self.exchange = exchange
         self.state = STATE_BODY
-        if exchange.content_length and not self.begin_content(exchange):
-            return 0
+        if exchange.content_length:
+            whole = self.reader.next_content(exchange.content_length)
+            if whole is not None:
+                exchange.whole = whole
+            elif not self.begin_content(exchange):
+                return 0
         return self.calls.call(exchange)
 
     # -- responses ---------------------------------------------------------------------------

@@ -19,6 +19,7 @@ cdef class HeadReader:
     cdef Exchange next_exchange(self, bytes data)
     cdef Exchange _next(self, const char *data, Py_ssize_t size)
     cdef bint has_pending(self) noexcept
+    cdef bytes next_content(self, int64_t size)
 
 cdef class Owner:
     cdef public bint is_paused  # the client takes less than is sent
@@ -53,6 +54,7 @@ cdef class Exchange:
     cdef int64_t length
     cdef public Owner owner
     cdef public object content
+    cdef public bytes whole
     cdef public object record
     cdef public object task
     cdef public object news

@@ -204,6 +204,18 @@ cdef class HeadReader:
         else:
             self.buffer += data
 
+    def take_content(self, int64_t size, /):
+        """Return so many octets of what came behind the last head; None where fewer have."""
+        return self.next_content(size)
+
+    cdef bytes next_content(self, int64_t size):
+        cdef bytes content
+        if self.buffer is None or size < 0 or size > PyByteArray_GET_SIZE(self.buffer):
+            return None
+        content = PyBytes_FromStringAndSize(PyByteArray_AS_STRING(self.buffer), size)
+        self.buffer = self.buffer[size:] or None
+        return content
+
     def take_rest(self):
         """Return and forget what came behind the last head."""
         rest = b"" if self.buffer is None else bytes(self.buffer)
@@ -335,6 +347,7 @@ cdef class Exchange:
 
     def __cinit__(self):
         self.headers = ()
+        self.whole = b""
         self.body_allowed = True
         self.length = UNKNOWN
 
@@ -344,7 +357,9 @@ cdef class Exchange:
         """Return the next piece of content, or that the client has gone (ASGI)."""
         if self.content is None and not self.is_taken:
             self.is_taken = True
-            return Ready({"type": "http.request", "body": b"", "more_body": False})
+            body = self.whole
+            self.whole = b""
+            return Ready({"type": "http.request", "body": body, "more_body": False})
         return self.owner.receive(self)
 
     def send(self, event):

@@ -207,8 +207,12 @@ class Dialogue:
         record.begin(self.peer, exchange.line)
         self.exchange = exchange
         self.state = BODY
-        if exchange.content_length and not self.begin_content(exchange):
-            return
+        if exchange.content_length:
+            whole = self.reader.take_content(exchange.content_length)
+            if whole is not None:
+                exchange.whole = whole
+            elif not self.begin_content(exchange):
+                return
         self.calls.begin(exchange)
 
     # -- responses ---------------------------------------------------------------------------

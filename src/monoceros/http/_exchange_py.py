@@ -77,6 +77,14 @@ class HeadReader:
         """Put octets behind what has come, to be looked at with the next ``feed``."""
         self._buffer = bytes(self._buffer) + data
 
+    def take_content(self, size: int, /) -> bytes | None:
+        """Return so many octets of what came behind the last head; None where fewer have."""
+        if not 0 <= size <= len(self._buffer):
+            return None
+        content = bytes(self._buffer[:size])
+        self._buffer = self._buffer[size:]
+        return content
+
     def take_rest(self) -> bytes:
         """Return and forget what came behind the last head."""
         rest, self._buffer = self._buffer, b""
@@ -138,6 +146,7 @@ class Exchange:
         "task",
         "upgrade",
         "wants_close",
+        "whole",
     )
 
     owner: Any  # an Owner
@@ -168,6 +177,7 @@ class Exchange:
         self._chunked = False
         self._length: int | None = None
         self.content: Any = None  # None where there is none, and once all of it was given away
+        self.whole = b""  # content that came with the head
         self.record: Any = None
         self.task: Any = None
         self.news: Any = None  # what ``receive`` waits for
@@ -182,7 +192,8 @@ class Exchange:
         """Return the next piece of content, or that the client has gone (ASGI)."""
         if self.content is None and not self.is_taken:
             self.is_taken = True
-            return Ready({"type": "http.request", "body": b"", "more_body": False})
+            body, self.whole = self.whole, b""
+            return Ready({"type": "http.request", "body": body, "more_body": False})
         return self.owner.receive(self)  # type: ignore[no-any-return]
 
     def send(self, event: dict[str, Any]) -> Awaitable[None]:

@@ -232,6 +232,9 @@ class HeadReader(Protocol):
     def keep(self, data: bytes, /) -> None:
         """Put octets behind what has come, to be looked at with the next ``feed``."""
 
+    def take_content(self, size: int, /) -> bytes | None:
+        """Return so many octets of what came behind the last head; None where fewer have."""
+
     def take_rest(self) -> bytes:
         """Return and forget what came behind the last head."""
 
@@ -290,6 +293,7 @@ class Exchange(Protocol):
     owner: Any  # an Owner
     promises_trailers: bool
     content: Any
+    whole: bytes
     record: Any
     task: Any
     news: Any
