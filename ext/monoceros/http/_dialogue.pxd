@@ -7,6 +7,7 @@ from cpython.ref cimport PyObject
 from monoceros.http._core cimport Core
 from monoceros.http._coroutine cimport PYGEN_ERROR, PySendResult
 from monoceros.http._exchange cimport Exchange, HeadReader, Owner
+from monoceros.http._exchange_log cimport ExchangeLog
 from monoceros.http._record cimport Record
 
 cdef class Calls:
@@ -18,6 +19,7 @@ cdef class Calls:
     cdef public bint observes_end
     cdef object task
     cdef dict options
+    cdef ExchangeLog log
     cdef int64_t ended_ns  # when the last response was complete
 
     cdef Record next_record(self)

@@ -16,6 +16,7 @@ from monoceros.http._coroutine cimport (
     PySendResult,
     PyTypeObject,
 )
+from monoceros.http._exchange_log cimport exchange_log
 from monoceros.http._socket cimport MSG_DONTWAIT, MSG_NOSIGNAL, send, ssize_t
 
 from types import GeneratorType
@@ -46,6 +47,7 @@ cdef class Calls:
         self.calls = set()
         self.task = task
         self.options = options
+        self.log = exchange_log(core)
 
     def take_record(self):
         """Return a record that no request is on; one without a slot where all are taken."""
@@ -75,6 +77,7 @@ cdef class Calls:
         self.count(exchange)
 
     cdef int count(self, Exchange exchange) except -1:
+        cdef int64_t elapsed_us
         cdef Record record = exchange.record
         cdef int64_t now = monotonic_ns()
         self.ended_ns = now
@@ -82,7 +85,11 @@ cdef class Calls:
         record.end_at(now, exchange.code if exchange.started else 0)
         self.put_back(record)
         if self.observes_end:
-            self.observe_end(exchange, (now - record.started_ns) // 1000)
+            elapsed_us = (now - record.started_ns) // 1000
+            if self.log is None or not self.log.write(exchange, elapsed_us):
+                self.observe_end(exchange, elapsed_us)
+            elif self.log.is_first:
+                self.write_log_soon()
         return 0
 
     def give_back(self, Record record not None, /):
@@ -100,6 +107,10 @@ cdef class Calls:
 
     def observe_end(self, exchange, elapsed_us, /):
         """Tell who wants to know."""
+        raise NotImplementedError
+
+    def write_log_soon(self):
+        """Have the lines written that the access log has now."""
         raise NotImplementedError
 
     def fail(self, exchange, error, /):

@@ -80,6 +80,10 @@ class Service(Calls):
         except Exception:  # border: the scope is the application's by now
             self.log.exception("Exception in the access log")
 
+    def write_log_soon(self) -> None:
+        """Have the lines written that the access log has now."""
+        self._observers.wake()
+
     def fail(self, exchange: Exchange, error: BaseException | None) -> None:
         """End a request whose call raised, or returned without a complete response.
 

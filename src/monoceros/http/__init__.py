@@ -42,6 +42,7 @@ _COMPILED = tuple(
         "_dialogue",
         "_environ",
         "_exchange",
+        "_exchange_log",
         "_head",
         "_names",
         "_record",

@@ -32,9 +32,9 @@ class Observers:
         self.wants_ends = False
 
     def attach(self, core: Core, wake: Callable[[], object]) -> None:
-        """Take the Core whose log is written to; ``wake`` has the log's lines go out soon."""
+        """Take the Core whose log is written to; ``wake`` has its lines go out soon."""
         self._core = core
-        self._wake = wake
+        self.wake = wake
         self.wants_ends = core.log.access is not None or core.log.finished is not None
 
     def begin(self, exchange: Exchange) -> None:
@@ -69,4 +69,4 @@ class Observers:
             elapsed_us,
             f"{exchange.line.decode('latin-1')} HTTP/1.{exchange.minor}",
         )
-        self._wake()
+        self.wake()
