@@ -45,6 +45,17 @@ async def stream(scope: dict[str, Any], receive: Receive, send: Send) -> None:
     await send({"type": "http.response.body"})
 
 
+async def echo(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+    """Send every text message of a WebSocket back; to HTTP, answer 13 bytes."""
+    if scope["type"] == "http":
+        await hello(scope, receive, send)
+        return
+    await receive()
+    await send({"type": "websocket.accept"})
+    while (event := await receive())["type"] == "websocket.receive":
+        await send({"type": "websocket.send", "text": event["text"]})
+
+
 async def _answer(scope: dict[str, Any], send: Send, body: bytes) -> None:
     assert scope["type"] == "http"
     headers = [_TEXT, (b"content-length", b"%d" % len(body))]

@@ -13,28 +13,24 @@ import json
 import os
 import signal
 import sys
-import time
 from dataclasses import asdict
 from pathlib import Path
 
-from benchmarks import cpu, load, peers, report
+from benchmarks import load, peers, report
+from benchmarks.cpu import Meter
 from benchmarks.load import LOADS, Load
 from benchmarks.peers import Peer, select
 from benchmarks.report import Failure, Sample
 from benchmarks.server import Placement, Server, StartError, serving
 
 LONGEST_SECONDS = 3600.0
-SETTLE_SECONDS = 0.02
 DEFAULT_SERVERS = "monoceros-c,monoceros-py,raw,bjoern,fastpysgi,freastal,granian,gunicorn-gthread"
 
 
 def measure(server: Server, target: Load, number: int, seconds: float) -> Sample:
     """Put one slice of load on a server."""
-    before = cpu.task_times(server.pid)
-    count = load.run(target, server.port, seconds)
-    # The server may still be closing the connections; what it spends there belongs to the slice.
-    time.sleep(SETTLE_SECONDS)
-    spent = cpu.spent(before, cpu.task_times(server.pid))
+    meter = Meter(server.pid)
+    count = load.run(target, server.port, seconds, meter=meter)
     return Sample(
         target.name,
         server.name,
@@ -42,7 +38,7 @@ def measure(server: Server, target: Load, number: int, seconds: float) -> Sample
         count.requests,
         count.errors,
         count.seconds,
-        spent,
+        meter.spent_ns,
         count.p50_us,
         count.p99_us,
     )
@@ -69,7 +65,7 @@ class Comparison:
         self, stack: contextlib.ExitStack, peer: Peer, app: str, targets: list[Load]
     ) -> Server | None:
         try:
-            if peer.apps and app not in peer.apps:
+            if app not in peer.apps:
                 raise StartError(f"does not serve the application {app}")
             return stack.enter_context(serving(peer, app, self.placement))
         except StartError as error:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
+
+SETTLE_SECONDS = 0.02
 
 Task = tuple[int, int]
 
@@ -49,3 +52,21 @@ def task_times(pid: int) -> dict[Task, int]:
 def spent(before: dict[Task, int], after: dict[Task, int]) -> int:
     """Return the nanoseconds between two ``task_times``; threads that ended meanwhile are lost."""
     return sum(ns - before.get(task, 0) for task, ns in after.items())
+
+
+class Meter:
+    """Counts what the tree under ``pid`` spends inside of a block, in nanoseconds."""
+
+    def __init__(self, pid: int) -> None:
+        self._pid = pid
+        self._before: dict[Task, int] = {}
+        self.spent_ns = 0
+
+    def __enter__(self) -> Meter:
+        self._before = task_times(self._pid)
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        # The server may still be closing connections; what it spends there belongs to the block.
+        time.sleep(SETTLE_SECONDS)
+        self.spent_ns = spent(self._before, task_times(self._pid))

@@ -1,4 +1,4 @@
-"""Holds the samples of a comparison against the project's goals: ``python -m benchmarks.goals``."""
+"""Holds what was measured against the project's goals: ``python -m benchmarks.goals FILE ...``."""
 
 from __future__ import annotations
 
@@ -8,23 +8,32 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
+from typing import TYPE_CHECKING
 
-from benchmarks.report import Sample, ratios
+from benchmarks.report import Held, Sample, ratios
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from benchmarks.report import Cost
 
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """``server`` is to need at most 1/``factor`` of the processor time of ``reference``."""
+    """``server`` is to need at most 1/``factor`` of what ``reference`` does.
+
+    That is processor time per request, or memory per idle connection.
+    """
 
     load: str
     server: str
     reference: str
     factor: float
 
-    def measured(self, samples: list[Sample]) -> float | None:
+    def measured(self, costs: Sequence[Cost]) -> float | None:
         """Return the median of the rounds' ratios, or None where one of the two is missing."""
         ours, theirs = (
-            [s for s in samples if s.load == self.load and s.server == name and s.requests]
+            [one for one in costs if one.load == self.load and one.server == name]
             for name in (self.server, self.reference)
         )
         found = ratios(ours, theirs)
@@ -46,20 +55,34 @@ GOALS = (
     Goal("hello", "monoceros-asgi-uvloop", "uvicorn-uvloop", 2.5),
     Goal("hello", "monoceros-asgi-uvloop", "granian-asgi", 1.6),
     Goal("hello", "monoceros-asgi-asyncio", "uvicorn-asyncio", 2.0),
+    Goal("fastapi", "monoceros-asgi-uvloop", "uvicorn-uvloop", 1.3),
+    Goal("fastapi", "monoceros-asgi-asyncio", "uvicorn-asyncio", 1.3),
+    Goal("websocket", "monoceros-asgi-uvloop", "uvicorn-uvloop", 1.0),
+    Goal("websocket", "monoceros-asgi-asyncio", "uvicorn-asyncio", 1.0),
+    Goal("idle_websockets", "monoceros-asgi-uvloop", "uvicorn-uvloop", 1.0),
+    Goal("idle_websockets", "monoceros-asgi-asyncio", "uvicorn-asyncio", 1.0),
 )
+
+
+def read(path: Path) -> list[Cost]:
+    """Return what ``--json`` of ``compare`` or ``idle_websockets`` has written."""
+    data = json.loads(path.read_text("utf-8"))
+    samples = [Sample(**one) for one in data.get("samples", ())]
+    return [*(s for s in samples if s.requests), *(Held(**one) for one in data.get("held", ()))]
 
 
 def main(argv: list[str] | None = None) -> int:
     """Print each goal beside what was measured; the exit code counts the missed ones."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.goals", description=__doc__)
-    parser.add_argument("samples", type=Path, help="file written by compare --json")
+    parser.add_argument(
+        "files", type=Path, nargs="+", help="what compare or idle_websockets wrote by --json"
+    )
     options = parser.parse_args(argv)
-    data = json.loads(options.samples.read_text("utf-8"))
-    samples = [Sample(**sample) for sample in data["samples"]]
+    costs = [cost for path in options.files for cost in read(path)]
     print("| load | server | against | goal | measured | |\n|---|---|---|--:|--:|---|")
     missed = 0
     for goal in GOALS:
-        ratio = goal.measured(samples)
+        ratio = goal.measured(costs)
         reached = ratio is not None and ratio >= goal.factor
         missed += not reached
         cells = (

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from benchmarks.apps import CHUNK, CHUNKS, HELLO, TEN_KB
 from benchmarks.native import build
 from benchmarks.paths import BUILD
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from benchmarks.cpu import Meter
 
 BROWSER_FIELDS = (
     ("Host", "www.example.com"),
@@ -43,21 +50,38 @@ BROWSER_FIELDS = (
 POST_BYTES = 16_384
 HOST = ("Host", "www.example.com")
 UPLOAD = (HOST, ("Content-Type", "application/octet-stream"), ("Content-Length", str(POST_BYTES)))
+API_PATH = "/items/42?limit=20"
+API_FIELDS = (HOST, ("User-Agent", "python-httpx/0.28.1"), ("Accept", "application/json"))
+API_ANSWER_BYTES = 105
+MESSAGE_BYTES = 100
+# The key of RFC 6455 1.3, whose answer the generator knows.
+HANDSHAKE_FIELDS = (
+    HOST,
+    ("Upgrade", "websocket"),
+    ("Connection", "Upgrade"),
+    ("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ=="),
+    ("Sec-WebSocket-Version", "13"),
+)
 
 
 def request(
     fields: tuple[tuple[str, str], ...] = (HOST,),
     method: str = "GET",
     body: bytes = b"",
+    path: str = "/",
 ) -> bytes:
     """Return the octets of one request."""
-    lines = [f"{method} / HTTP/1.1", *(f"{name}: {value}" for name, value in fields)]
+    lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {value}" for name, value in fields)]
     return "\r\n".join([*lines, "", ""]).encode("ascii") + body
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """One load: ``octets`` is a request, ``answer_bytes`` the length of the answer's body."""
+    """One load: ``octets`` is a request, ``answer_bytes`` the length of the answer's body.
+
+    With ``message_bytes``, ``octets`` is the handshake of a WebSocket, and each message that comes
+    back counts as a request.
+    """
 
     name: str
     app: str
@@ -66,6 +90,7 @@ class Load:
     connections: int = 64
     depth: int = 1
     close: bool = False
+    message_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,40 +121,85 @@ LOADS = {
             len(str(POST_BYTES)),
         ),
         Load("stream", "stream", request(), len(CHUNK) * CHUNKS),
+        Load("fastapi", "fastapi", request(API_FIELDS, path=API_PATH), API_ANSWER_BYTES),
+        Load(
+            "websocket",
+            "echo",
+            request(HANDSHAKE_FIELDS),
+            MESSAGE_BYTES,
+            message_bytes=MESSAGE_BYTES,
+        ),
     )
 }
 
 
-def run(load: Load, port: int, seconds: float, *, requests: int = 0, connections: int = 0) -> Count:
-    """Put ``load`` on 127.0.0.1:``port`` for ``seconds`` or ``requests``, whichever ends first."""
-    requests_dir = BUILD / "requests"
-    requests_dir.mkdir(parents=True, exist_ok=True)
-    path = requests_dir / load.name
+def run(
+    load: Load,
+    port: int,
+    seconds: float,
+    *,
+    requests: int = 0,
+    connections: int = 0,
+    meter: Meter | None = None,
+) -> Count:
+    """Put ``load`` on 127.0.0.1:``port`` for ``seconds`` or ``requests``, whichever ends first.
+
+    ``meter`` runs meanwhile. It leaves out the handshakes of WebSockets.
+    """
+    clients, most = connections or load.connections, max(1, round(seconds * 1000))
+    path = _write(load)
+    if load.message_bytes:
+        arguments = (port, path, clients, load.message_bytes, most, requests)
+        line = _echo([str(build("wsload")), *map(str, arguments)], seconds, meter)
+    else:
+        arguments = (port, path, clients, load.depth, int(load.close), most, requests)
+        line = _ask([str(build("loadgen")), *map(str, arguments)], seconds, meter)
+    return Count(**json.loads(line))
+
+
+def _write(load: Load) -> Path:
+    """Return the file that has the octets of a request."""
+    path = BUILD / "requests" / load.name
+    path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists() or path.read_bytes() != load.octets:
         path.write_bytes(load.octets)
-    arguments = (
-        port,
-        path,
-        connections or load.connections,
-        load.depth,
-        int(load.close),
-        max(1, round(seconds * 1000)),
-        requests,
-    )
-    done = subprocess.run(
-        [str(build("loadgen")), *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=seconds + 10,
-    )
-    return Count(**json.loads(done.stdout))
+    return path
+
+
+def _ask(command: list[str], seconds: float, meter: Meter | None) -> str:
+    with meter or contextlib.nullcontext():
+        return subprocess.run(
+            command, capture_output=True, text=True, check=True, timeout=seconds + 10
+        ).stdout
+
+
+def _echo(command: list[str], seconds: float, meter: Meter | None) -> str:
+    """Have connections opened before the meter starts, and closed after it has stopped."""
+    pipe, line = subprocess.PIPE, ""
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=pipe, text=True) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        try:
+            if process.stdout.readline():
+                with meter or contextlib.nullcontext():
+                    process.stdin.write("go\n")
+                    process.stdin.flush()
+                    line = process.stdout.readline()
+            _, said = process.communicate(timeout=seconds + 10)
+        finally:
+            process.kill()
+    if process.returncode or not line:
+        raise subprocess.CalledProcessError(process.returncode, command, line, said)
+    return line
 
 
 def probe(load: Load, port: int) -> str | None:
     """Return why the server cannot be measured under ``load``, or None where it answers rightly."""
     wanted = 20 * load.depth
-    count = run(load, port, 3.0, requests=wanted, connections=2)
+    try:
+        count = run(load, port, 3.0, requests=wanted, connections=2)
+    except subprocess.CalledProcessError as error:
+        return " ".join(error.stderr.split())
     if count.requests != wanted or count.errors:
         return f"{count.requests} of {wanted} requests answered, {count.errors} errors"
     if count.body_bytes != wanted * load.answer_bytes:

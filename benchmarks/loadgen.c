@@ -9,6 +9,7 @@
  * else, unanswered requests and connections that were not closed included, is an error. */
 #define _GNU_SOURCE
 #include "answers.h"
+#include "timing.h"
 
 #include <errno.h>
 #include <netinet/in.h>
@@ -20,10 +21,9 @@
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <time.h>
 #include <unistd.h>
 
-enum { KEEP = 16384, ROOM = 262144, EVENTS = 256, MAX_US = 1 << 21, MAX_ERRORS = 1000 };
+enum { KEEP = 16384, ROOM = 262144, EVENTS = 256, MAX_ERRORS = 1000 };
 
 struct conn {
     int fd;
@@ -47,25 +47,11 @@ static struct {
 static struct {
     struct totals totals;
     uint64_t lost, connects;
-    uint32_t us[MAX_US]; /* batches by microseconds taken */
 } count;
 
 static char input[KEEP + ROOM];
 static int poller, active;
 static bool stopping;
-
-static int64_t now_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
-}
-
-static void fail(const char *what)
-{
-    perror(what);
-    exit(1);
-}
 
 static uint64_t errors(void)
 {
@@ -142,8 +128,7 @@ static void reopen(struct conn *c)
 
 static void finish_batch(struct conn *c)
 {
-    int64_t us = (now_ns() - c->since) / 1000;
-    count.us[us < MAX_US ? us : MAX_US - 1]++;
+    count_batch(c->since);
     if (c->reader.closing)
         return; /* until the server's FIN */
     if (!start_batch(c))
@@ -217,17 +202,6 @@ static void run(struct conn *conns, int connections, int64_t milliseconds)
     }
 }
 
-static unsigned quantile(double q)
-{
-    uint64_t total = 0, seen = 0;
-    for (unsigned i = 0; i < MAX_US; i++)
-        total += count.us[i];
-    for (unsigned i = 0; i < MAX_US; i++)
-        if ((seen += count.us[i]) >= (uint64_t)((double)total * q))
-            return i;
-    return MAX_US;
-}
-
 static void read_request(const char *path)
 {
     FILE *file = fopen(path, "rb");
@@ -273,6 +247,6 @@ int main(int argc, char **argv)
            "\"seconds\": %.6f, \"p50_us\": %u, \"p99_us\": %u}\n",
            (unsigned long long)count.totals.good, (unsigned long long)errors(),
            (unsigned long long)count.totals.body_bytes, (unsigned long long)count.connects, seconds,
-           quantile(0.5), quantile(0.99));
+           quantile_us(0.5), quantile_us(0.99));
     return 0;
 }

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
 
 PROGRAMS = {
     "raw_epoll": ("raw_epoll.c",),
-    "loadgen": ("loadgen.c", "answers.c", "answers.h"),
+    "loadgen": ("loadgen.c", "answers.c", "answers.h", "timing.c", "timing.h"),
+    "wsload": ("wsload.c", "timing.c", "timing.h"),
 }
 
 

@@ -15,14 +15,26 @@ from dataclasses import dataclass, replace
 from benchmarks.paths import VENV, VENV_PYTHON
 
 
+_APPS = frozenset({"hello", "ten_kb", "post", "stream"})
+_ASGI_APPS = _APPS | {"fastapi", "echo"}
+# Not imported where they are not served.
+_MODULES = {"fastapi": "benchmarks.fastapi_app"}
+
+
+def asgi_target(app: str) -> str:
+    """Return module and name of an ASGI application, as servers want them."""
+    return f"{_MODULES.get(app, 'benchmarks.asgi_apps')}:{app}"
+
+
 @dataclass(frozen=True, slots=True)
 class Peer:
     """One server: its command line for one worker on ``{port}`` that serves ``benchmarks.apps``.
 
-    ``{app}`` is the application's name there, ``{peer_python}`` the interpreter with the peers,
+    ``{app}`` is the application's name there, ``{asgi_app}`` its module and name where it is one of
+    ASGI, ``{peer_python}`` the interpreter with the peers,
     ``{own_python}`` the one with Monoceros, ``{raw_epoll}`` the compiled ceiling, ``{body}`` the
     length of the application's answer. ``requirements`` is what pip installs for it, ``needs``
-    what must be there before, and ``apps`` the applications it can serve (empty: all).
+    what must be there before, and ``apps`` the applications it can serve.
     """
 
     name: str
@@ -30,7 +42,7 @@ class Peer:
     requirements: tuple[str, ...] = ()
     needs: str = ""
     environment: tuple[tuple[str, str], ...] = ()
-    apps: frozenset[str] = frozenset()
+    apps: frozenset[str] = _APPS
 
 
 def _monoceros(name: str, implementation: str, *options: str) -> Peer:
@@ -76,30 +88,33 @@ def _monoceros_asgi(loop: str) -> Peer:
 
 def _uvicorn(loop: str) -> Peer:
     bind = ("--host", "127.0.0.1", "--port", "{port}", "--log-level", "warning", "--no-access-log")
-    how = ("--loop", loop, "--http", "httptools", "--lifespan", "off")
+    # What "auto" chooses where these libraries are installed.
+    how = ("--loop", loop, "--http", "httptools", "--ws", "websockets-sansio", "--lifespan", "off")
     return _of_asgi(
         Peer(
             f"uvicorn-{loop}",
             ("{peer_python}", "-m", "uvicorn", *bind, *how, "benchmarks.apps:{app}"),
-            requirements=("uvicorn", "httptools", "uvloop", "websockets"),
+            requirements=("uvicorn", "httptools", "uvloop", "websockets", "fastapi"),
         )
     )
 
 
 def _granian_asgi() -> Peer:
     command = [{"wsgi": "asgi"}.get(word, word) for word in _granian("").command]
-    return _of_asgi(Peer("granian-asgi", tuple(command), requirements=("granian", "uvloop")))
+    requirements = ("granian", "uvloop", "fastapi")
+    return _of_asgi(Peer("granian-asgi", tuple(command), requirements=requirements))
+
+
+def _raw_asgi() -> Peer:
+    command = ("{own_python}", "-m", "benchmarks.raw_asgi", "{app}", "{port}")
+    return Peer("raw-asgi", command, apps=frozenset({"hello", "ten_kb", "fastapi"}))
 
 
 def _of_asgi(peer: Peer) -> Peer:
     """Have a server serve the application of the same name that is one of ASGI."""
-    command = tuple(
-        word.replace("benchmarks.apps:", "benchmarks.asgi_apps:") for word in peer.command
-    )
+    command = tuple(word.replace("benchmarks.apps:{app}", "{asgi_app}") for word in peer.command)
     return replace(peer, command=command, apps=_ASGI_APPS)
 
-
-_ASGI_APPS = frozenset({"hello", "ten_kb", "post", "stream"})
 
 # gthread as gunicorn's users run it; auto would take the C parser as soon as it is installed.
 _ACCESS_LOG = ("--access-logfile", "/dev/null")
@@ -136,6 +151,7 @@ PEERS = {
         _uvicorn("uvloop"),
         _uvicorn("asyncio"),
         _granian_asgi(),
+        _raw_asgi(),
     )
 }
 

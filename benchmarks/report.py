@@ -4,6 +4,30 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from statistics import median
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Cost(Protocol):
+    """What something cost a server in one round of a load, whatever the unit."""
+
+    @property
+    def load(self) -> str:
+        """The load's name."""
+
+    @property
+    def server(self) -> str:
+        """The server's name."""
+
+    @property
+    def round(self) -> int:
+        """The number of the round."""
+
+    @property
+    def cost(self) -> float:
+        """What is held against others of the same load and round."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,9 +50,32 @@ class Sample:
         return self.cpu_ns / 1000 / self.requests
 
     @property
+    def cost(self) -> float:
+        """Processor time per request."""
+        return self.cost_us
+
+    @property
     def rate(self) -> float:
         """Requests per second."""
         return self.requests / self.seconds
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """The memory (PSS, in bytes) of a server before, with, and after many idle connections."""
+
+    load: str
+    server: str
+    round: int
+    connections: int
+    before: int
+    held: int
+    after: int
+
+    @property
+    def cost(self) -> float:
+        """Bytes per connection."""
+        return (self.held - self.before) / self.connections
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,10 +87,10 @@ class Failure:
     reason: str
 
 
-def ratios(samples: list[Sample], reference: list[Sample]) -> list[float]:
-    """Return, per round, how many times cheaper than the reference a request was."""
-    base = {sample.round: sample.cost_us for sample in reference}
-    return [base[s.round] / s.cost_us for s in samples if s.round in base]
+def ratios(samples: Sequence[Cost], reference: Sequence[Cost]) -> list[float]:
+    """Return, per round, how many times cheaper than the reference it was."""
+    base = {sample.round: sample.cost for sample in reference}
+    return [base[s.round] / s.cost for s in samples if s.round in base]
 
 
 def _row(samples: list[Sample], reference: list[Sample]) -> str:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from benchmarks import apps, native
 from benchmarks.paths import BUILD, PROJECT, VENV_PYTHON
+from benchmarks.peers import asgi_target
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -70,6 +71,7 @@ def command_line(peer: Peer, app: str, port: int, own_python: str) -> list[str]:
     raw = str(native.build("raw_epoll")) if "{raw_epoll}" in peer.command else ""
     values = {
         "app": app,
+        "asgi_app": asgi_target(app),
         "port": port,
         "body": BODY_BYTES.get(app, 0),
         "own_python": own_python,
