@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import FastAPI, Query
+from fastapi import FastAPI
 
 fastapi = FastAPI()
 
 
-@fastapi.get("/items/{item_id}", response_model=None)
-async def item(item_id: int, limit: Annotated[int, Query(ge=1, le=100)] = 10) -> dict[str, Any]:
-    """Answer some fields as JSON, after the number in the path and the one behind ``?``."""
+@fastapi.get("/items/{item_id}")
+async def item(item_id: int) -> dict[str, Any]:
+    """Answer some fields as JSON, with the number in the path."""
     return {
         "item_id": item_id,
-        "limit": limit,
         "name": "A table of oak",
         "price": 249.5,
         "in_stock": True,

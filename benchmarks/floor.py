@@ -1,9 +1,8 @@
 """How much of FastAPI's cost is the server's: ``python -m benchmarks.floor``.
 
-In each round the application is called without a server (``benchmarks.inside``), and each server has
-one slice of the load ``fastapi``, all on the same processor in turns. No server can cost less than
-the application alone; the last column says how many times cheaper than the reference a server would
-be that costs nothing.
+In each round the application is called without a server (``benchmarks.inside``), and each server
+has one slice of the load ``fastapi``, all on the same processor in turns. No server can cost less
+than the application alone: the last row's ratio is that of a server which costs nothing.
 """
 
 from __future__ import annotations
@@ -24,24 +23,24 @@ from benchmarks.peers import PEERS, Peer, select
 from benchmarks.server import Placement, Server, environment, serving
 
 LOAD = LOADS["fastapi"]
-SERVERS = "monoceros-asgi-uvloop,uvicorn-uvloop,granian-asgi"
+SERVER_CPU = 0
+SERVERS = "monoceros-asgi-uvloop,uvicorn-uvloop,granian-asgi,raw-asgi"
 HEAD = ("server", "CPU us/req", "less the application", "share of the server", "reference / this")
 
 
 def inside(placement: Placement, loop: str, seconds: float) -> float:
     """Return the microseconds of a call of the application alone."""
-    app_cpu = {} if placement.server_cpu is None else {placement.server_cpu}
     done = subprocess.run(
         [placement.own_python, "-m", "benchmarks.inside", LOAD.app, loop, str(seconds)],
         cwd=PROJECT,
         env=environment(PEERS["monoceros-asgi-uvloop"]),
         stdout=subprocess.PIPE,
-        preexec_fn=lambda: os.sched_setaffinity(0, app_cpu) if app_cpu else None,
+        preexec_fn=lambda: os.sched_setaffinity(0, {SERVER_CPU}),
         check=True,
         timeout=seconds + 30,
     )
-    found = json.loads(done.stdout)
-    return float(found["cpu_ns"]) / found["calls"] / 1000
+    found: dict[str, int] = json.loads(done.stdout)
+    return found["cpu_ns"] / found["calls"] / 1000
 
 
 def _row(name: str, costs: list[float], alone: list[float], reference: list[float]) -> str:
@@ -78,7 +77,7 @@ def main(argv: list[str] | None = None) -> int:
     if options.reference not in [peer.name for peer in chosen]:
         parser.error(f"{options.reference} is none of the servers: {options.servers}")
     signal.signal(signal.SIGTERM, _end)  # so that the servers are ended
-    placement = Placement(0, min(1, (os.cpu_count() or 1) - 1), options.python)
+    placement = Placement(SERVER_CPU, min(1, (os.cpu_count() or 1) - 1), options.python)
     placement.pin_load()
     alone, costs = _measure(chosen, placement, options)
     reference = costs[options.reference]

@@ -28,16 +28,15 @@ if TYPE_CHECKING:
 _BATCH = 200
 
 
-_PATH, _, _QUERY = API_PATH.partition("?")
 SCOPE: dict[str, Any] = {
     "type": "http",
     "asgi": {"version": "3.0", "spec_version": "2.5"},
     "http_version": "1.1",
     "method": "GET",
     "scheme": "http",
-    "path": _PATH,
-    "raw_path": _PATH.encode(),
-    "query_string": _QUERY.encode(),
+    "path": API_PATH,
+    "raw_path": API_PATH.encode(),
+    "query_string": b"",
     "root_path": "",
     "headers": [(name.lower().encode(), value.encode()) for name, value in API_FIELDS],
     "client": ("127.0.0.1", 40000),

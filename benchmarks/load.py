@@ -50,9 +50,9 @@ BROWSER_FIELDS = (
 POST_BYTES = 16_384
 HOST = ("Host", "www.example.com")
 UPLOAD = (HOST, ("Content-Type", "application/octet-stream"), ("Content-Length", str(POST_BYTES)))
-API_PATH = "/items/42?limit=20"
+API_PATH = "/items/42"
 API_FIELDS = (HOST, ("User-Agent", "python-httpx/0.28.1"), ("Accept", "application/json"))
-API_ANSWER_BYTES = 105
+API_ANSWER_BYTES = 94
 MESSAGE_BYTES = 100
 # The key of RFC 6455 1.3, whose answer the generator knows.
 HANDSHAKE_FIELDS = (
@@ -149,12 +149,22 @@ def run(
     clients, most = connections or load.connections, max(1, round(seconds * 1000))
     path = _write(load)
     if load.message_bytes:
-        arguments = (port, path, clients, load.message_bytes, most, requests)
-        line = _echo([str(build("wsload")), *map(str, arguments)], seconds, meter)
+        line = _echo(
+            _command("wsload", port, path, clients, load.message_bytes, most, requests),
+            seconds,
+            meter,
+        )
     else:
-        arguments = (port, path, clients, load.depth, int(load.close), most, requests)
-        line = _ask([str(build("loadgen")), *map(str, arguments)], seconds, meter)
+        line = _ask(
+            _command("loadgen", port, path, clients, load.depth, int(load.close), most, requests),
+            seconds,
+            meter,
+        )
     return Count(**json.loads(line))
+
+
+def _command(program: str, *arguments: object) -> list[str]:
+    return [str(build(program)), *map(str, arguments)]
 
 
 def _write(load: Load) -> Path:

@@ -14,7 +14,6 @@ from dataclasses import dataclass, replace
 
 from benchmarks.paths import VENV, VENV_PYTHON
 
-
 _APPS = frozenset({"hello", "ten_kb", "post", "stream"})
 _ASGI_APPS = _APPS | {"fastapi", "echo"}
 # Not imported where they are not served.
@@ -30,11 +29,11 @@ def asgi_target(app: str) -> str:
 class Peer:
     """One server: its command line for one worker on ``{port}`` that serves ``benchmarks.apps``.
 
-    ``{app}`` is the application's name there, ``{asgi_app}`` its module and name where it is one of
-    ASGI, ``{peer_python}`` the interpreter with the peers,
-    ``{own_python}`` the one with Monoceros, ``{raw_epoll}`` the compiled ceiling, ``{body}`` the
-    length of the application's answer. ``requirements`` is what pip installs for it, ``needs``
-    what must be there before, and ``apps`` the applications it can serve.
+    ``{app}`` is the application's name there, ``{asgi_app}`` module and name of the ASGI one,
+    ``{peer_python}`` the interpreter with the peers, ``{own_python}`` the one with Monoceros,
+    ``{raw_epoll}`` the compiled ceiling, ``{body}`` the length of the application's answer.
+    ``requirements`` is what pip installs for it, ``needs`` what must be there before, and ``apps``
+    the applications it can serve.
     """
 
     name: str
