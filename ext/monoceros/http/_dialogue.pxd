@@ -9,6 +9,7 @@ from monoceros.http._coroutine cimport PYGEN_ERROR, PySendResult
 from monoceros.http._exchange cimport Exchange, HeadReader, Owner
 from monoceros.http._exchange_log cimport ExchangeLog
 from monoceros.http._record cimport Record
+from monoceros.http._wire cimport Wire
 
 cdef class Calls:
     cdef public object app
@@ -49,14 +50,12 @@ cdef class Dialogue(Owner):
     cdef public double since
     cdef public int64_t unsent
     cdef readonly object transport
-    cdef object put
-    cdef public int fd
-    cdef bint is_clear  # nothing waits in the transport
+    cdef Wire wire  # the transport, where it is one
     cdef readonly bytes peer
     cdef readonly bint trusted
     cdef readonly bint expires
     cdef readonly HeadReader reader
 
     cdef int take(self, bytes data) except -1
-    cdef bint has_cleared(self) except -1
+    cdef int send(self, bytes data, bint is_last) except -1
     cdef void go_to(self, int state) noexcept

@@ -1,7 +1,7 @@
 """One connection's requests and calls as long as all is usual, compiled; see ``_dialogue_py``."""
 
 cimport cython
-from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
+from cpython.bytes cimport PyBytes_GET_SIZE
 from cpython.list cimport PyList_GET_SIZE
 from cpython.object cimport PyObject_Call
 from cpython.ref cimport Py_DECREF, Py_INCREF, PyObject
@@ -17,7 +17,7 @@ from monoceros.http._coroutine cimport (
     PyTypeObject,
 )
 from monoceros.http._exchange_log cimport exchange_log
-from monoceros.http._socket cimport MSG_DONTWAIT, MSG_NOSIGNAL, send, ssize_t
+from monoceros.http._wire cimport Wire
 
 from types import GeneratorType
 
@@ -239,17 +239,14 @@ cdef class Dialogue(Owner):
     def __init__(self, Calls calls not None, /):
         self.calls = calls
         self.turn = WHOLE_TURN
-        self.is_clear = True
         self.state = STATE_HEAD
         self.since = monotonic_ns() * 1e-9
 
-    def open(
-        self, transport, int fd, bytes peer not None, bint trusted, bint expires, dict template, /
-    ):
-        """Begin; ``fd`` is the transport's, or -1 where octets take another way."""
-        self.fd = fd
+    def open(self, transport, bytes peer not None, bint trusted, bint expires, dict template, /):
+        """Begin; requests have the ``template`` for their scope."""
         self.transport = transport
-        self.put = transport.write
+        if isinstance(transport, Wire):
+            self.wire = transport
         self.peer = peer
         self.trusted = trusted
         self.expires = expires
@@ -307,30 +304,29 @@ cdef class Dialogue(Owner):
     def write(self, bytes data not None, /):
         """Send octets, or keep what the client does not take at once."""
         if data:
-            self.is_clear = False
-            self.put(data)
+            self.send(data, False)
 
     def write_in_turn(self, bytes data not None, bint is_last, /):
         """Send octets of a response, and let others have a turn after so many."""
         self.send_in_turn(data, is_last)
 
+    cdef int send(self, bytes data, bint is_last) except -1:
+        if self.wire is None:
+            self.transport.write(data)
+        elif is_last:
+            self.wire.put_last(data)
+        else:
+            self.wire.put(data)
+        return 0
+
     cdef int send_in_turn(self, bytes data, bint is_last) except -1:
         cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
-        cdef ssize_t sent = 0
-        if is_last and self.fd >= 0 and (self.is_clear or self.has_cleared()):
-            # What goes wrong here the transport meets too, and tells of it.
-            sent = max(0, send(self.fd, PyBytes_AS_STRING(data), size, MSG_DONTWAIT | MSG_NOSIGNAL))
-        if sent < size:
-            self.is_clear = False
-            self.put(data[sent:])
+        if size or is_last:
+            self.send(data, is_last)
         self.turn -= size + PIECE
         if self.turn < 0:
             self.is_turn_over = self.is_paused = True
         return 0
-
-    cdef bint has_cleared(self) except -1:
-        self.is_clear = self.transport.get_write_buffer_size() == 0
-        return self.is_clear
 
     def end(self, Exchange exchange not None, /):
         """Go on after a complete response."""

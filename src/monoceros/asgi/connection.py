@@ -50,12 +50,10 @@ class Connection(Dialogue, asyncio.Protocol):
         service = self.calls
         remote = transport.get_extra_info("peername")
         local = transport.get_extra_info("sockname")
-        sock = transport.get_extra_info("socket")
         name = remote[0] if isinstance(remote, tuple) else ""
         trusted = name in service.trusted
         self.open(
             cast("asyncio.Transport", transport),
-            -1 if sock is None else sock.fileno(),
             name.encode("latin-1") if name else b"unix",
             trusted,
             not (trusted and service.core.policy.spares_trusted),
@@ -107,7 +105,6 @@ class Connection(Dialogue, asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         """Tell the application that the client has gone."""
-        self.fd = -1  # somebody else's soon
         self.calls.connections.discard(self)
         self.calls.has_room()
         if self.successor is not None:
@@ -368,6 +365,14 @@ class Connection(Dialogue, asyncio.Protocol):
             and self.state in (IDLE, HEAD)
             and not self.reader.pending
         )
+
+    def is_fresh(self, since: float) -> bool:
+        """Whether it was made after that time, for a request that has not come yet."""
+        return self.state == HEAD and self.since > since
+
+    def fileno(self) -> int:
+        """Return the socket's descriptor."""
+        return self.transport.get_extra_info("socket").fileno()  # type: ignore[no-any-return]
 
     def unsent_octets(self) -> int:
         """Return how much of what was sent the client has not taken."""

@@ -27,7 +27,9 @@ __all__ = [
     "HeadReader",
     "Record",
     "Watch",
+    "Wire",
     "accept",
+    "look",
     "parse_head",
 ]
 
@@ -48,6 +50,7 @@ _COMPILED = tuple(
         "_record",
         "_request",
         "_watch",
+        "_wire",
     )
 )
 
@@ -93,7 +96,9 @@ if TYPE_CHECKING:
         HeadReader,
         Record,
         Watch,
+        Wire,
         accept,
+        look,
         parse_head,
     )
 
@@ -104,5 +109,5 @@ else:
     IMPL = _twin.IMPL
     Conn, Core, Watch = _twin.Conn, _twin.Core, _twin.Watch
     Calls, Dialogue = _twin.Calls, _twin.Dialogue
-    HeadReader, Record = _twin.HeadReader, _twin.Record
-    accept, parse_head = _twin.accept, _twin.parse_head
+    HeadReader, Record, Wire = _twin.HeadReader, _twin.Record, _twin.Wire
+    accept, look, parse_head = _twin.accept, _twin.look, _twin.parse_head

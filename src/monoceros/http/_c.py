@@ -8,6 +8,7 @@ from monoceros.http._exchange import HeadReader
 from monoceros.http._head import parse_head
 from monoceros.http._record import Record
 from monoceros.http._watch import Watch
+from monoceros.http._wire import Wire, look
 
 IMPL = "c"
 
@@ -20,6 +21,8 @@ __all__ = [
     "HeadReader",
     "Record",
     "Watch",
+    "Wire",
     "accept",
+    "look",
     "parse_head",
 ]

@@ -6,7 +6,6 @@ is unusual. Nothing here waits; the loop, its tasks and the transport are given.
 
 from __future__ import annotations
 
-import os
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -115,15 +114,14 @@ class Dialogue:
         "calls",
         "exchange",
         "expires",
-        "fd",
         "has_ended",
-        "is_clear",
         "is_due",
         "is_full",
         "is_paused",
         "is_turn_over",
         "peer",
         "put",
+        "put_last",
         "reader",
         "since",
         "state",
@@ -145,29 +143,19 @@ class Dialogue:
         self.is_turn_over = False
         self.is_paused = False  # for this reason, or because the client takes nothing more for now
         self.turn = TURN  # octets that are left of it
-        self.is_clear = True  # nothing waits in the transport
         self.successor: Any = None  # what speaks another protocol on it by now
         self.state = HEAD
         self.since = time.monotonic()
         self.unsent = 0  # octets, at the last sweep
 
     def open(
-        self,
-        transport: Any,
-        fd: int,
-        peer: bytes,
-        trusted: bool,
-        expires: bool,
-        template: Scope,
-        /,
+        self, transport: Any, peer: bytes, trusted: bool, expires: bool, template: Scope, /
     ) -> None:
-        """Begin; ``fd`` is the transport's, or -1 where octets take another way.
-
-        Requests have the ``template`` for their scope.
-        """
-        self.fd = fd
+        """Begin; requests have the ``template`` for their scope."""
         self.transport: asyncio.Transport = transport
         self.put: Callable[[bytes], None] = transport.write
+        # Of those that want to know what is sent last, and those that do not.
+        self.put_last = getattr(transport, "write_last", self.put)
         self.peer = peer
         self.trusted = trusted
         self.expires = expires
@@ -220,29 +208,17 @@ class Dialogue:
     def write(self, data: bytes, /) -> None:
         """Send octets, or keep what the client does not take at once."""
         if data:
-            self.is_clear = False
             self.put(data)
 
     def write_in_turn(self, data: bytes, is_last: bool, /) -> None:
         """Send octets of a response, and let others have a turn after so many."""
-        if is_last and self.fd >= 0 and (self.is_clear or self._has_cleared()):
-            data = data[self._send(data) :]
-        if data:
-            self.write(data)
+        if is_last:
+            self.put_last(data)
+        elif data:
+            self.put(data)
         self.turn -= len(data) + PIECE
         if self.turn < 0:
             self.is_turn_over = self.is_paused = True
-
-    def _has_cleared(self) -> bool:
-        self.is_clear = self.transport.get_write_buffer_size() == 0
-        return self.is_clear
-
-    def _send(self, data: bytes) -> int:
-        """Send past the transport, which may have nothing waiting; returns how much went out."""
-        try:
-            return os.write(self.fd, data)
-        except OSError:  # the transport meets it too, and tells of it
-            return 0
 
     def end(self, exchange: Exchange, /) -> None:
         """Go on after a complete response."""

@@ -8,6 +8,7 @@ from monoceros.http._exchange_py import HeadReader
 from monoceros.http._head_py import parse_head
 from monoceros.http._record_py import Record
 from monoceros.http._watch_py import Watch
+from monoceros.http._wire_py import Wire, look
 
 IMPL = "py"
 
@@ -20,6 +21,8 @@ __all__ = [
     "HeadReader",
     "Record",
     "Watch",
+    "Wire",
     "accept",
+    "look",
     "parse_head",
 ]

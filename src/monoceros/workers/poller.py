@@ -45,8 +45,19 @@ class Poller(Protocol):
         """Let go of the descriptors."""
 
 
+class WidePoller(Poller, Protocol):
+    """One whose descriptors may be watched for both."""
+
+    OUTPUT: int  # among the events of ``poll``; all others are of input, or of the end
+
+    def watch(self, fd: int, reads: bool, writes: bool) -> None:
+        """Watch for input, for room for output, for both, or for nothing but the end."""
+
+
 class EpollPoller:
     """Level-triggered epoll(7): no system call per request beyond the poll itself."""
+
+    OUTPUT = getattr(select, "EPOLLOUT", 0)
 
     def __init__(self) -> None:
         self._epoll = epoll()
@@ -72,6 +83,10 @@ class EpollPoller:
         """Watch for room for output, and for nothing else."""
         self._epoll.modify(fd, select.EPOLLOUT)
 
+    def watch(self, fd: int, reads: bool, writes: bool) -> None:
+        """Watch for input, for room for output, for both, or for nothing but the end."""
+        self._epoll.modify(fd, select.EPOLLIN * reads | select.EPOLLOUT * writes)
+
     def remove(self, fd: int) -> None:
         """Stop watching; before the descriptor is closed."""
         self._epoll.unregister(fd)
@@ -91,6 +106,8 @@ class EpollPoller:
 
 class SelectorPoller:
     """The same by ``selectors``, for systems without epoll."""
+
+    OUTPUT = selectors.EVENT_WRITE
 
     def __init__(self) -> None:
         self._selector = selectors.DefaultSelector()
@@ -115,9 +132,21 @@ class SelectorPoller:
         """Watch for room for output, and for nothing else."""
         self._selector.modify(fd, selectors.EVENT_WRITE)
 
+    def watch(self, fd: int, reads: bool, writes: bool) -> None:
+        """Watch for input, for room for output, for both, or for nothing."""
+        events = selectors.EVENT_READ * reads | selectors.EVENT_WRITE * writes
+        if fd not in self._selector.get_map():
+            if events:
+                self._selector.register(fd, events)
+        elif events:
+            self._selector.modify(fd, events)
+        else:
+            self._selector.unregister(fd)
+
     def remove(self, fd: int) -> None:
         """Stop watching; before the descriptor is closed."""
-        self._selector.unregister(fd)
+        if fd in self._selector.get_map():
+            self._selector.unregister(fd)
 
     def fileno(self) -> int:
         """Return the descriptor that is readable while something is ready."""
@@ -140,6 +169,6 @@ def ready_now(wanted: Iterable[tuple[int, int]]) -> list[int]:
     return [fd for fd, _ in poller.poll(0)]
 
 
-def make_poller() -> Poller:
+def make_poller() -> WidePoller:
     """Return the best poller of this system."""
     return EpollPoller() if hasattr(select, "EPOLLEXCLUSIVE") else SelectorPoller()

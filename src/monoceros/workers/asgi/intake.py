@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import select
 import socket
@@ -21,10 +20,18 @@ if TYPE_CHECKING:
 
     from monoceros.asgi.connection import Connection
     from monoceros.asgi.service import Service
+    from monoceros.workers.asgi.sockets import Sockets
 
 _EXHAUSTED = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 _PAUSE_S = 1.0
+_FRESH_S = 1.0  # within which a client sends what it has come for
 _ALL = 1 << 31
+
+
+def _only_name(listener: socket.socket) -> Any:
+    """Return the address that all connections have here; None where they have several."""
+    name = listener.getsockname()
+    return None if name and name[0] in ("0.0.0.0", "::") else name
 
 
 class Intake:
@@ -36,6 +43,7 @@ class Intake:
     def __init__(
         self,
         loop: asyncio.AbstractEventLoop,
+        sockets: Sockets,
         make: Callable[[], Connection],
         listeners: list[socket.socket],
         *,
@@ -44,18 +52,19 @@ class Intake:
         warn: Callable[[str], None],
     ) -> None:
         self._loop = loop
+        self._sockets = sockets
         self._make = make
         self._listeners = list(listeners)
         self._limit = limit
         self._burst = burst
         self._warn = warn
-        self._coming: set[asyncio.Task[Any]] = set()  # accepted, and not connections yet
+        self._names = {one: name for one in listeners if (name := _only_name(one))}
         self._is_watching = False
         self._is_over = False
         self.service: Service
 
     def __len__(self) -> int:
-        return len(self.service.connections) + len(self._coming)
+        return len(self.service.connections)
 
     def start(self) -> None:
         """Watch the listeners."""
@@ -100,11 +109,6 @@ class Intake:
             listener.close()
         self._listeners = []
 
-    @property
-    def is_coming(self) -> bool:
-        """Whether some that were accepted are not connections yet."""
-        return bool(self._coming)
-
     # -- taking ------------------------------------------------------------------------------
 
     def _accept(self, listener: socket.socket, most: int) -> None:
@@ -121,26 +125,23 @@ class Intake:
                 if not taken and is_shut(listener):
                     self.stop()  # its events would not end
                 return
-            self._admit(listener, accepted[0])
+            self._admit(listener, *accepted)
 
-    def _admit(self, listener: socket.socket, fd: int) -> None:
+    def _admit(self, listener: socket.socket, fd: int, remote: Any) -> None:
         kind = socket.SOCK_STREAM
         sock = socket.socket(listener.family, kind, listener.proto, fileno=move_up(fd))
-        task = self._loop.create_task(self._connect(sock))
-        self._coming.add(task)
-        task.add_done_callback(self._coming.discard)
-
-    async def _connect(self, sock: socket.socket) -> None:
-        with contextlib.suppress(OSError):  # its client has gone already
-            await self._loop.connect_accepted_socket(self._make, sock)
+        try:
+            local = self._names.get(listener) or sock.getsockname()
+        except OSError:  # its client has gone already
+            sock.close()
             return
-        sock.close()
+        self._sockets.open(sock, self._make(), remote, local)
 
     def _make_room(self, listener: socket.socket) -> bool:
         """Have an idle connection closed if somebody waits; False where none was."""
         if not ready_now([(listener.fileno(), select.POLLIN)]):
             return False
-        idle = [one for one in self.service.connections if one.is_idle]
+        idle = self._idle()
         if idle:
             min(idle, key=lambda one: one.since).abort()
             return True
@@ -148,9 +149,16 @@ class Intake:
         self._loop.call_later(FULL_PAUSE_S, self._look_again)
         return False
 
+    def _idle(self) -> list[Connection]:
+        """Return the connections that can be closed: no request has come, nor is one on its way."""
+        since = self.service.time() - _FRESH_S
+        idle = [one for one in self.service.connections if one.is_idle and not one.is_fresh(since)]
+        ready = set(ready_now([(one.fileno(), select.POLLIN) for one in idle]))
+        return [one for one in idle if one.fileno() not in ready]
+
     def _look_again(self) -> None:
         """Go on once there is room, or somebody who makes some."""
-        if len(self) < self._limit or any(one.is_idle for one in self.service.connections):
+        if len(self) < self._limit or self._idle():
             self.start()
         elif not (self._is_watching or self._is_over):
             self._loop.call_later(FULL_PAUSE_S, self._look_again)

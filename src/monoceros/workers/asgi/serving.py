@@ -26,6 +26,7 @@ from monoceros.scoreboard import count_connections
 from monoceros.workers.asgi.core import make_core
 from monoceros.workers.asgi.intake import Intake
 from monoceros.workers.asgi.observers import Observers
+from monoceros.workers.asgi.sockets import Sockets
 from monoceros.workers.asgi.sweep import LOOK_S, Sweep
 from monoceros.workers.asgi.upgrades import Upgrades
 from monoceros.workers.descriptors import raise_limit
@@ -61,8 +62,10 @@ class Serving:
         self._access = worker.log.access_sink()
         self._is_log_due = False
         limit = raise_limit(cfg.worker_connections)
+        self._sockets = Sockets(self._loop, self._core)
         self._intake = Intake(
             self._loop,
+            self._sockets,
             self._make_connection,
             worker.sockets,
             limit=limit,
@@ -89,6 +92,7 @@ class Serving:
             await self._lifespan.stop(self._time_left())
             self._write_log()
             self._loop.remove_reader(wakeup.fileno())
+            self._sockets.close()
 
     async def _start(self) -> None:
         """Have the application start; under ``reload`` serve the reason where it does not."""
@@ -236,7 +240,7 @@ class Serving:
         grace_s = min(IDLE_GRACE_S, worker.cfg.graceful_timeout / 2)
         stream_end = told + float(worker.cfg.stream_grace)
         next_tick = 0.0
-        while service.connections or self._has_calls() or self._intake.is_coming:
+        while service.connections or self._has_calls():
             now = time.monotonic()
             if now >= until:
                 return
