@@ -17,6 +17,7 @@ import pytest
 
 from tests.e2e.clients import ask, at_end, begin_answer, head, read_answer, read_to_end
 from tests.e2e.load import load
+from tests.e2e.sockets import upgrade
 from tests.process.conftest import skip_without
 
 if TYPE_CHECKING:
@@ -547,22 +548,10 @@ async def _talk(srv: Server, signum: signal.Signals, count: int) -> list[int | N
     return codes
 
 
-def upgrade(srv: Server, client: socket.socket, *fields: str) -> str:
-    """Open a WebSocket by hand; returns the head of the answer."""
-    key = "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=="
-    asked = ("Connection: Upgrade", "Upgrade: websocket", "Sec-WebSocket-Version: 13", key)
-    client.sendall(head("GET", "/", *asked, *fields))
-    answer = b""
-    while not answer.endswith(b"\r\n\r\n"):
-        answer += client.recv(1)
-    assert answer.startswith(b"HTTP/1.1 101 ")
-    return answer.decode()
-
-
 def test_a_websocket_that_answers_no_ping_is_closed(serve: Serve) -> None:
     srv = start(serve, "--websocket-ping-interval", "1", "--websocket-ping-timeout", "1")
     with srv.connect() as client:
-        upgrade(srv, client)
+        upgrade(client)
         assert client.recv(1) == b"\x89"
         assert b"ping timeout" in read_to_end(client)
 
@@ -570,7 +559,7 @@ def test_a_websocket_that_answers_no_ping_is_closed(serve: Serve) -> None:
 def test_a_message_may_be_too_large(serve: Serve) -> None:
     srv = start(serve, "--websocket-max-message-size", "10")
     with srv.connect() as client:
-        upgrade(srv, client)
+        upgrade(client)
         client.sendall(b"\x81\x8b\0\0\0\0" + b"x" * 11)
         assert client.recv(1) == b"\x88"
         assert client.recv(3)[1:] == (1009).to_bytes(2, "big")
@@ -581,7 +570,7 @@ def test_messages_are_compressed_where_that_is_wanted(serve: Serve, is_on: bool)
     args = [] if is_on else ["--no-websocket-per-message-deflate"]
     srv = start(serve, *args)
     with srv.connect() as client:
-        answer = upgrade(srv, client, "Sec-WebSocket-Extensions: permessage-deflate")
+        answer = upgrade(client, "/", "Sec-WebSocket-Extensions: permessage-deflate")
         assert ("permessage-deflate" in answer) is is_on
 
 

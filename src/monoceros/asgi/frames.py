@@ -58,23 +58,24 @@ class FrameReader:
     """Takes octets of a client, and returns its messages: ``str`` for text, ``bytes`` for binary.
 
     Control frames are returned as they come, also from between the fragments of a message.
+    ``buffer`` is empty where nothing of the next frame has come.
     """
 
     __slots__ = (
-        "_buffer",
         "_first",
         "_max_size",
         "_message",
         "_needed",
         "_position",
         "_received",
+        "buffer",
         "inflater",
     )
 
     def __init__(self, max_size: int) -> None:
         self._max_size = max_size  # octets of a message
         self.inflater: Inflater | None = None  # set once compression is agreed on
-        self._buffer: bytes | bytearray = b""
+        self.buffer: bytes | bytearray = b""
         self._position = 0  # where the next frame begins there
         self._needed = 2  # octets that it takes from there, as far as known
         self._first = 0  # octet of the message of which fragments are awaited
@@ -83,25 +84,25 @@ class FrameReader:
 
     def keep(self, data: bytes) -> None:
         """Take octets that are not to be looked at yet."""
-        if self._position or not isinstance(self._buffer, bytearray):
-            self._buffer = bytearray(memoryview(self._buffer)[self._position :])
+        if self._position or not isinstance(self.buffer, bytearray):
+            self.buffer = bytearray(memoryview(self.buffer)[self._position :])
             self._position = 0
-        self._buffer += data
+        self.buffer += data
 
     def read(self, data: bytes = b"") -> str | bytes | Control | None:
         """Return the next message or control frame, or None while there is none that is complete.
 
         Raises ``FrameError``.
         """
-        if self._buffer:
+        if self.buffer:
             if data:
                 self.keep(data)
-            if len(self._buffer) - self._position < self._needed:
+            if len(self.buffer) - self._position < self._needed:
                 return None
         elif data:
-            self._buffer = data
-        while len(self._buffer) - self._position >= 2:
-            first = self._buffer[self._position]
+            self.buffer = data
+        while len(self.buffer) - self._position >= 2:
+            first = self.buffer[self._position]
             payload = self._take_payload(first)
             if payload is None:
                 return None
@@ -119,7 +120,7 @@ class FrameReader:
 
     def _take_payload(self, first: int) -> bytes | None:
         """Return what the frame at hand carries, or None while it is not complete."""
-        buffer, position = self._buffer, self._position
+        buffer, position = self.buffer, self._position
         length = buffer[position + 1] - _MASKED
         if length < 0:
             raise FrameError(PROTOCOL_ERROR, "a frame is not masked")
@@ -142,12 +143,12 @@ class FrameReader:
         if length > _MOST_MEDIUM:
             masked = memoryview(buffer)
         payload = apply_mask(masked[begin:end], buffer[begin - 4 : begin])
+        self._needed = 2
         if len(buffer) == end:
-            self._buffer = b""
+            self.buffer = b""
             self._position = 0
         else:
             self._position = end
-            self._needed = 2
         return payload
 
     def _check(self, first: int, length: int) -> None:

@@ -154,9 +154,9 @@ class WebSocket:
     def _take_in(self, data: bytes = b"") -> None:
         """Deal with the frames that are complete, as long as there is room for them."""
         link = self._link
-        read = self._reader.read
+        reader = self._reader
         try:
-            message = read(data)
+            message = reader.read(data)
             while message is not None:
                 if isinstance(message, Control):
                     self._obey(message)
@@ -165,7 +165,7 @@ class WebSocket:
                 elif link.state != CLOSING and self._inbox.put(message):
                     link.pause_reading()
                     return
-                message = read()
+                message = reader.read() if reader.buffer else None
         except FrameError as error:
             link.fail(error.code, error.reason)
             self._end(error.code, error.reason)

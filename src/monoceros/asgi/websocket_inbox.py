@@ -12,21 +12,35 @@ if TYPE_CHECKING:
 
 _HIGH_WATER = 1 << 16  # octets
 _MOST_WAITING = 32  # messages
+_TURN = 64  # messages that are found there before the loop goes on
 
 
 class Inbox:
     """A queue of events that ends with one farewell.
 
-    ``has_room`` is called once what had made it full is less than half of that.
+    ``has_room`` is called once what had made it full is less than half of that. An application that
+    never finds it empty has its turn ended now and then.
     """
 
-    __slots__ = ("_events", "_farewell", "_is_told", "_loop", "_octets", "_waiter", "has_room")
+    __slots__ = (
+        "_events",
+        "_farewell",
+        "_is_full",
+        "_is_told",
+        "_loop",
+        "_octets",
+        "_turn",
+        "_waiter",
+        "has_room",
+    )
 
     def __init__(self, loop: asyncio.AbstractEventLoop, has_room: Callable[[], None]) -> None:
         self._loop = loop
         self.has_room: Callable[[], None] = has_room
         self._events: list[Event] = [{"type": "websocket.connect"}]
         self._octets = 0
+        self._is_full = False
+        self._turn = _TURN  # messages that are left of it
         self._waiter: asyncio.Future[Event] | None = None
         self._farewell: Event | None = None
         self._is_told = False  # of the farewell
@@ -41,7 +55,8 @@ class Inbox:
             return False
         self._events.append(event)
         self._octets += len(message)
-        return self._octets >= _HIGH_WATER or len(self._events) >= _MOST_WAITING
+        self._is_full = self._octets >= _HIGH_WATER or len(self._events) >= _MOST_WAITING
+        return self._is_full
 
     def end(self, code: int, reason: str) -> None:
         """Have the application hear of the end, after what waits; the first end counts."""
@@ -61,18 +76,24 @@ class Inbox:
         """Forget what waits."""
         self._events.clear()
         self._octets = 0
+        self._is_full = False
 
     async def receive(self) -> Event:
         """Return the next event; raises ``RuntimeError`` after the farewell."""
         while True:
             if self._events:
-                return self._take()
+                if self._turn:
+                    return self._take()
+                self._turn = _TURN
+                await asyncio.sleep(0)
+                continue
             if self._farewell is not None:
                 return self._take_leave(self._farewell)
             waiter = self._waiter
             if waiter is None or waiter.done():
                 break
             await asyncio.wait([waiter])
+        self._turn = _TURN
         waiter = self._waiter = self._loop.create_future()
         try:
             return await waiter
@@ -82,11 +103,16 @@ class Inbox:
             raise
 
     def _take(self) -> Event:
+        self._turn -= 1
         event = self._events.pop(0)
         self._octets -= _size(event)
-        if self._octets <= _HIGH_WATER // 2 and len(self._events) <= _MOST_WAITING // 2:
+        if self._is_full and self._has_room_again():
+            self._is_full = False
             self.has_room()
         return event
+
+    def _has_room_again(self) -> bool:
+        return self._octets <= _HIGH_WATER // 2 and len(self._events) <= _MOST_WAITING // 2
 
     def _take_leave(self, farewell: Event) -> Event:
         if self._is_told:

@@ -1,7 +1,12 @@
-"""The sending half of a WebSocket: an application's messages become frames, and wait for room."""
+"""The sending half of a WebSocket: an application's messages become frames, and wait for room.
+
+An application that never waits for anything else would not let the loop see to others, or hear
+that the client has gone; so ``send`` ends its turn now and then.
+"""
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from monoceros.asgi import frames
@@ -10,13 +15,14 @@ from monoceros.asgi.websocket_events import read_message
 from monoceros.asgi.websocket_link import OPEN
 
 if TYPE_CHECKING:
-    import asyncio
     from collections.abc import Callable
 
     from monoceros.asgi.types import Event
     from monoceros.asgi.websocket_deflate import Deflater
     from monoceros.asgi.websocket_link import Link
 
+_TURN = 1 << 16  # octets that may be sent before the loop goes on
+_PIECE = 1 << 10  # octets that would take as long as the rest of a call of ``send``
 _COMPRESS_FROM = 126  # octets: below that, packets become no fewer
 _TEXT = frames.FIN | frames.TEXT
 _BINARY = frames.FIN | frames.BINARY
@@ -29,7 +35,16 @@ class Outlet:
     That are the events of other types, and messages where none can be sent.
     """
 
-    __slots__ = ("_is_choked", "_link", "_loop", "_pong", "_senders", "deflater", "take_other")
+    __slots__ = (
+        "_is_choked",
+        "_link",
+        "_loop",
+        "_pong",
+        "_senders",
+        "_turn",
+        "deflater",
+        "take_other",
+    )
 
     def __init__(
         self,
@@ -41,24 +56,28 @@ class Outlet:
         self._loop = loop
         self.take_other: Callable[[str, Event], None] = take_other
         self.deflater: Deflater | None = None  # set once compression is agreed on
+        self._turn = _TURN  # octets that are left of it
         self._is_choked = False  # the client does not take what was sent
         self._senders: list[asyncio.Future[None]] | None = None  # who wait until it does
         self._pong: bytes | None = None  # what goes out then
 
     async def send(self, event: Event) -> None:
         """Take an event of the application; waits while the client takes no more."""
-        while self._is_choked and self._link.state <= OPEN:
-            await self._wait_for_room()
+        if self._is_choked or self._turn < 0:
+            await self._wait_for_turn()
         kind = event["type"]
         transport = self._link.transport
         if kind != "websocket.send" or self._link.state != OPEN or transport.is_closing():
+            self._turn -= _PIECE
             self.take_other(kind, event)
             return
         text = event.get("text")
         if type(text) is str:
             payload = text.encode()
-            if len(payload) < _COMPRESS_FROM:
-                transport.write(_TEXT_HEADS[len(payload)] + payload)
+            length = len(payload)
+            if length < _COMPRESS_FROM:
+                self._turn -= length + _PIECE
+                transport.write(_TEXT_HEADS[length] + payload)
             else:
                 self._send_message(_TEXT, payload)
         elif text is None and type(data := event.get("bytes")) is bytes:
@@ -70,6 +89,7 @@ class Outlet:
         if self.deflater is not None and len(payload) >= _COMPRESS_FROM:
             payload = self.deflater.deflate(payload)
             first |= frames.RSV1
+        self._turn -= len(payload) + _PIECE
         self._link.transport.write(make_frame(first, payload))
 
     def answer_ping(self, payload: bytes) -> None:
@@ -101,6 +121,13 @@ class Outlet:
         for waiter in senders or ():
             if not waiter.done():
                 waiter.set_result(None)
+
+    async def _wait_for_turn(self) -> None:
+        if self._turn < 0:
+            self._turn = _TURN
+            await asyncio.sleep(0)
+        while self._is_choked and self._link.state <= OPEN:
+            await self._wait_for_room()
 
     async def _wait_for_room(self) -> None:
         # Not one future for all of them: a call that is cancelled cancels what it awaits.

@@ -1,0 +1,43 @@
+"""An ASGI application of WebSockets: each path shows one behaviour."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+from tests.e2e.apps.awaits import answer, lifespan, say
+
+if TYPE_CHECKING:
+    from monoceros.asgi.types import Event, Receive, Scope, Send
+
+ACCEPT: Event = {"type": "websocket.accept", "headers": [(b"x-kind", b"socket")]}
+
+
+async def app(scope: Scope, receive: Receive, send: Send) -> None:
+    """Serve ``/NAME/ARGUMENT`` by the function of that name, and other requests with the pid."""
+    if scope["type"] == "lifespan":
+        await lifespan(receive, send)
+    elif scope["type"] == "http":
+        await answer(send, b"%d" % os.getpid())
+    else:
+        assert (await receive())["type"] == "websocket.connect"
+        _, name, *rest = scope["path"].split("/", 2)
+        await ROUTES[name](scope, receive, send, rest[0] if rest else "")
+
+
+async def echo(scope: Scope, receive: Receive, send: Send, _: str) -> None:
+    """Send back what comes, and say how it ended."""
+    await send(ACCEPT)
+    while (event := await receive())["type"] == "websocket.receive":
+        await send({**event, "type": "websocket.send"})
+    say(f"websocket ended by {event['code']}")
+
+
+async def flood(scope: Scope, receive: Receive, send: Send, _: str) -> None:
+    """Send for as long as anybody takes it, and never wait for anything else."""
+    await send(ACCEPT)
+    while True:
+        await send({"type": "websocket.send", "text": "x"})
+
+
+ROUTES: dict[str, Any] = {route.__name__: route for route in (echo, flood)} | {"": echo}
