@@ -126,7 +126,7 @@ class FakeExchange:
 
     def __init__(self, scope: Scope) -> None:
         self.scope = scope
-        self.code = 0
+        self.code = self.sent = 0
         self.complete = self.started = False
         self.is_delimited = True
         self.fields: list[tuple[bytes, bytes]] = []
@@ -163,6 +163,30 @@ class FakeLog:
     def error(self, message: str, *args: object, exc_info: object = None) -> None:
         """Keep a line."""
         self.errors.append((message % args, exc_info))
+
+
+class FakeWatcher:
+    """Keeps what it is told, and raises ``fault`` at the beginning."""
+
+    def __init__(self, fault: BaseException | None = None) -> None:
+        self.told: list[str] = []
+        self.sent = 0
+        self._fault = fault
+
+    def begun(self, _socket: WebSocket) -> None:
+        """Take note."""
+        self.told.append("begun")
+        if self._fault is not None:
+            raise self._fault
+
+    def closed(self, socket: WebSocket) -> None:
+        """Take note."""
+        self.told.append("closed")
+        self.sent = socket.sent
+
+    def ended(self, _socket: WebSocket) -> None:
+        """Take note."""
+        self.told.append("ended")
 
 
 def request_scope(**changes: bytes | None) -> Scope:
@@ -207,11 +231,12 @@ class Peer:
         *,
         rest: bytes = b"",
         half_closes: bool = True,
+        watcher: FakeWatcher | None = None,
     ) -> None:
         self.transport = FakeTransport(half_closes=half_closes)
         self.exchange = FakeExchange(request_scope() if scope is None else scope)
         self.log = FakeLog()
-        self.ends = 0
+        self.watcher = watcher or FakeWatcher()
         self._seen = 0
         self.socket = WebSocket(
             app,
@@ -220,12 +245,14 @@ class Peer:
             settings or WebSocketSettings(),
             self.log,
             loop=asyncio.get_running_loop(),
-            on_end=self._count_end,
+            watcher=self.watcher,
         )
         self.socket.begin(rest)
 
-    def _count_end(self) -> None:
-        self.ends += 1
+    @property
+    def ends(self) -> int:
+        """How often its end was told."""
+        return self.watcher.told.count("ended")
 
     def take(self) -> bytes:
         """Return what was sent since the last call."""

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import json
+import re
+import signal
 import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.e2e.sockets import talk, upgrade
+from tests.e2e.clients import at_end, head, read_answer
+from tests.e2e.sockets import ask_upgrade, be_denied, close, read_close, read_text, talk, upgrade
 
 if TYPE_CHECKING:
     import socket
@@ -58,3 +62,192 @@ def test_one_that_sends_without_end_does_not_hold_up_another(serve: Serve) -> No
             for number in range(20):
                 assert talk(other, str(number)) == str(number)
             assert srv.get("/").status == 200
+
+
+# -- the access log ----------------------------------------------------------------------------
+
+
+def log_to_output(serve: Serve, form: str, *args: str, **options: Any) -> Server:
+    return start(serve, "--access-logfile", "-", "--access-logformat", form, *args, **options)
+
+
+def wait_for_line(srv: Server, pattern: str) -> re.Match[bytes]:
+    """Wait for the one line of the access log that there is."""
+    line = re.compile(pattern.encode() + rb"\n")
+
+    def find() -> re.Match[bytes] | None:
+        return line.fullmatch(srv.output)
+
+    return srv.wait_until(find, f"the line {pattern}")
+
+
+def test_each_atom_of_a_websocket(serve: Serve) -> None:
+    atoms = (
+        '%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(m)s %(U)s %(q)s %(H)s %(b)s %(B)s %(f)s %(a)s '
+        "%(T)s %(D)s %(M)s %(L)s %(p)s %({x-id}i)s %({x-kind}o)s %({upgrade}o)s %({SERVER_NAME}e)s"
+    )
+    srv = log_to_output(serve, atoms)
+    with srv.connect() as client:
+        fields = ("Authorization: Basic bWU6eA==", "Referer: /from", "User-Agent: test", "X-Id: 7")
+        upgrade(client, "/echo?a=b", *fields)
+        assert talk(client, "hello") == "hello"
+        assert talk(client, "x" * 200) == "x" * 200
+        assert not srv.output
+        assert close(client) == 1000
+        assert at_end(client)
+    (worker,) = srv.workers()
+    wait_for_line(
+        srv,
+        r"127\.0\.0\.1 - me \[\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\] "
+        r'"GET /echo\?a=b HTTP/1\.1" 101 GET /echo a=b HTTP/1\.1 205 205 /from test '
+        rf"0 \d+ \d+ 0\.\d{{6}} <{worker}> 7 socket websocket 127\.0\.0\.1",
+    )
+
+
+def test_json_lines_of_websockets(serve: Serve) -> None:
+    srv = log_to_output(serve, "json")
+    with srv.connect() as client:
+        upgrade(client, "/echo")
+        talk(client, "hello")
+        close(client)
+    entry = json.loads(wait_for_line(srv, ".*")[0])
+    assert (entry["status"], entry["bytes"], entry["path"]) == (101, 5, "/echo")
+
+
+def test_the_time_is_that_until_the_end(serve: Serve) -> None:
+    srv = log_to_output(serve, "%(s)s %(D)s")
+    with srv.connect() as client:
+        upgrade(client, "/nap/0.3")
+        assert read_close(client) == 1000
+        assert int(wait_for_line(srv, r"101 (\d+)")[1]) >= 300_000
+
+
+def test_lines_by_calls_of_the_logger(serve: Serve) -> None:
+    """Widths are filled in by ``logging``."""
+    srv = log_to_output(serve, "%(s)6s %(B)06d")
+    with srv.connect() as client:
+        upgrade(client)
+        talk(client, "hello")
+        close(client)
+    wait_for_line(srv, "   101 000005")
+
+
+@pytest.mark.parametrize("path", ["/deaf", "/echo"])
+def test_the_line_comes_when_the_client_has_gone(serve: Serve, path: str) -> None:
+    srv = log_to_output(serve, "%(s)s %(U)s")
+    with srv.connect() as client:
+        upgrade(client, path)
+    wait_for_line(srv, f"101 {path}")
+
+
+def test_a_stop_leaves_no_line_out(serve: Serve) -> None:
+    srv = log_to_output(serve, "%(s)s %(B)s")
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(srv.connect()) for _ in range(20)]
+        for client in clients:
+            upgrade(client)
+            talk(client, "hello")
+        srv.signal(signal.SIGTERM)
+        for client in clients:
+            assert read_close(client) == 1001
+    assert srv.wait() == 0
+    assert srv.output == b"101 5\n" * 20
+
+
+@pytest.mark.parametrize(
+    ("path", "line"),
+    [
+        ("/deny", "403 0 -"),
+        ("/deny/401", "401 6 no"),
+        ("/deny/204", "204 0 no"),
+        ("/early", "500 0 -"),
+        ("/unknown", "500 0 -"),
+    ],
+)
+def test_the_line_of_a_denial(serve: Serve, path: str, line: str) -> None:
+    srv = log_to_output(serve, "%(s)s %(B)s %({x-kind}o)s")
+    with srv.connect() as client:
+        assert be_denied(client, path).status == int(line[:3])
+    wait_for_line(srv, line)
+
+
+def test_the_line_of_a_refused_handshake(serve: Serve) -> None:
+    srv = log_to_output(serve, "%(s)s %(B)s")
+    with srv.connect() as client:
+        client.sendall(head("GET", "/", "Upgrade: websocket", "Connection: upgrade"))
+        answer = read_answer(client)
+        assert (answer.status, answer.fields["sec-websocket-version"]) == (426, "13")
+    wait_for_line(srv, f"426 {len(answer.body)}")
+
+
+def test_websockets_can_be_left_out(serve: Serve) -> None:
+    srv = log_to_output(serve, "%(s)s %(U)s", "--access-log-skip", "/echo")
+    for path in ("/echo", "/nap/0"):
+        with srv.connect() as client:
+            upgrade(client, path)
+            close(client)
+    wait_for_line(srv, "101 /nap/0")
+
+
+# -- hooks -------------------------------------------------------------------------------------
+
+HOOKS = """\
+def pre_request(worker, req):
+    worker.log.info("before %s %s %s", req.method, req.path, dict(req.headers)["UPGRADE"])
+    req.headers.append(("X-ADDED", "yes"))
+    if req.path == "/fault":
+        raise ValueError("in front")
+def post_request(worker, req, environ, resp):
+    length = resp and (resp.sent, resp.response_length, resp.chunked)
+    status = resp and resp.status
+    worker.log.info("after %s %s %s %s", req.path, status, length, environ.get("HTTP_X_ADDED"))
+    if req.path == "/echo":
+        raise ValueError("behind")
+"""
+
+
+def test_hooks_of_a_websocket(serve: Serve) -> None:
+    srv = start(serve, files={"gunicorn.conf.py": HOOKS})
+    with srv.connect() as client:
+        upgrade(client, "/field/x-added")
+        assert read_text(client) == "yes"
+        assert read_close(client) == 1000
+    srv.wait_for("before GET /field/x-added websocket")
+    srv.wait_for(r"after /field/x-added 101 Switching Protocols \(3, None, False\) yes")
+    with srv.connect() as client:
+        assert be_denied(client, "/deny").status == 403
+    srv.wait_for(r"after /deny 403 Forbidden \(0, None, False\) yes")
+    assert (srv.count("before"), srv.count("after")) == (2, 2)
+
+
+def test_a_fault_of_a_hook_before_a_websocket(serve: Serve) -> None:
+    srv = start(serve, files={"gunicorn.conf.py": HOOKS})
+    with srv.connect() as client:
+        assert be_denied(client, "/fault").status == 500
+        assert at_end(client)
+    srv.wait_for("Exception in hook pre_request")
+    srv.wait_for("Error handling WebSocket GET /fault")
+    srv.wait_for("ValueError: in front")
+    srv.wait_for("after /fault 500")
+    assert srv.count("after") == 1
+
+
+def test_a_fault_of_a_hook_behind_a_websocket(serve: Serve) -> None:
+    srv = start(serve, files={"gunicorn.conf.py": HOOKS})
+    with srv.connect() as client:
+        upgrade(client, "/echo")
+        assert close(client) == 1000
+        assert at_end(client)
+    srv.wait_for("Exception in hook post_request")
+    srv.wait_for("ValueError: behind")
+    with srv.connect() as client:
+        upgrade(client, "/echo")
+        assert talk(client, "still there") == "still there"
+
+
+def test_hooks_of_a_client_that_goes_before_the_answer(serve: Serve) -> None:
+    srv = start(serve, files={"gunicorn.conf.py": HOOKS})
+    with srv.connect() as client:
+        ask_upgrade(client, "/hang")
+        srv.wait_for("before GET /hang")
+    srv.wait_for("after /hang None None yes")

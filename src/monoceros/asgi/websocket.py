@@ -25,10 +25,8 @@ from monoceros.asgi.websocket_opening import Opening
 from monoceros.asgi.websocket_outlet import Outlet
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from monoceros.asgi.types import AsgiApp, Event
-    from monoceros.asgi.websocket_support import WebSocketSettings
+    from monoceros.asgi.websocket_support import Watcher, WebSocketSettings
     from monoceros.http.types import Exchange
 
 _UNLIMITED = 1 << 62
@@ -41,23 +39,24 @@ def _do_nothing(*_: object) -> None:
 class WebSocket:
     """Calls the application for one WebSocket.
 
-    ``task`` is that call while it lasts. ``on_end`` is called once, when it is over or when the
-    handshake was refused; the connection may go on for a while then, and still wants ``tick``.
+    ``task`` is that call while it lasts. The connection may go on for a while when the call is
+    over, or when the handshake was refused, and still wants ``tick`` then.
     """
 
     __slots__ = (
         "_app",
-        "_exchange",
         "_has_closed",
         "_inbox",
+        "_is_over",
         "_link",
         "_log",
         "_loop",
-        "_on_end",
         "_opening",
         "_outlet",
         "_reader",
         "_settings",
+        "_watcher",
+        "exchange",
         "task",
     )
 
@@ -70,14 +69,14 @@ class WebSocket:
         log: Any,
         *,
         loop: asyncio.AbstractEventLoop,
-        on_end: Callable[[], None],
+        watcher: Watcher,
     ) -> None:
         self._app = app
-        self._exchange = exchange
+        self.exchange = exchange
         self._settings = settings
         self._log = log
         self._loop = loop
-        self._on_end: Callable[[], None] = on_end
+        self._watcher = watcher
         self.task: asyncio.Task[None] | None = None
         self._link = Link(transport, loop, settings)
         self._opening: Opening | None = None  # from the beginning until it has accepted
@@ -85,6 +84,7 @@ class WebSocket:
         self._inbox = Inbox(loop, self._go_on)
         self._outlet = Outlet(self._link, loop, self._take_event)
         self._has_closed = False  # the application has
+        self._is_over = False  # nothing more will be sent
 
     # -- what the connection calls -------------------------------------------------------------
 
@@ -93,7 +93,13 @@ class WebSocket:
 
         ``rest`` is what has come behind the head of its request.
         """
-        opening = self._opening = Opening(self._exchange, self._link)
+        opening = self._opening = Opening(self.exchange, self._link)
+        try:
+            self._watcher.begun(self)
+        except Exception as error:  # border: a hook is the user's code
+            self._conclude(frames.INTERNAL_ERROR, error)
+            self._let_go()
+            return
         subprotocols = opening.judge(compress=self._settings.per_message_deflate)
         if subprotocols is None:
             self._let_go()
@@ -148,6 +154,11 @@ class WebSocket:
         """Do what is due by ``now``, in the loop's time; to be called about once a second."""
         if self._link.tick(now):
             self._end(frames.ABNORMAL, "ping timeout")
+
+    @property
+    def sent(self) -> int:
+        """Octets of messages, or of the response that denies, as they went out."""
+        return self.exchange.sent + self._outlet.sent
 
     # -- what the client sends -----------------------------------------------------------------
 
@@ -231,7 +242,7 @@ class WebSocket:
 
     async def _run(self, subprotocols: list[str]) -> None:
         """Call the application; how it ends decides how the WebSocket does."""
-        scope = derive_scope(self._exchange.scope, subprotocols)
+        scope = derive_scope(self.exchange.scope, subprotocols)
         try:
             await self._app(scope, self._inbox.receive, self._outlet.send)
         except Exception as error:  # border: an application
@@ -252,7 +263,7 @@ class WebSocket:
             self._end(frames.ABNORMAL, "")
 
     def _report(self, error: Exception | None) -> None:
-        line = ascii(self._exchange.line.decode("latin-1"))[1:-1]
+        line = ascii(self.exchange.line.decode("latin-1"))[1:-1]
         state = self._link.state
         if error is not None and not (state >= OPEN and isinstance(error, ClientDisconnected)):
             self._log.error("Error handling WebSocket %s", line, exc_info=error)
@@ -265,13 +276,19 @@ class WebSocket:
         self._end(code, reason)
 
     def _end(self, code: int, reason: str) -> None:
-        """Tell the application how it ends."""
+        """Tell all who are concerned how it ends."""
         self._inbox.end(code, reason)
         self._outlet.wake()
+        self._say_that_it_is_over()
+
+    def _say_that_it_is_over(self) -> None:
+        if not self._is_over:
+            self._is_over = True
+            self._watcher.closed(self)
 
     def _let_go(self) -> None:
         """Say that the call is over, and refer to nobody who refers to this."""
-        on_end, self._on_end = self._on_end, _do_nothing
+        self._say_that_it_is_over()
         self._inbox.has_room = self._outlet.take_other = _do_nothing
         self.task = None
-        on_end()
+        self._watcher.ended(self)

@@ -43,6 +43,7 @@ class Outlet:
         "_senders",
         "_turn",
         "deflater",
+        "sent",
         "take_other",
     )
 
@@ -56,6 +57,7 @@ class Outlet:
         self._loop = loop
         self.take_other: Callable[[str, Event], None] = take_other
         self.deflater: Deflater | None = None  # set once compression is agreed on
+        self.sent = 0  # octets of messages as they went out, without the frames around them
         self._turn = _TURN  # octets that are left of it
         self._is_choked = False  # the client does not take what was sent
         self._senders: list[asyncio.Future[None]] | None = None  # who wait until it does
@@ -76,6 +78,7 @@ class Outlet:
             payload = text.encode()
             length = len(payload)
             if length < _COMPRESS_FROM:
+                self.sent += length
                 self._turn -= length + _PIECE
                 transport.write(_TEXT_HEADS[length] + payload)
             else:
@@ -89,7 +92,9 @@ class Outlet:
         if self.deflater is not None and len(payload) >= _COMPRESS_FROM:
             payload = self.deflater.deflate(payload)
             first |= frames.RSV1
-        self._turn -= len(payload) + _PIECE
+        length = len(payload)
+        self.sent += length
+        self._turn -= length + _PIECE
         self._link.transport.write(make_frame(first, payload))
 
     def answer_ping(self, payload: bytes) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from monoceros.asgi.websocket import WebSocket
@@ -15,6 +15,19 @@ class WebSocketSettings(NamedTuple):
     ping_timeout: float = 20.0
     max_message_size: int = 16 << 20  # octets
     per_message_deflate: bool = True
+
+
+class Watcher(Protocol):
+    """Who wants to know how WebSockets fare; hears of each once in each of these ways."""
+
+    def begun(self, socket: WebSocket) -> None:
+        """Hear that one is asked for, before anybody looks at it; what this raises ends it."""
+
+    def closed(self, socket: WebSocket) -> None:
+        """Hear that nothing more will be sent on it, though its call may go on."""
+
+    def ended(self, socket: WebSocket) -> None:
+        """Hear that its call is over."""
 
 
 def preload() -> type[WebSocket]:

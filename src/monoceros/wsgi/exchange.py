@@ -80,6 +80,7 @@ class ResponseView:
         return (
             self.response_length is None
             and not self._is_own_error
+            and self.status_code >= 200
             and self.status_code not in (204, 304)
             and environ.get("SERVER_PROTOCOL") != "HTTP/1.0"
             and environ.get("REQUEST_METHOD") != "HEAD"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -40,4 +41,46 @@ async def flood(scope: Scope, receive: Receive, send: Send, _: str) -> None:
         await send({"type": "websocket.send", "text": "x"})
 
 
-ROUTES: dict[str, Any] = {route.__name__: route for route in (echo, flood)} | {"": echo}
+async def nap(scope: Scope, receive: Receive, send: Send, seconds: str) -> None:
+    """Close after a while."""
+    await send(ACCEPT)
+    await asyncio.sleep(float(seconds))
+    await send({"type": "websocket.close"})
+
+
+async def deaf(scope: Scope, receive: Receive, send: Send, _: str) -> None:
+    """Do not hear of the end."""
+    await send(ACCEPT)
+    await asyncio.sleep(3600)
+
+
+async def field(scope: Scope, receive: Receive, send: Send, name: str) -> None:
+    """Send the value of a field of the request, and close."""
+    await send(ACCEPT)
+    value = dict(scope["headers"])[name.encode()]
+    await send({"type": "websocket.send", "text": value.decode()})
+
+
+async def deny(scope: Scope, receive: Receive, send: Send, status: str) -> None:
+    """Deny, with a response of its own where a status is given."""
+    if not status:
+        await send({"type": "websocket.close"})
+        return
+    kind = "websocket.http.response"
+    await send({"type": f"{kind}.start", "status": int(status), "headers": [(b"x-kind", b"no")]})
+    await send({"type": f"{kind}.body", "body": b"denied"})
+
+
+async def hang(scope: Scope, receive: Receive, send: Send, _: str) -> None:
+    """Wait for the end without an answer."""
+    while (await receive())["type"] != "websocket.disconnect":
+        pass
+
+
+async def early(scope: Scope, receive: Receive, send: Send, _: str) -> None:
+    """Answer nothing."""
+
+
+ROUTES: dict[str, Any] = {
+    route.__name__: route for route in (echo, flood, nap, deaf, field, deny, hang, early)
+} | {"": echo}

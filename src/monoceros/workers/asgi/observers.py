@@ -51,8 +51,8 @@ class Observers:
         self._worker.nr = self._number
         return RequestView(environ, self._number)
 
-    def end(self, exchange: Exchange, elapsed_us: int) -> None:
-        """Tell the access log and ``post_request``."""
+    def end(self, exchange: Exchange, elapsed_us: int, sent: int | None = None) -> None:
+        """Tell the access log and ``post_request``; ``sent`` where the exchange does not know."""
         found = self._environs.pop(exchange, None)
         environ = make_environ(exchange) if found is None else found[0]
         if self._core is None:
@@ -65,7 +65,7 @@ class Observers:
             environ,
             status,
             decode_fields(exchange.headers),
-            exchange.sent,
+            exchange.sent if sent is None else sent,
             elapsed_us,
             f"{exchange.line.decode('latin-1')} HTTP/1.{exchange.minor}",
         )

@@ -122,7 +122,7 @@ class Serving:
             extras=extras,
             has_room=self._intake.has_room,
         )
-        self._upgrades = Upgrades(self._service, self._loop, cfg)
+        self._upgrades = Upgrades(self._service, self._loop, self._observers, cfg)
         self._service.upgrade = self._upgrades.begin
         self._sweep = Sweep(self._service, Timeouts.from_config(cfg))
         worker.become_ready()

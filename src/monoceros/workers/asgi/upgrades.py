@@ -1,7 +1,11 @@
-"""Requests for another protocol on the same connection: WebSockets."""
+"""Requests for another protocol on the same connection: WebSockets.
+
+To those who want to know of requests, a WebSocket is one that lasts until nothing more is sent.
+"""
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from monoceros.asgi.websocket_support import WebSocketSettings, preload
@@ -13,16 +17,27 @@ if TYPE_CHECKING:
     from monoceros.asgi.service import Service
     from monoceros.asgi.websocket import WebSocket
     from monoceros.config import Config
-    from monoceros.http.types import Exchange, Record, Scope
+    from monoceros.http.types import Exchange, Scope
+    from monoceros.workers.asgi.observers import Observers
 
 
 class Upgrades:
-    """The WebSockets of one worker; one counts as a request for as long as its call lasts."""
+    """The WebSockets of one worker, and their ``Watcher``.
 
-    def __init__(self, service: Service, loop: asyncio.AbstractEventLoop, cfg: Config) -> None:
+    One is on a record of the scoreboard for as long as its call lasts.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        loop: asyncio.AbstractEventLoop,
+        observers: Observers,
+        cfg: Config,
+    ) -> None:
         self.calls: set[WebSocket] = set()
         self._service = service
         self._loop = loop
+        self._observers = observers
         self._make = self._load()
         self._settings = WebSocketSettings(
             ping_interval=cfg.websocket_ping_interval,
@@ -46,9 +61,8 @@ class Upgrades:
             return False
         service = self._service
         service.core.requests += 1
-        record = service.take_record()
+        exchange.record = record = service.take_record()
         record.begin(connection.peer, exchange.line)
-        socket: WebSocket
         socket = connection.successor = self._make(
             service.app,
             exchange,
@@ -56,17 +70,36 @@ class Upgrades:
             self._settings,
             service.log,
             loop=self._loop,
-            on_end=lambda: self._end(socket, exchange, record),
+            watcher=self,
         )
         self.calls.add(socket)
         socket.begin(rest)
         return True
 
-    def _end(self, socket: WebSocket, exchange: Exchange, record: Record) -> None:
+    def begun(self, socket: WebSocket) -> None:
+        """Run ``pre_request``; raises what it raises."""
+        if self._observers.wants_requests:
+            self._observers.begin(socket.exchange)
+
+    def closed(self, socket: WebSocket) -> None:
+        """Tell the access log and ``post_request``."""
+        if not self._observers.wants_ends:
+            return
+        exchange = socket.exchange
+        elapsed_us = (time.monotonic_ns() - exchange.record.started_ns) // 1000
+        self._service.core.refresh_date()
+        try:
+            self._observers.end(exchange, elapsed_us, socket.sent)
+        except Exception:  # border: the scope is the application's by now
+            self._service.log.exception("Exception in the access log")
+
+    def ended(self, socket: WebSocket) -> None:
+        """Count it, and take it off the scoreboard."""
         self.calls.discard(socket)
+        exchange = socket.exchange
         self._service.core.responses += 1
-        record.end(exchange.code if exchange.started else 0)
-        self._service.give_back(record)
+        exchange.record.end(exchange.code if exchange.started else 0)
+        self._service.give_back(exchange.record)
 
 
 def _is_websocket(scope: Scope) -> bool:
