@@ -13,12 +13,14 @@ import pytest
 
 from monoceros.asgi.errors import ClientDisconnected
 from monoceros.asgi.websocket_support import WebSocketSettings, preload
+from monoceros.errors import StopWorker
 from tests.asgi.websocket_peer import (
     BINARY,
     CLOSE,
     FIN,
     OFFER,
     TEXT,
+    FakeLog,
     Peer,
     Recorder,
     close_frame,
@@ -377,6 +379,56 @@ async def test_an_end_after_accept_closes_with_1000() -> None:
     assert not peer.transport.is_closing(), "the client's Close frame is awaited"
     peer.socket.feed(close_frame(1000))
     assert peer.transport.is_closed
+
+
+class Fault(BaseException):
+    """Of a kind that nobody expects."""
+
+
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt, Fault])
+@pytest.mark.parametrize("accepts", [True, False])
+@in_loop
+async def test_a_wish_to_exit_ends_its_own_call_only(
+    kind: type[BaseException], accepts: bool
+) -> None:
+    async def play(_receive: Receive, _send: Send) -> None:
+        await asyncio.sleep(0)
+        raise kind("x")
+
+    peer = Peer(Act(play, accepts=accepts))
+    await peer.ended()
+    end = b"\x88\x02\x03\xf3" if accepts else b"HTTP/1.1 500\r\n\r\n"
+    assert peer.transport.sent.endswith(end)
+    [(line, error)] = peer.log.errors
+    assert line == "Error handling WebSocket GET /chat"
+    assert isinstance(error, kind)
+
+
+def test_a_worker_that_is_stopped_inside_of_a_call_stops() -> None:
+    logs: list[FakeLog] = []
+
+    async def play(_receive: Receive, _send: Send) -> None:
+        raise StopWorker(0)
+
+    async def main() -> None:
+        peer = Peer(Act(play))
+        logs.append(peer.log)
+        await peer.ended()
+
+    with pytest.raises(StopWorker):
+        asyncio.run(main())
+    assert not logs[0].errors
+
+
+@in_loop
+async def test_a_call_that_is_thrown_away_concludes_nothing() -> None:
+    peer = await Peer(echo).accepted()
+    task = peer.socket.task
+    assert task is not None
+    task.get_coro().close()
+    assert not peer.take()
+    assert peer.ends == 0
+    task.cancel()
 
 
 @pytest.mark.parametrize("accepts", [True, False])

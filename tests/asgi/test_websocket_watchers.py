@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from monoceros.errors import StopWorker
 from tests.asgi.websocket_peer import (
     OFFER,
     TEXT,
@@ -141,9 +142,10 @@ async def test_octets_count_as_they_go_out() -> None:
     assert peer.watcher.sent == len(payload) < 100
 
 
+@pytest.mark.parametrize("kind", [ValueError, SystemExit, KeyboardInterrupt])
 @in_loop
-async def test_a_hook_that_raises_ends_it() -> None:
-    fault = ValueError("hook")
+async def test_a_hook_that_raises_ends_it(kind: type[BaseException]) -> None:
+    fault = kind("hook")
     called: list[Scope] = []
 
     async def app(scope: Scope, _receive: Receive, _send: Send) -> None:
@@ -155,3 +157,9 @@ async def test_a_hook_that_raises_ends_it() -> None:
     assert peer.watcher.told == ALL
     assert peer.log.errors == [("Error handling WebSocket GET /chat", fault)]
     assert not called
+
+
+@in_loop
+async def test_a_worker_that_is_stopped_inside_of_a_hook_stops() -> None:
+    with pytest.raises(StopWorker):
+        Peer(echo, watcher=FakeWatcher(StopWorker(0)))

@@ -12,7 +12,16 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from tests.e2e.clients import at_end, head, read_answer
-from tests.e2e.sockets import ask_upgrade, be_denied, close, read_close, read_text, talk, upgrade
+from tests.e2e.sockets import (
+    ask_upgrade,
+    be_denied,
+    close,
+    read_close,
+    read_text,
+    send_text,
+    talk,
+    upgrade,
+)
 
 if TYPE_CHECKING:
     import socket
@@ -62,6 +71,35 @@ def test_one_that_sends_without_end_does_not_hold_up_another(serve: Serve) -> No
             for number in range(20):
                 assert talk(other, str(number)) == str(number)
             assert srv.get("/").status == 200
+
+
+# -- who wants to exit ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["SystemExit", "KeyboardInterrupt"])
+def test_a_wish_to_exit_ends_its_own_call_only(serve: Serve, kind: str) -> None:
+    srv = start(serve)
+    workers = srv.workers()
+    with srv.connect() as other, srv.connect() as client:
+        upgrade(other)
+        upgrade(client, f"/leave/{kind}")
+        send_text(client, "go")
+        assert read_close(client) == 1011
+        assert talk(other, "still there") == "still there"
+    srv.wait_for(f"Error handling WebSocket GET /leave/{kind}")
+    srv.wait_for(rf"(?m)^{kind}: wants to go")
+    assert srv.workers() == workers
+
+
+def test_quit_ends_a_call_that_stands_still(serve: Serve) -> None:
+    srv = start(serve)
+    with srv.connect() as client:
+        upgrade(client, "/block/60")
+        send_text(client, "go")
+        srv.wait_for("blocks")
+        srv.signal(signal.SIGQUIT)
+        assert srv.wait() == 0
+    assert srv.count("Error handling WebSocket") == 0
 
 
 # -- the access log ----------------------------------------------------------------------------

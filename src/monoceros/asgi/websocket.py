@@ -23,6 +23,7 @@ from monoceros.asgi.websocket_inbox import Inbox
 from monoceros.asgi.websocket_link import CLOSING, CONNECTING, DENYING, LEAVING, LOST, OPEN, Link
 from monoceros.asgi.websocket_opening import Opening
 from monoceros.asgi.websocket_outlet import Outlet
+from monoceros.errors import StopWorker
 
 if TYPE_CHECKING:
     from monoceros.asgi.types import AsgiApp, Event
@@ -96,7 +97,9 @@ class WebSocket:
         opening = self._opening = Opening(self.exchange, self._link)
         try:
             self._watcher.begun(self)
-        except Exception as error:  # border: a hook is the user's code
+        except StopWorker:
+            raise
+        except BaseException as error:  # border: a hook is the user's code
             self._conclude(frames.INTERNAL_ERROR, error)
             self._let_go()
             return
@@ -245,15 +248,17 @@ class WebSocket:
         scope = derive_scope(self.exchange.scope, subprotocols)
         try:
             await self._app(scope, self._inbox.receive, self._outlet.send)
-        except Exception as error:  # border: an application
-            self._conclude(frames.INTERNAL_ERROR, error)
         except asyncio.CancelledError:
             self._conclude(frames.INTERNAL_ERROR, None)
+        except (StopWorker, GeneratorExit):
+            raise
+        except BaseException as error:  # border: whatever an application raises ends its call
+            self._conclude(frames.INTERNAL_ERROR, error)
         else:
             self._conclude(frames.NORMAL, None)
         self._let_go()
 
-    def _conclude(self, code: int, error: Exception | None) -> None:
+    def _conclude(self, code: int, error: BaseException | None) -> None:
         """Do what the application has left undone."""
         self._report(error)
         if self._link.state == OPEN:
@@ -262,7 +267,7 @@ class WebSocket:
             self._opening.give_up()
             self._end(frames.ABNORMAL, "")
 
-    def _report(self, error: Exception | None) -> None:
+    def _report(self, error: BaseException | None) -> None:
         line = ascii(self.exchange.line.decode("latin-1"))[1:-1]
         state = self._link.state
         if error is not None and not (state >= OPEN and isinstance(error, ClientDisconnected)):

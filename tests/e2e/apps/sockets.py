@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import time
 from typing import TYPE_CHECKING, Any
 
 from tests.e2e.apps.awaits import answer, lifespan, say
@@ -77,10 +78,26 @@ async def hang(scope: Scope, receive: Receive, send: Send, _: str) -> None:
         pass
 
 
+async def leave(scope: Scope, receive: Receive, send: Send, name: str) -> None:
+    """Try to end the process."""
+    await send(ACCEPT)
+    await receive()
+    raise {"SystemExit": SystemExit, "KeyboardInterrupt": KeyboardInterrupt}[name]("wants to go")
+
+
+async def block(scope: Scope, receive: Receive, send: Send, seconds: str) -> None:
+    """Stop the whole loop."""
+    await send(ACCEPT)
+    await receive()
+    say("blocks")
+    time.sleep(float(seconds))
+
+
 async def early(scope: Scope, receive: Receive, send: Send, _: str) -> None:
     """Answer nothing."""
 
 
 ROUTES: dict[str, Any] = {
-    route.__name__: route for route in (echo, flood, nap, deaf, field, deny, hang, early)
+    route.__name__: route
+    for route in (echo, flood, nap, deaf, field, deny, hang, leave, block, early)
 } | {"": echo}
