@@ -122,7 +122,8 @@ def wait_for_line(srv: Server, pattern: str) -> re.Match[bytes]:
 def test_each_atom_of_a_websocket(serve: Serve) -> None:
     atoms = (
         '%(h)s %(l)s %(u)s %(t)s "%(r)s" %(s)s %(m)s %(U)s %(q)s %(H)s %(b)s %(B)s %(f)s %(a)s '
-        "%(T)s %(D)s %(M)s %(L)s %(p)s %({x-id}i)s %({x-kind}o)s %({upgrade}o)s %({SERVER_NAME}e)s"
+        "%(T)s %(D)s %(M)s %(L)s %(p)s %({x-id}i)s %({x-kind}o)s %({upgrade}o)s %({SERVER_NAME}e)s "
+        "%({wsgi.url_scheme}e)s"
     )
     srv = log_to_output(serve, atoms)
     with srv.connect() as client:
@@ -138,7 +139,7 @@ def test_each_atom_of_a_websocket(serve: Serve) -> None:
         srv,
         r"127\.0\.0\.1 - me \[\d\d/\w{3}/\d{4}:\d\d:\d\d:\d\d [+-]\d{4}\] "
         r'"GET /echo\?a=b HTTP/1\.1" 101 GET /echo a=b HTTP/1\.1 205 205 /from test '
-        rf"0 \d+ \d+ 0\.\d{{6}} <{worker}> 7 socket websocket 127\.0\.0\.1",
+        rf"0 \d+ \d+ 0\.\d{{6}} <{worker}> 7 socket websocket 127\.0\.0\.1 http",
     )
 
 

@@ -18,7 +18,7 @@ from monoceros.asgi.errors import ClientDisconnected
 from monoceros.asgi.frames import Control, FrameError, FrameReader
 from monoceros.asgi.loops import make_task
 from monoceros.asgi.websocket_deflate import Deflater, Inflater
-from monoceros.asgi.websocket_events import derive_scope, read_close, unexpected
+from monoceros.asgi.websocket_events import read_close, turn_scope, unexpected
 from monoceros.asgi.websocket_inbox import Inbox
 from monoceros.asgi.websocket_link import CLOSING, CONNECTING, DENYING, LEAVING, LOST, OPEN, Link
 from monoceros.asgi.websocket_opening import Opening
@@ -245,7 +245,8 @@ class WebSocket:
 
     async def _run(self, subprotocols: list[str]) -> None:
         """Call the application; how it ends decides how the WebSocket does."""
-        scope = derive_scope(self.exchange.scope, subprotocols)
+        scope = self.exchange.scope
+        turn_scope(scope, subprotocols)
         try:
             await self._app(scope, self._inbox.receive, self._outlet.send)
         except asyncio.CancelledError:

@@ -13,17 +13,16 @@ if TYPE_CHECKING:
 _SCHEMES = {"http": "ws", "https": "wss"}
 
 
-def derive_scope(scope: Scope, subprotocols: list[str]) -> Scope:
-    """Return the scope of a WebSocket for that of the request which asks for it."""
-    derived = {
-        **scope,
-        "type": "websocket",
-        "scheme": _SCHEMES.get(scope["scheme"], scope["scheme"]),
-        "subprotocols": subprotocols,
-        "extensions": {"websocket.http.response": {}},
-    }
-    del derived["method"]
-    return derived
+def turn_scope(scope: Scope, subprotocols: list[str]) -> None:
+    """Make that of a WebSocket of the scope of the request which asks for it.
+
+    It is not copied, because it lasts for as long as the WebSocket does.
+    """
+    del scope["method"]
+    scope["type"] = "websocket"
+    scope["scheme"] = _SCHEMES.get(scope["scheme"], scope["scheme"])
+    scope["subprotocols"] = subprotocols
+    scope["extensions"] = {"websocket.http.response": {}}
 
 
 def unexpected(kind: object, wanted: str) -> RuntimeError:

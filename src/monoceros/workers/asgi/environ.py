@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from monoceros.http.types import Environ, Exchange, OctetField
 
 _CONTENT = ("CONTENT_TYPE", "CONTENT_LENGTH")
+_SCHEMES = {"ws": "http", "wss": "https"}  # of the requests behind WebSockets
 
 
 def make_environ(exchange: Exchange) -> Environ:
@@ -27,7 +28,7 @@ def make_environ(exchange: Exchange) -> Environ:
         "SERVER_PROTOCOL": f"HTTP/1.{exchange.minor}",
         "SERVER_NAME": name,
         "SERVER_PORT": "" if port is None else str(port),
-        "wsgi.url_scheme": scope["scheme"],
+        "wsgi.url_scheme": _SCHEMES.get(scope["scheme"], scope["scheme"]),
         "wsgi.input": io.BytesIO(),
         **peer_environ(scope["client"]),
     }
