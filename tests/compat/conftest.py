@@ -15,12 +15,13 @@ import pytest
 
 import monoceros
 from monoceros.compat import finder
+from tests.compat.asgi_programs import run_asgi
 from tests.process.conftest import Server, server
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
 
-__all__ = ["server"]
+__all__ = ["run_asgi", "server"]
 
 finder.install(first=True)
 

@@ -11,16 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.compat.asgi_programs import DEADLINE_S, visit
 from tests.process.conftest import Server, skip_without
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    import httpx
-
 pytestmark = [pytest.mark.process, pytest.mark.settled]
 
-DEADLINE_S = 20
 PIECE = bytes(range(256)) * 4096  # 1 MiB
 
 API = """\
@@ -194,13 +192,6 @@ def api(request: pytest.FixtureRequest, tmp_path_factory: Any) -> Iterator[Serve
         assert not srv.count("ERROR|WARNING|Traceback")
     finally:
         srv.stop()
-
-
-def visit(srv: Server) -> httpx.Client:
-    """Return a client of the server."""
-    make = pytest.importorskip("httpx").Client
-    client: httpx.Client = make(base_url=f"http://127.0.0.1:{srv.port}", timeout=DEADLINE_S)
-    return client
 
 
 def connect(srv: Server) -> closing[http.client.HTTPConnection]:

@@ -9,36 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from tests.compat.asgi_programs import DEADLINE_S
 from tests.process.conftest import skip_without
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
+    from tests.compat.asgi_programs import Run
     from tests.process.conftest import Server
 
 pytestmark = [pytest.mark.process, pytest.mark.settled]
 
-DEADLINE_S = 20
 LOOPS = pytest.mark.parametrize("loop", ["asyncio", "uvloop"])
-
-
-@pytest.fixture
-def run(server: Callable[..., Server]) -> Iterator[Callable[..., Server]]:
-    """Run a program, which is to end without complaint."""
-    running: list[Server] = []
-
-    def start(module: str, text: str, *options: str) -> Server:
-        for name in (module, "websockets"):
-            skip_without(name)
-        words = ("--asgi-disconnect-grace-period", "60", "--log-level", "info")
-        running.append(server(*words, *options, "main:app", files={"main.py": text}))
-        return running[0]
-
-    yield start
-    for srv in running:
-        srv.signal(signal.SIGTERM)
-        assert srv.wait() == 0
-        assert not srv.count("ERROR|WARNING|Traceback|Cut off"), srv.log
 
 
 def join(srv: Server, path: str, **options: Any) -> Any:
@@ -51,6 +31,13 @@ def join(srv: Server, path: str, **options: Any) -> Any:
 def hear(member: Any) -> Any:
     """Return the next message, read as JSON."""
     return json.loads(member.recv(DEADLINE_S))
+
+
+def echo(member: Any, *messages: str | bytes) -> None:
+    """See that each message comes back."""
+    for message in messages:
+        member.send(message)
+        assert member.recv(DEADLINE_S) == message
 
 
 def hear_end(member: Any) -> tuple[int, str]:
@@ -131,9 +118,9 @@ async def echo(socket: WebSocket):
 
 
 @LOOPS
-def test_a_chat_in_fastapi(run: Callable[..., Server], loop: str) -> None:
+def test_a_chat_in_fastapi(run_asgi: Run, loop: str) -> None:
     skip_without(loop)
-    srv = run("fastapi", CHAT, "--asgi-loop", loop)
+    srv = run_asgi("fastapi websockets", CHAT, "--asgi-loop", loop)
     with join(srv, "/chat/one?name=a", subprotocols=["chat.v1", "chat.v2"]) as a:
         assert a.subprotocol == "chat.v2"
         assert hear(a) == {"joined": "a", "room": "one"}
@@ -157,22 +144,19 @@ def test_a_chat_in_fastapi(run: Callable[..., Server], loop: str) -> None:
 
 
 @LOOPS
-def test_messages_of_all_sizes(run: Callable[..., Server], loop: str) -> None:
+def test_messages_of_all_sizes(run_asgi: Run, loop: str) -> None:
     skip_without(loop)
-    srv = run("fastapi", CHAT, "--asgi-loop", loop)
+    srv = run_asgi("fastapi websockets", CHAT, "--asgi-loop", loop)
     for compression in ("deflate", None):
         with join(srv, "/echo", compression=compression, max_size=None) as client:
             for size in (0, 1, 125, 126, 65_535, 65_536, 3_000_000):
-                client.send("x" * size)
-                assert client.recv(DEADLINE_S) == "x" * size
-                client.send(b"\xff" * size)
-                assert client.recv(DEADLINE_S) == b"\xff" * size
+                echo(client, "x" * size, b"\xff" * size)
             client.close(4000, "enough")
         srv.wait_for("^left with 4000 enough$", 1 if compression else 2)
 
 
-def test_handshakes_that_fastapi_denies(run: Callable[..., Server]) -> None:
-    srv = run("fastapi", CHAT)
+def test_handshakes_that_fastapi_denies(run_asgi: Run) -> None:
+    srv = run_asgi("fastapi websockets", CHAT)
     assert be_denied(srv, "/chat/closed?name=a")[0] == 403
     assert be_denied(srv, "/chat/one")[0] == 403  # the name is missing
     assert be_denied(srv, "/missing")[0] == 403
@@ -180,19 +164,17 @@ def test_handshakes_that_fastapi_denies(run: Callable[..., Server]) -> None:
 
 
 @pytest.mark.parametrize(("signum", "code"), [(signal.SIGHUP, 1012), (signal.SIGTERM, 1001)])
-def test_members_are_told_of_the_end(run: Callable[..., Server], signum: int, code: int) -> None:
-    srv = run("fastapi", CHAT)
+def test_members_are_told_of_the_end(run_asgi: Run, signum: int, code: int) -> None:
+    srv = run_asgi("fastapi websockets", CHAT)
     with join(srv, "/echo") as one, join(srv, "/echo") as other:
         for member in (one, other):
-            member.send("here")
-            assert member.recv(DEADLINE_S) == "here"
+            echo(member, "here")
         srv.signal(signum)
         assert [hear_end(member)[0] for member in (one, other)] == [code] * 2
     srv.wait_for(f"^left with {code} ", 2)
     if signum == signal.SIGHUP:
         with join(srv, "/echo") as again:
-            again.send("here")
-            assert again.recv(DEADLINE_S) == "here"
+            echo(again, "here")
 
 
 # -- Channels
@@ -252,9 +234,8 @@ app = ProtocolTypeRouter({
 """
 
 
-def test_channels(run: Callable[..., Server]) -> None:
-    skip_without("django")
-    srv = run("channels", CHANNELS)
+def test_channels(run_asgi: Run) -> None:
+    srv = run_asgi("django channels websockets", CHANNELS)
     known = {"origin": "https://a.example"}
     with join(srv, "/chat/one", **known) as a, join(srv, "/chat/one", **known) as b:
         with join(srv, "/chat/two", **known) as c:
@@ -294,13 +275,11 @@ async def denied():
 """
 
 
-def test_quart(run: Callable[..., Server]) -> None:
-    srv = run("quart", QUART)
+def test_quart(run_asgi: Run) -> None:
+    srv = run_asgi("quart websockets", QUART)
     with join(srv, "/echo", subprotocols=["loud"]) as client:
         assert client.response.headers["X-Seen"] == "handshake"
-        for data in ("text", b"octets"):
-            client.send(data)
-            assert client.recv(DEADLINE_S) == data
+        echo(client, "text", b"octets")
         client.send("enough")
         assert hear_end(client)[0] == 1000
     assert be_denied(srv, "/denied") == (401, b"not for you")
@@ -324,13 +303,12 @@ app = Litestar([double, watch])
 """
 
 
-def test_litestar(run: Callable[..., Server]) -> None:
-    srv = run("litestar", LITESTAR)
+def test_litestar(run_asgi: Run) -> None:
+    srv = run_asgi("litestar websockets", LITESTAR)
     with join(srv, "/double") as client:
         client.send('{"a": 1, "b": 2}')
         assert hear(client) == {"a": 2, "b": 4}
     with join(srv, "/watch") as client:
-        client.send("here")
-        assert client.recv(DEADLINE_S) == "here"
+        echo(client, "here")
         assert hear_end(client) == (4003, "no more")
     assert be_denied(srv, "/missing")[0] in (403, 404)
