@@ -41,7 +41,8 @@ class Observers:
         """Run ``pre_request``; raises what it raises."""
         environ = make_environ(exchange)
         view = self._view(environ)
-        self._environs[exchange] = environ, view
+        if self.wants_ends:  # which forgets it
+            self._environs[exchange] = environ, view
         self._inner.call_before(view)
         if view.write_back():
             exchange.scope["headers"] = fields_of(environ)
