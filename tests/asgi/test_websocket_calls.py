@@ -410,6 +410,7 @@ def test_a_worker_that_is_stopped_inside_of_a_call_stops() -> None:
     logs: list[FakeLog] = []
 
     async def play(_receive: Receive, _send: Send) -> None:
+        await asyncio.sleep(0)
         raise StopWorker(0)
 
     async def main() -> None:
