@@ -1,11 +1,10 @@
 """One WebSocket of an ASGI worker: RFC 6455 towards the client, ASGI 3 towards the application.
 
-Theory of operation. The loop calls ``feed``; a ``FrameReader`` makes messages of the octets, and
-what is complete goes into the ``Inbox``, from which the application's ``receive`` takes it. While
-that is full nothing more is looked at or read. What the application sends leaves at once by the
-``Outlet``, whose ``send`` waits while the client takes less than that. Before there are messages,
-the ``Opening`` answers the handshake; how everything ends is up to the ``Link``. No connection has
-timers of its own: the worker calls ``tick``.
+Theory of operation. The loop calls ``feed``; the ``Intake`` makes messages of the octets, and puts
+them into its ``Inbox``, from which the application's ``receive`` takes them. What the application
+sends leaves at once by the ``Outlet``, whose ``send`` waits while the client takes less than that.
+Before there are messages, the ``Opening`` answers the handshake; how everything ends is up to the
+``Link``. No connection has timers of its own: the worker calls ``tick``.
 """
 
 from __future__ import annotations
@@ -15,12 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from monoceros.asgi import frames
 from monoceros.asgi.errors import ClientDisconnected
-from monoceros.asgi.frames import Control, FrameError, FrameReader
 from monoceros.asgi.loops import make_task
 from monoceros.asgi.websocket_deflate import Deflater, Inflater
 from monoceros.asgi.websocket_events import read_close, turn_scope, unexpected
-from monoceros.asgi.websocket_inbox import Inbox
-from monoceros.asgi.websocket_link import CLOSING, CONNECTING, DENYING, LEAVING, LOST, OPEN, Link
+from monoceros.asgi.websocket_intake import Intake
+from monoceros.asgi.websocket_link import CONNECTING, DENYING, LEAVING, OPEN, Link
 from monoceros.asgi.websocket_opening import Opening
 from monoceros.asgi.websocket_outlet import Outlet
 from monoceros.errors import StopWorker
@@ -29,8 +27,6 @@ if TYPE_CHECKING:
     from monoceros.asgi.types import AsgiApp, Event
     from monoceros.asgi.websocket_support import Watcher, WebSocketSettings
     from monoceros.http.types import Exchange
-
-_UNLIMITED = 1 << 62
 
 
 def _do_nothing(*_: object) -> None:
@@ -48,13 +44,13 @@ class WebSocket:
         "_app",
         "_has_closed",
         "_inbox",
+        "_intake",
         "_is_over",
         "_link",
         "_log",
         "_loop",
         "_opening",
         "_outlet",
-        "_reader",
         "_settings",
         "_watcher",
         "exchange",
@@ -81,9 +77,10 @@ class WebSocket:
         self.task: asyncio.Task[None] | None = None
         self._link = Link(transport, loop, settings)
         self._opening: Opening | None = None  # from the beginning until it has accepted
-        self._reader = FrameReader(settings.max_message_size or _UNLIMITED)
-        self._inbox = Inbox(loop, self._go_on)
         self._outlet = Outlet(self._link, loop, self._take_event)
+        size = settings.max_message_size
+        self._intake = Intake(self._link, loop, size, self._outlet, self._end)
+        self._inbox = self._intake.inbox
         self._has_closed = False  # the application has
         self._is_over = False  # nothing more will be sent
 
@@ -115,16 +112,7 @@ class WebSocket:
 
     def feed(self, data: bytes) -> None:
         """Take in what has come."""
-        link = self._link
-        link.is_heard = True
-        if link.is_full:
-            self._reader.keep(data)
-        elif link.state == OPEN or link.state == CLOSING:
-            self._take_in(data)
-        elif link.state == CONNECTING:
-            # A client has to wait for the answer (RFC 6455 4.1), but may have guessed it.
-            self._reader.keep(data)
-            link.pause_reading()
+        self._intake.feed(data)
 
     def eof(self) -> None:
         """Hear that the client sends nothing more; what has come before is still read."""
@@ -163,52 +151,10 @@ class WebSocket:
         """Octets of messages, or of the response that denies, as they went out."""
         return self.exchange.sent + self._outlet.sent
 
-    # -- what the client sends -----------------------------------------------------------------
-
-    def _take_in(self, data: bytes = b"") -> None:
-        """Deal with the frames that are complete, as long as there is room for them."""
-        link = self._link
-        reader = self._reader
-        try:
-            message = reader.read(data)
-            while message is not None:
-                if isinstance(message, Control):
-                    self._obey(message)
-                    if link.state == LEAVING:
-                        return
-                elif link.state != CLOSING and self._inbox.put(message):
-                    link.pause_reading()
-                    return
-                message = reader.read() if reader.buffer else None
-        except FrameError as error:
-            link.fail(error.code, error.reason)
-            self._end(error.code, error.reason)
-
-    def _obey(self, control: Control) -> None:
-        """Deal with a control frame (RFC 6455 5.5)."""
-        link = self._link
-        if control.opcode == frames.PING:
-            if link.state == OPEN:
-                self._outlet.answer_ping(control.payload)
-        elif control.opcode == frames.CLOSE:
-            code, reason = frames.parse_close(control.payload)
-            if link.state == LOST:
-                self._inbox.correct_end(code, reason)
-                return
-            link.answer_close(code)
-            self._end(code, reason)
-
-    def _go_on(self) -> None:
-        """Read on, as the application has taken enough."""
-        if self._link.is_full and self._opening is None:
-            self._link.is_full = False
-            self._take_in()
-            if not self._link.is_full:
-                self._link.resume_reading()
-
-    # -- what the application sends, but for messages ------------------------------------------
+    # -- what the application sends ------------------------------------------------------------
 
     def _take_event(self, kind: str, event: Event) -> None:
+        """Take what is no message, or comes when none can be sent."""
         if self._has_closed:
             raise RuntimeError(f"the application sent {kind!r} after it had closed the WebSocket")
         if self._link.state > OPEN or self._link.transport.is_closing():
@@ -227,11 +173,10 @@ class WebSocket:
         """Take a part of the answer to the handshake."""
         if kind == "websocket.accept" and opening.is_awaited:
             agreement = opening.accept(event)
-            if agreement is not None:
-                self._reader.inflater = Inflater(agreement)
-                self._outlet.deflater = Deflater(agreement)
             self._opening = None
-            self._go_on()
+            if agreement is not None:
+                self._outlet.deflater = Deflater(agreement)
+            self._intake.open(None if agreement is None else Inflater(agreement))
             return
         if kind == "websocket.close" and opening.is_awaited:
             opening.answer(403)
@@ -278,7 +223,7 @@ class WebSocket:
 
     def _close(self, code: int, reason: str) -> None:
         self._link.close(code, reason)
-        self._go_on()
+        self._intake.go_on()
         self._end(code, reason)
 
     def _end(self, code: int, reason: str) -> None:
@@ -295,6 +240,6 @@ class WebSocket:
     def _let_go(self) -> None:
         """Say that the call is over, and refer to nobody who refers to this."""
         self._say_that_it_is_over()
-        self._inbox.has_room = self._outlet.take_other = _do_nothing
+        self._inbox.has_room = self._intake.end = self._outlet.take_other = _do_nothing
         self.task = None
         self._watcher.ended(self)
