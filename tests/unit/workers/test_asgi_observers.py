@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 class FakeCore:
     """Keeps what it is told, like the access log behind it."""
 
-    def __init__(self, finished: Callable[[Any], None] | None) -> None:
-        self.log = SimpleNamespace(access=None, finished=finished)
+    def __init__(self, finished: Callable[[Any], None] | None, access: object = None) -> None:
+        self.log = SimpleNamespace(access=access, finished=finished)
         self.told: list[tuple[Any, ...]] = []
 
     def record_exchange(self, *facts: Any) -> None:
@@ -52,7 +52,7 @@ class FakeExchange:
 
 
 def observe(
-    post_request: Callable[..., object] = ignore,
+    post_request: Callable[..., object] = ignore, access: object = None
 ) -> tuple[Any, FakeCore, list[Any]]:
     """Return observers with ``pre_request``, their Core, and the requests that the hook gets."""
     seen: list[Any] = []
@@ -64,21 +64,27 @@ def observe(
     log = SimpleNamespace(wants_access_calls=lambda: False)
     worker: Any = SimpleNamespace(cfg=cfg, log=log, nr=0)
     inner = WsgiObservers(worker)
-    core = FakeCore(inner.finished)
+    core = FakeCore(inner.finished, access)
     observers = Observers(worker, inner)
     observers.attach(core, lambda: None)  # type: ignore[arg-type]
     return observers, core, seen
 
 
-@pytest.mark.parametrize("has_end", [False, True], ids=["alone", "with-an-end"])
-def test_nothing_is_kept_of_a_request_that_is_over(has_end: bool) -> None:
-    observers, _core, seen = observe(print if has_end else ignore)
+@pytest.mark.parametrize(
+    ("post_request", "access", "wants_ends"),
+    [(ignore, None, False), (ignore, object(), True), (print, None, True)],
+    ids=["alone", "access-log", "post_request"],
+)
+def test_nothing_is_kept_of_a_request_that_is_over(
+    post_request: Callable[..., object], access: object, wants_ends: bool
+) -> None:
+    observers, _core, seen = observe(post_request, access)
     assert observers.wants_requests
-    assert observers.wants_ends == has_end
+    assert observers.wants_ends == wants_ends
     exchange = FakeExchange()
     observers.begin(exchange)
-    if has_end:
-        observers.end(exchange, 1000)
+    if post_request is print:
+        observers.end(exchange, 1000)  # the others may not be asked for it
     assert seen == [("http", "/a")]
     watched = weakref.ref(exchange)
     del exchange

@@ -30,18 +30,20 @@ class Observers:
         self._number = 0
         self.wants_requests = inner.wants_requests
         self.wants_ends = False
+        self._is_needed_again = False  # what ``pre_request`` was given
 
     def attach(self, core: Core, wake: Callable[[], object]) -> None:
         """Take the Core whose log is written to; ``wake`` has its lines go out soon."""
         self._core = core
         self.wake = wake
-        self.wants_ends = core.log.access is not None or core.log.finished is not None
+        self._is_needed_again = core.log.finished is not None
+        self.wants_ends = core.log.access is not None or self._is_needed_again
 
     def begin(self, exchange: Exchange) -> None:
         """Run ``pre_request``; raises what it raises."""
         environ = make_environ(exchange)
         view = self._view(environ)
-        if self.wants_ends:  # which forgets it
+        if self._is_needed_again:
             self._environs[exchange] = environ, view
         self._inner.call_before(view)
         if view.write_back():
