@@ -149,6 +149,7 @@ class Serving:
         worker = self._worker
         next_tick = 0.0
         limit_s = float(worker.cfg.request_timeout)
+        counts = worker.cfg.max_requests > 0
         while worker.alive or not worker.may_leave():
             now = self._loop.time()
             if now >= next_tick:
@@ -156,7 +157,10 @@ class Serving:
                 self._tick(now)
             if limit_s:
                 self._sweep.end_late(limit_s, time.monotonic_ns())
-            await self._pause(LOOK_S if limit_s or not worker.alive else next_tick - now)
+            if counts:
+                worker.count_requests(self._core.requests)
+            is_urgent = limit_s or counts or not worker.alive
+            await self._pause(LOOK_S if is_urgent else next_tick - now)
 
     async def _pause(self, seconds: float) -> None:
         """Wait for a signal, or so long."""
