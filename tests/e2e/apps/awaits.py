@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
-import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,8 +16,13 @@ PIECE = 1 << 16
 
 
 def say(text: str) -> None:
-    """Tell the test something by the server's standard error."""
-    print(text, file=sys.stderr, flush=True)
+    """Tell the test something by the server's standard error, in a line that nobody tears."""
+    os.write(2, f"{text}\n".encode())
+
+
+def now() -> str:
+    """Return the process and the time, for whoever wants to know when he was told something."""
+    return f"by {os.getpid()} at {time.monotonic():.6f}"
 
 
 async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -49,7 +53,7 @@ async def websocket(receive: Receive, send: Send) -> None:
     while True:
         event = await receive()
         if event["type"] == "websocket.disconnect":
-            say(f"websocket ended by {event['code']}")
+            say(f"websocket ended by {event['code']}, {now()}")
             return
         await send({**event, "type": "websocket.send"})
 
@@ -168,7 +172,7 @@ async def events(scope: Scope, receive: Receive, send: Send, how: str) -> None:
     if how == "listens":
         while (await receive())["type"] != "http.disconnect":
             pass
-        say("told")
+        say(f"told, {now()}")
         await send({"type": "http.response.body", "body": b"data: bye\n\n"})
         return
     try:
