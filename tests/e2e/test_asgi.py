@@ -408,6 +408,33 @@ def test_a_request_that_takes_too_long(serve: Serve) -> None:
     assert srv.get("/pid").status == 200
 
 
+def test_a_request_that_takes_too_long_for_a_worker_that_leaves(serve: Serve) -> None:
+    srv = start(serve, "--request-timeout", "1")
+    with srv.connect() as client:
+        client.sendall(head("GET", "/deaf"))
+        srv.wait_for("waits")
+        srv.signal(signal.SIGTERM)
+        assert read_answer(client).status == 504
+    assert srv.wait() == 0
+
+
+@pytest.mark.xfail(reason="waits for asgi/connection.py: monoceros.set_timeout in its scopes")
+@pytest.mark.parametrize("setting", ["0", "1"])
+def test_a_request_may_choose_its_time(serve: Serve, setting: str) -> None:
+    srv = start(serve, "--request-timeout", setting)
+    with srv.connect() as shorter, srv.connect() as longer:
+        shorter.sendall(head("GET", "/limited/0.2/30"))
+        longer.sendall(head("GET", "/limited/5/1.4"))
+        began = time.monotonic()
+        assert read_answer(shorter).status == 504
+        assert 0.2 <= time.monotonic() - began < 5
+        assert read_answer(longer).body == b"slept"
+        # Of the next request nothing is said.
+        longer.sendall(head("GET", "/nap/1.4"))
+        assert read_answer(longer).status == (504 if setting == "1" else 200)
+    srv.wait_for(r"REQUEST TIMEOUT running GET /limited/0.2/30 from 127\.0\.0\.1 for 0\.\ds, 504")
+
+
 def test_a_loop_that_stands_still_is_replaced(serve: Serve) -> None:
     srv = start(serve, "--timeout", "2")
     with srv.connect() as client:

@@ -110,6 +110,21 @@ async def nap(scope: Scope, receive: Receive, send: Send, seconds: str) -> None:
     await answer(send, b"slept")
 
 
+async def limited(scope: Scope, receive: Receive, send: Send, how: str) -> None:
+    """Choose a time limit, on a thread too, and answer late: ``LIMIT/SECONDS``."""
+    limit, _, seconds = how.partition("/")
+    set_timeout = scope["extensions"]["monoceros.set_timeout"]
+    for wrong in (-1, float("inf"), "x"):
+        try:
+            set_timeout(wrong)
+        except ValueError:
+            continue
+        raise AssertionError(wrong)
+    set_timeout(0)
+    await asyncio.get_running_loop().run_in_executor(None, set_timeout, float(limit))
+    await nap(scope, receive, send, seconds)
+
+
 async def block(scope: Scope, receive: Receive, send: Send, seconds: str) -> None:
     """Stop the whole loop."""
     say("blocks")
@@ -239,7 +254,7 @@ async def wrong(scope: Scope, receive: Receive, send: Send, how: str) -> None:
 ROUTES: dict[str, Any] = {
     route.__name__: route
     for route in (
-        *(pid, echo, upload, nap, block, wait, deaf, background, events, stream, path),
+        *(pid, echo, upload, nap, limited, block, wait, deaf, background, events, stream, path),
         *(trailers, hints, wrong, whole, early, impatient),
     )
 } | {"": pid}

@@ -198,7 +198,8 @@ class WorkerProcesses(Section):
         "What the application answers after that is dropped. The lost thread is replaced, with "
         "as many lost as there are `threads` the worker; on `sync` that is the first. The "
         "application may choose another limit for a request by "
-        '`environ["monoceros.set_timeout"](seconds)`. 0 means no limit.',
+        '`environ["monoceros.set_timeout"](seconds)`, with ASGI by '
+        '`scope["extensions"]["monoceros.set_timeout"](seconds)`. 0 means no limit.',
         cli=("--request-timeout",),
         meta="SECONDS",
         ours=True,

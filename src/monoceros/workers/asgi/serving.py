@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from monoceros.asgi.application import adapt
 from monoceros.asgi.connection import Connection
@@ -124,7 +124,8 @@ class Serving:
         )
         self._upgrades = Upgrades(self._service, self._loop, self._observers, cfg)
         self._service.upgrade = self._upgrades.begin
-        self._sweep = Sweep(self._service, Timeouts.from_config(cfg))
+        self._sweep = Sweep(self._service, Timeouts.from_config(cfg), cfg.request_timeout)
+        self._service.set_timeout = self._set_timeout  # type: ignore[attr-defined]
         worker.become_ready()
         self._intake.start()
 
@@ -148,19 +149,24 @@ class Serving:
     async def _serve(self) -> None:
         worker = self._worker
         next_tick = 0.0
-        limit_s = float(worker.cfg.request_timeout)
+        sweep = self._sweep
         counts = worker.cfg.max_requests > 0
         while worker.alive or not worker.may_leave():
             now = self._loop.time()
             if now >= next_tick:
                 next_tick = now + _TICK_S
                 self._tick(now)
-            if limit_s:
-                self._sweep.end_late(limit_s, time.monotonic_ns())
+            if sweep.limits_requests:
+                sweep.end_late(time.monotonic_ns())
             if counts:
                 worker.count_requests(self._core.requests)
-            is_urgent = limit_s or counts or not worker.alive
+            is_urgent = sweep.limits_requests or counts or not worker.alive
             await self._pause(LOOK_S if is_urgent else next_tick - now)
+
+    def _set_timeout(self, transport: asyncio.Transport, seconds: float) -> None:
+        """Have the request in flight on a connection end in time; called by its application."""
+        self._sweep.set_timeout(cast("Connection | None", transport.get_protocol()), seconds)
+        self._loop.call_soon_threadsafe(self._news.set)
 
     async def _pause(self, seconds: float) -> None:
         """Wait for a signal, or so long."""
@@ -251,6 +257,8 @@ class Serving:
             # Those too that began meanwhile.
             self._close_sockets(code)
             self._tell_streams()
+            if self._sweep.limits_requests:
+                self._sweep.end_late(time.monotonic_ns())
             if now >= stream_end:
                 self._end_streams()
             if now >= next_tick:

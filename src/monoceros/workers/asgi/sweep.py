@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from monoceros.http.expiry import check_limit
 from monoceros.http.types import HEAD, IDLE, LINGERING
 from monoceros.workers.asgi.stacks import describe_task
 from monoceros.workers.timeouts import GRACE_S, LINGER_S
@@ -22,9 +23,11 @@ LOOK_S = 0.1  # how often requests are, where their time is limited
 class Sweep:
     """Looks after the connections of one worker in time; times are the loop's."""
 
-    def __init__(self, service: Service, timeouts: Timeouts) -> None:
+    def __init__(self, service: Service, timeouts: Timeouts, request_timeout: float) -> None:
         self._service = service
         self._timeouts = timeouts
+        self._limit_s = request_timeout
+        self._own_limits: dict[Exchange, float] = {}  # of requests that have chosen another one
 
     def look(self, now: float) -> None:
         """Deal with connections that have been in their state for too long; about once a second."""
@@ -83,12 +86,36 @@ class Sweep:
         elif state == IDLE and connection.expires and waited > timeouts.keepalive + GRACE_S:
             connection.take_leave()
 
-    def end_late(self, limit_s: float, now_ns: int) -> None:
-        """Answer for calls that take longer than ``request_timeout``."""
-        for exchange in tuple(self._service.calls):
+    # -- request_timeout -----------------------------------------------------------------------
+
+    @property
+    def limits_requests(self) -> bool:
+        """Whether ``end_late`` is to be called, each ``LOOK_S`` seconds."""
+        return bool(self._limit_s or self._own_limits)
+
+    def set_timeout(self, connection: Connection | None, seconds: float) -> None:
+        """Let the request in flight take so many seconds from its start; 0 means no limit.
+
+        Raises ``ValueError``. The application may call this on any thread, also when the response
+        is complete or the connection has gone: then it is too late for anything to happen.
+        """
+        limit_s = check_limit(seconds)
+        exchange = None if connection is None else connection.exchange
+        if exchange is not None:
+            self._own_limits[exchange] = limit_s
+
+    def end_late(self, now_ns: int) -> None:
+        """Answer for calls that take longer than they may."""
+        calls = self._service.calls
+        own = self._own_limits
+        for exchange in tuple(calls):
+            limit_s = own.get(exchange, self._limit_s) if own else self._limit_s
             age_s = (now_ns - exchange.record.started_ns) / 1e9
-            if exchange.owner.exchange is exchange and age_s > limit_s:
+            if exchange.owner.exchange is exchange and 0 < limit_s < age_s:
                 self._expire(exchange, age_s)
+        for exchange in tuple(own):
+            if exchange not in calls:
+                del own[exchange]
 
     def _expire(self, exchange: Exchange, age_s: float) -> None:
         peer = ascii(exchange.owner.peer.decode("latin-1"))[1:-1]
