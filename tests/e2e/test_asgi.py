@@ -10,25 +10,27 @@ import signal
 import socket
 import time
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
+from monoceros.asgi.content import HIGH_WATER
 from tests.e2e.asgi import start
 from tests.e2e.clients import ask, at_end, begin_answer, head, read_answer, read_to_end
 from tests.e2e.load import load
+from tests.e2e.processes import needs_proc, resident
 from tests.e2e.sockets import upgrade
 from tests.process.conftest import skip_without
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from tests.e2e.conftest import Serve
     from tests.process.conftest import Server
 
 pytestmark = [pytest.mark.process, pytest.mark.settled]
 
 MIB = 1 << 20
+PIECE = 1 << 16
 
 
 # -- requests ----------------------------------------------------------------------------------
@@ -257,16 +259,17 @@ def test_a_call_that_does_not_listen_is_cancelled(serve: Serve) -> None:
 
 
 def test_a_client_that_takes_nothing_costs_no_memory(serve: Serve) -> None:
+    """Not of a gigabyte: what was sent before ``send`` waits is all."""
     srv = start(serve)
     (worker,) = srv.workers()
-    srv.get("/pid")
+    with srv.connect() as client:  # shows what a worker takes that has streamed
+        assert len(ask(client, f"/stream/{4 * MIB}").body) == 4 * MIB
     before = resident(worker)
     with srv.connect() as client:
         client.sendall(head("GET", f"/stream/{1000 * MIB}"))
         client.recv(1, socket.MSG_PEEK)
-        for _ in range(5):
-            assert srv.get("/nap/0.1").status == 200
-        assert resident(worker) - before < 20 * MIB
+        assert srv.get("/nap/0.5").status == 200
+        assert resident(worker) - before < MIB
 
 
 def test_a_client_that_only_asks_costs_no_memory(serve: Serve) -> None:
@@ -319,18 +322,45 @@ def test_a_client_that_has_taken_all_at_last_is_idle(serve: Serve) -> None:
         assert time.monotonic() - began < 10
 
 
+@needs_proc
 def test_a_client_that_sends_too_fast_waits(serve: Serve) -> None:
+    """What is not in the kernel's hands is in the server's, and that is little."""
     srv = start(serve)
     (worker,) = srv.workers()
-    srv.get("/pid")
-    before = resident(worker)
-    content = b"x" * (64 * MIB)
+    size = 64 * MIB
+    content = memoryview(b"x" * size)
     with srv.connect() as client:
-        client.sendall(head("POST", "/upload/1.5", f"Content-Length: {len(content)}"))
+        client.sendall(head("POST", "/upload/held", f"Content-Length: {size}"))
+        before = resident(worker)
         client.settimeout(0.5)
-        with pytest.raises(TimeoutError):
-            client.sendall(content)  # tells not how much went out
-        assert resident(worker) - before < 20 * MIB
+        sent = send_until_stuck(client, content)
+        assert 0 < sent - in_the_kernel(client.getsockname()[1]) < 2 * HIGH_WATER
+        assert resident(worker) - before < MIB
+        client.settimeout(20)
+        assert srv.get("/release").status == 200
+        client.sendall(content[sent:])
+        found = hashlib.sha256(content).hexdigest().encode()
+        assert read_answer(client).body == b"%d %s" % (size, found)
+
+
+def send_until_stuck(client: socket.socket, content: memoryview) -> int:
+    """Send for as long as it is taken; returns how many octets were."""
+    sent = 0
+    with contextlib.suppress(TimeoutError):
+        while sent < len(content):
+            sent += client.send(content[sent : sent + PIECE])
+    return sent
+
+
+def in_the_kernel(port: int) -> int:
+    """Return the octets that wait on either side of a connection of ours, for /proc/net/tcp."""
+    waiting = 0
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        _, local, remote, _, queues, *_ = line.split()
+        ours, theirs = (int(address.partition(":")[2], 16) for address in (local, remote))
+        to_send, to_read = (int(size, 16) for size in queues.split(":"))
+        waiting += to_send if ours == port else to_read if theirs == port else 0
+    return waiting
 
 
 def test_a_large_upload_comes_whole(serve: Serve) -> None:
@@ -341,11 +371,6 @@ def test_a_large_upload_comes_whole(serve: Serve) -> None:
         client.sendall(content)
         expected = b"%d %s" % (len(content), hashlib.sha256(content).hexdigest().encode())
         assert read_answer(client).body == expected
-
-
-def resident(pid: int) -> int:
-    with open(f"/proc/{pid}/statm") as file:  # noqa: PTH123
-        return int(file.read().split()[1]) * 4096
 
 
 @pytest.mark.parametrize(

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import json
 import os
 import time
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,9 @@ if TYPE_CHECKING:
     from monoceros.asgi.types import Event, Receive, Scope, Send
 
 PIECE = 1 << 16
+
+RELEASED = asyncio.Event()
+SEEN: Counter[str] = Counter()  # how calls have heard that their clients have gone
 
 
 def say(text: str) -> None:
@@ -53,6 +58,7 @@ async def websocket(receive: Receive, send: Send) -> None:
     while True:
         event = await receive()
         if event["type"] == "websocket.disconnect":
+            SEEN[event["type"]] += 1
             say(f"websocket ended by {event['code']}, {now()}")
             return
         await send({**event, "type": "websocket.send"})
@@ -91,8 +97,9 @@ async def echo(scope: Scope, receive: Receive, send: Send, _: str) -> None:
 
 
 async def upload(scope: Scope, receive: Receive, send: Send, pause: str) -> None:
-    """Answer the size and the hash of the content, which is read after a while."""
-    await asyncio.sleep(float(pause or 0))
+    """Answer the size and the hash of the content, which is read after ``release`` was asked."""
+    if pause == "held":
+        await RELEASED.wait()
     found = hashlib.sha256()
     size = 0
     while True:
@@ -102,6 +109,12 @@ async def upload(scope: Scope, receive: Receive, send: Send, pause: str) -> None
         if not event["more_body"]:
             break
     await answer(send, b"%d %s" % (size, found.hexdigest().encode()))
+
+
+async def release(scope: Scope, receive: Receive, send: Send, _: str) -> None:
+    """Have held uploads go on."""
+    RELEASED.set()
+    await answer(send, b"released")
 
 
 async def nap(scope: Scope, receive: Receive, send: Send, seconds: str) -> None:
@@ -214,6 +227,30 @@ async def path(scope: Scope, receive: Receive, send: Send, name: str) -> None:
     await send({"type": "http.response.pathsend", "path": "/" + name})
 
 
+async def drip(scope: Scope, receive: Receive, send: Send, _: str) -> None:
+    """Send some octets now and then, until nobody takes them any more."""
+    await begin(send)
+    try:
+        while True:
+            await send({"type": "http.response.body", "body": b"x" * 100, "more_body": True})
+            await asyncio.sleep(0.01)
+    except OSError:
+        SEEN["send"] += 1
+
+
+async def linger(scope: Scope, receive: Receive, send: Send, _: str) -> None:
+    """Take what comes, and answer nothing."""
+    while (await receive())["type"] != "http.disconnect":
+        pass
+    SEEN["http.disconnect"] += 1
+
+
+async def census(scope: Scope, receive: Receive, send: Send, _: str) -> None:
+    """Tell how many tasks there are, and how many calls have heard what."""
+    told = {"tasks": len(asyncio.all_tasks()), **SEEN}
+    await answer(send, json.dumps(told).encode())
+
+
 async def trailers(scope: Scope, receive: Receive, send: Send, _: str) -> None:
     """Send a trailer field."""
     await send({"type": "http.response.start", "status": 200, "headers": [], "trailers": True})
@@ -254,7 +291,21 @@ async def wrong(scope: Scope, receive: Receive, send: Send, how: str) -> None:
 ROUTES: dict[str, Any] = {
     route.__name__: route
     for route in (
-        *(pid, echo, upload, nap, limited, block, wait, deaf, background, events, stream, path),
-        *(trailers, hints, wrong, whole, early, impatient),
+        *(
+            pid,
+            echo,
+            upload,
+            release,
+            nap,
+            limited,
+            block,
+            wait,
+            deaf,
+            background,
+            events,
+            stream,
+            path,
+        ),
+        *(trailers, hints, wrong, whole, early, impatient, drip, linger, census),
     )
 } | {"": pid}
