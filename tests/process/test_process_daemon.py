@@ -28,6 +28,15 @@ def app(environ, start_response):
     start_response("200 OK", [])
     return [os.getcwd().encode(), b" %o" % os.umask(0o22)]
 """
+ASGI_APP = """\
+import os
+async def app(scope, receive, send):
+    assert scope["type"] == "http"
+    print("from the application")
+    body = os.getcwd().encode() + b" %o" % os.umask(0o22)
+    await send({"type": "http.response.start", "status": 200})
+    await send({"type": "http.response.body", "body": body})
+"""
 CONFIG = "daemon = True\npidfile = 'pid'\nerrorlog = 'log'\nloglevel = 'debug'\nchdir = 'site'\n"
 
 
@@ -77,8 +86,8 @@ def daemon(server: Callable[..., Server], tmp_path: Path) -> Iterator[Callable[.
     (tmp_path / "site").mkdir()
     daemons: list[Daemon] = []
 
-    def start(*args: str) -> Daemon:
-        files = {"site/app.py": APP, "gunicorn.conf.py": CONFIG}
+    def start(*args: str, app: str = APP) -> Daemon:
+        files = {"site/app.py": app, "gunicorn.conf.py": CONFIG}
         srv = server(*args, "app:app", files=files, listening=False)
         assert srv.wait() == 0, srv.log
         assert srv.log == ""
@@ -94,8 +103,9 @@ def daemon(server: Callable[..., Server], tmp_path: Path) -> Iterator[Callable[.
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
-def test_a_whole_life(daemon: Callable[..., Daemon], tmp_path: Path) -> None:
-    one = daemon("--log-level", "debug", "--workers", "2")
+@pytest.mark.parametrize("app", [APP, ASGI_APP], ids=["wsgi", "asgi"])
+def test_a_whole_life(daemon: Callable[..., Daemon], tmp_path: Path, app: str) -> None:
+    one = daemon("--log-level", "debug", "--workers", "2", app=app)
     one.wait_workers(2)
     stat = Path(f"/proc/{one.pid}/stat").read_text().rpartition(")")[2].split()
     session, terminal = int(stat[3]), int(stat[4])

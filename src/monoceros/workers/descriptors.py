@@ -11,8 +11,12 @@ import fcntl
 import os
 import resource
 import socket
+from typing import TYPE_CHECKING
 
 from monoceros.unpatched import socket as Socket
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 FIRST_HIGH = 1024
 _KEPT_LOW = 256  # connections up to here may stay low: moving one costs two system calls
@@ -20,11 +24,19 @@ _RESERVE = 1024  # descriptors for everything that is not a connection
 _APPLICATIONS = 256  # at least so many of them, where the limit is low
 
 
-def raise_limit(connections: int) -> int:
+def raise_limit(connections: int, warn: Callable[[str], None]) -> int:
     """Raise the soft limit on descriptors, as far as it may be, to what the settings ask for.
 
-    Returns how many connections there can be, so that some are left to the application.
+    Returns how many connections there can be, so that some are left to the application, and warns
+    where these are fewer.
     """
+    possible = _raise_limit(connections)
+    if possible < connections:
+        warn(f"The system's limit of descriptors allows for {possible} connections only")
+    return possible
+
+
+def _raise_limit(connections: int) -> int:
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     wanted = FIRST_HIGH + _RESERVE + connections
     if hard != resource.RLIM_INFINITY:

@@ -8,7 +8,13 @@ from monoceros.workers.supervised import SupervisedWorker
 
 if TYPE_CHECKING:
     from monoceros.config import Config
+    from monoceros.log.logger import Logger
 
+# Settings of calls that have a thread to themselves, and of content that waits for one.
+_FOR_WSGI = (
+    *("threads", "queue_timeout", "max_queue", "request_buffering"),
+    *("body_memory_limit", "body_spool_limit", "tmp_upload_dir", "sendfile"),
+)
 _MOST_RECORDS = 1000  # each is 704 octets, and looked at when the worker has gone
 
 
@@ -22,6 +28,14 @@ class ASGIWorker(SupervisedWorker):
     def setup(cls) -> None:
         """Import all that a worker needs: once for all, and while files can still be read."""
         import monoceros.workers.asgi.serving  # noqa: F401
+
+    @classmethod
+    def check_config(cls, cfg: Config, log: Logger) -> None:
+        """Say which settings that were given have no effect."""
+        super().check_config(cfg, log)
+        given = [name for name in _FOR_WSGI if cfg.is_given(name)]
+        if given:
+            log.info("Not looked at by the worker class asgi: %s", ", ".join(given))
 
     @classmethod
     def count_records(cls, cfg: Config) -> int:

@@ -167,12 +167,8 @@ class WsgiWorker(SupervisedWorker):
         from monoceros.workers.reactor import Reactor
 
         cfg = self.cfg
-        limit = raise_limit(cfg.worker_connections)
+        limit = raise_limit(cfg.worker_connections, self.log.warning)
         limits_waiting = bool(cfg.queue_timeout or cfg.max_queue)
-        if limit < cfg.worker_connections:
-            self.log.warning(
-                "The system's limit of descriptors allows for %s connections only", limit
-            )
         self._reactor = Reactor(
             leader,
             self.sockets,

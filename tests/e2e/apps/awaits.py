@@ -245,6 +245,12 @@ async def linger(scope: Scope, receive: Receive, send: Send, _: str) -> None:
     SEEN["http.disconnect"] += 1
 
 
+async def addresses(scope: Scope, receive: Receive, send: Send, _: str) -> None:
+    """Tell both addresses of the connection."""
+    told = {name: scope[name] for name in ("server", "client")}
+    await answer(send, json.dumps(told).encode())
+
+
 async def census(scope: Scope, receive: Receive, send: Send, _: str) -> None:
     """Tell how many tasks there are, and how many calls have heard what."""
     told = {"tasks": len(asyncio.all_tasks()), **SEEN}
@@ -306,6 +312,6 @@ ROUTES: dict[str, Any] = {
             stream,
             path,
         ),
-        *(trailers, hints, wrong, whole, early, impatient, drip, linger, census),
+        *(trailers, hints, wrong, whole, early, impatient, drip, linger, census, addresses),
     )
 } | {"": pid}

@@ -61,7 +61,7 @@ class Serving:
         self._lifespan = Lifespan(self._app, cfg.asgi_lifespan, worker.log)
         self._access = worker.log.access_sink()
         self._is_log_due = False
-        limit = raise_limit(cfg.worker_connections)
+        limit = raise_limit(cfg.worker_connections, worker.log.warning)
         self._sockets = Sockets(self._loop, self._core)
         self._intake = Intake(
             self._loop,
