@@ -61,9 +61,11 @@ python -m pytest --ignore=tests/process --ignore=tests/e2e || failed=1
 in_greenlets eventlet || failed=1
 join
 
-asgi=tests/e2e/test_asgi.py
+asgi="tests/e2e/test_asgi.py tests/e2e/test_asgi_vanishing.py tests/e2e/test_matrix.py"
+# shellcheck disable=SC2086
 beside python -m pytest tests/process $asgi
-python -m pytest -m "not quiet and not soak" tests/e2e --ignore=$asgi || failed=1
+# shellcheck disable=SC2086
+python -m pytest -m "not quiet and not soak" tests/e2e ${asgi//tests/--ignore=tests} || failed=1
 join
 
 python -m pytest -m "quiet and not soak" tests/e2e || failed=1

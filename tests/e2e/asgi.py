@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 from typing import TYPE_CHECKING, Any
 
 from tests.e2e.clients import head
+from tests.e2e.conftest import ROOT
+from tests.process.conftest import Server
 
 if TYPE_CHECKING:
-    import socket
+    from collections.abc import Iterator
+    from pathlib import Path
 
     from tests.e2e.conftest import Serve
-    from tests.process.conftest import Server
 
 APP = "tests.e2e.apps.awaits:app"
 
@@ -20,6 +24,18 @@ def start(serve: Serve, *args: str, workers: int = 1, **options: Any) -> Server:
     srv = serve("-k", "asgi", "--workers", str(workers), *args, APP, **options)
     srv.wait_workers(workers)
     return srv
+
+
+@contextlib.contextmanager
+def running(home: Path, impl: str) -> Iterator[Server]:
+    """Have a server with default settings on one twin while the block runs."""
+    where = ("--bind", "127.0.0.1:0", "--pythonpath", str(ROOT), "--log-level", "debug")
+    srv = Server([*where, "-k", "asgi", APP], home, {"MONOCEROS_IMPL": impl})
+    try:
+        srv.wait_workers(1)
+        yield srv
+    finally:
+        srv.stop()
 
 
 def upgrade(client: socket.socket, *fields: str) -> str:
@@ -36,7 +52,7 @@ def upgrade(client: socket.socket, *fields: str) -> str:
 
 def read_close(client: socket.socket) -> int:
     """Read a WebSocket to its end; returns the code of the close frame, which has to come last."""
-    frame = client.recv(4, 0x100)  # MSG_WAITALL
+    frame = client.recv(4, socket.MSG_WAITALL)
     assert frame[:2] == b"\x88\x02", frame
     client.sendall(b"\x88\x82\0\0\0\0" + frame[2:])  # RFC 6455 5.5.1: answered in kind
     assert client.recv(1) == b""

@@ -38,14 +38,19 @@ class Serve(Protocol):
     ) -> Server: ...
 
 
+def require(impl: str) -> None:
+    """Skip where a twin was not built, and fail where it has to be."""
+    if impl == "c" and importlib.util.find_spec("monoceros.http._conn") is None:
+        if os.environ.get("MONOCEROS_REQUIRE_C") == "1":
+            pytest.fail("MONOCEROS_REQUIRE_C=1, but the compiled twin was not built")
+        pytest.skip("the compiled twin was not built")
+
+
 @pytest.fixture(params=IMPLS)
 def impl(request: pytest.FixtureRequest) -> str:
     """Each HTTP twin in turn, as a value of MONOCEROS_IMPL."""
     name: str = request.param
-    if name == "c" and importlib.util.find_spec("monoceros.http._conn") is None:
-        if os.environ.get("MONOCEROS_REQUIRE_C") == "1":
-            pytest.fail("MONOCEROS_REQUIRE_C=1, but the compiled twin was not built")
-        pytest.skip("the compiled twin was not built")
+    require(name)
     return name
 
 

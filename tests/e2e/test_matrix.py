@@ -22,7 +22,7 @@ import pytest
 
 import monoceros
 from tests.e2e.clients import ask, at_end, connect_unix, head, read_answer, read_to_end
-from tests.e2e.conftest import IMPLS
+from tests.e2e.conftest import IMPLS, require
 from tests.e2e.fleet import Fleet, fleet_of
 from tests.e2e.load import Loss, load
 from tests.process.descriptors import descriptors
@@ -94,6 +94,7 @@ def post_request(worker, req, environ, resp):
 def fleet(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Fleet]:
+    require(request.param)
     files = {"site/x": "", "spool/x": "", "library/borrowed.py": ""}
     home = tmp_path_factory.mktemp(request.param)
     with fleet_of(home, request.param, config=CONFIG, files=files) as found:
