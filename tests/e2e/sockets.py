@@ -80,6 +80,14 @@ def close(client: socket.socket, code: int = 1000) -> int:
     return read_close(client)
 
 
+def be_closed(client: socket.socket) -> int:
+    """Answer the Close frame that has to be next, and last; returns its code."""
+    code = read_close(client)
+    client.sendall(frame(CLOSE, code.to_bytes(2, "big")))
+    assert client.recv(1) == b""
+    return code
+
+
 def read_exactly(client: socket.socket, count: int) -> bytes:
     """Return so many octets."""
     data = b""

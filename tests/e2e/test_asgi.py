@@ -420,7 +420,6 @@ def test_a_request_that_takes_too_long_for_a_worker_that_leaves(serve: Serve) ->
     assert srv.wait() == 0
 
 
-@pytest.mark.xfail(reason="waits for asgi/connection.py: monoceros.set_timeout in its scopes")
 @pytest.mark.parametrize("setting", ["0", "1"])
 def test_a_request_may_choose_its_time(serve: Serve, setting: str) -> None:
     srv = start(serve, "--request-timeout", setting)

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.asgi import read_close, start, upgrade
+from tests.e2e.asgi import start
 from tests.e2e.clients import ask, begin_answer, head, read_answer
 from tests.e2e.load import load
+from tests.e2e.sockets import be_closed, upgrade
 
 if TYPE_CHECKING:
     import http.client
@@ -54,7 +55,7 @@ class Streams:
         for client, answer in zip(self.clients, self.answers, strict=True):
             assert answer.read() == b"\ndata: bye\n\n"  # and the last chunk, or this would raise
             client.close()
-        return set(map(read_close, self.sockets))
+        return set(map(be_closed, self.sockets))
 
     def delays(self, began: float | None = None) -> Iterator[float]:
         """Return the seconds until each call was told; without a time since its worker was."""

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.e2e.asgi import APP, upgrade
+from tests.e2e.asgi import APP
 from tests.e2e.clients import ask, begin_answer, head
 from tests.e2e.processes import needs_proc, resident
+from tests.e2e.sockets import upgrade
 from tests.process.conftest import skip_without
 from tests.process.descriptors import descriptors
 
@@ -134,7 +135,6 @@ def test_connections_that_come_and_go_leave_no_memory(serve: Serve) -> None:
     come_and_go(quiet(serve), 15000)
 
 
-@pytest.mark.xfail(reason="waits for workers/asgi/observers.py: ends are wanted for begins too")
 def test_requests_that_hooks_were_told_of_leave_no_memory(serve: Serve) -> None:
     config = "def pre_request(worker, req): pass\n"
     come_and_go(quiet(serve, files={"gunicorn.conf.py": config}), 3000)

@@ -263,7 +263,6 @@ def test_environ_of_hooks(fleet: Fleet, family: str) -> None:
     found.expect(lambda srv: read_environ(srv, family), environ)
 
 
-@pytest.mark.xfail(reason="waits for workers/asgi/environ.py")
 @pytest.mark.parametrize(
     ("family", "name", "text"),
     [
@@ -338,16 +337,7 @@ def ask_all_at_once(srv: Server) -> Counter[object]:
 
 
 def test_more_clients_than_connections(fleet: Fleet) -> None:
-    found = fleet.only(*_WSGI).each(ask_all_at_once)
-    assert set(map(str, found.values())) == {"Counter({200: 150})"}
-
-
-# Where they come and ask in the same moment none is lost, so that it may pass.
-@pytest.mark.xfail(
-    reason="waits for workers/asgi/intake.py: newcomers are no idle connections", strict=False
-)
-def test_more_clients_than_connections_of_asgi(fleet: Fleet) -> None:
-    fleet.only(*_ASGI).expect(ask_all_at_once, Counter({200: 150}))
+    fleet.expect(ask_all_at_once, Counter({200: 150}))
 
 
 def test_the_end(fleet: Fleet) -> None:

@@ -13,10 +13,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.asgi import APP, read_close, upgrade
+from tests.e2e.asgi import APP
 from tests.e2e.clients import ask, begin_answer, connect_unix, head, read_answer
 from tests.e2e.load import load
 from tests.e2e.processes import cpu_s, needs_proc
+from tests.e2e.sockets import be_closed, upgrade
 from tests.process import test_upgrade
 from tests.process.test_socket_activation import ACTIVATE
 
@@ -99,7 +100,7 @@ def test_an_upgrade_amid_requests_and_streams(server: Callable[..., Server]) -> 
             srv.signal(signal.SIGTERM)
             assert events.read() == b"\ndata: bye\n\n"
             stream.close()
-            assert read_close(sock) == 1012
+            assert be_closed(sock) == 1012
             assert read_answer(slow).body == b"slept"
             slow.close()
             srv.wait_for(r"Master has been promoted\.")
@@ -173,11 +174,9 @@ def test_no_descriptor_is_left(server: Callable[..., Server]) -> None:
         assert {read_answer(client).status for client in clients} == {200}
         assert cpu_s(worker) - before < 0.5
     assert srv.get("/pid").status == 200
-    if srv.count("Cannot accept a connection") > 4:
-        pytest.xfail("waits for workers/asgi/intake.py: a second's pause is one")
+    assert srv.count("Cannot accept a connection") <= 4
 
 
-@pytest.mark.xfail(reason="waits for workers/asgi/intake.py: room is made there too")
 @needs_proc
 def test_idle_connections_make_room_where_descriptors_are_few(
     server: Callable[..., Server],

@@ -12,6 +12,7 @@ for anything else would not let the loop see to others, or hear that the client 
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from monoceros.asgi.content import HIGH_WATER, Content
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable
 
     from monoceros.asgi.service import Service
-    from monoceros.asgi.types import Event
+    from monoceros.asgi.types import Event, Scope
     from monoceros.http.types import Exchange
 
 
@@ -57,9 +58,14 @@ class Connection(Dialogue, asyncio.Protocol):
             name.encode("latin-1") if name else b"unix",
             trusted,
             not (trusted and service.core.policy.spares_trusted),
-            {**base_scope("http", local, remote, service.root_path), **service.extras},
+            self._template(base_scope("http", local, remote, service.root_path), transport),
         )
         service.connections.add(self)
+
+    def _template(self, scope: Scope, transport: asyncio.BaseTransport) -> Scope:
+        """Return what all requests' scopes begin with."""
+        limit = {"monoceros.set_timeout": partial(self.calls.set_timeout, transport)}
+        return {**scope, "extensions": {**scope["extensions"], **limit}, **self.calls.extras}
 
     def take_aside(self, data: bytes) -> None:
         """Take octets that are no next request, or not yet."""

@@ -50,7 +50,9 @@ class Service(Calls):
         self.extras = extras
         self.connections: set[Connection] = set()
         self.has_room = has_room
+        # Both are the worker's to set.
         self.upgrade: Callable[[Connection, Exchange, bytes], bool] = _no_upgrade
+        self.set_timeout: Callable[[asyncio.BaseTransport, float], None] = _no_timeout
         self.time = time.monotonic
         # A request that begins inside another one's call has nothing of its context.
         self.call_soon = partial(loop.call_soon, context=contextvars.copy_context())
@@ -67,8 +69,8 @@ class Service(Calls):
         """Run ``pre_request``; False where it has failed, which ends the request."""
         try:
             self._observers.begin(exchange)
-        except Exception as error:  # border: a hook is the user's code
-            exchange.owner.fail(exchange, error)
+        except BaseException as error:  # border: a hook is the user's code
+            self.fail(exchange, error)
             exchange.owner.forget(exchange)
             return False
         return True
@@ -139,3 +141,7 @@ def _comes_of_absence(error: BaseException) -> bool:
 
 def _no_upgrade(connection: Connection, exchange: Exchange, rest: bytes) -> bool:
     return False
+
+
+def _no_timeout(transport: asyncio.BaseTransport, seconds: float) -> None:
+    """Have requests take as long as they like."""

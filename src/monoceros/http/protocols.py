@@ -77,6 +77,7 @@ class Core(Protocol):
     now: float
     requests: int
     running: bool
+    base_environ: Environ
     limits: Limits
     rules: Rules
     policy: Any

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING
 
-from monoceros.http.environ import environ_key, peer_environ
+from monoceros.http.environ import environ_key, listener_environ, peer_environ
 
 if TYPE_CHECKING:
     from monoceros.http.types import Environ, Exchange, OctetField
@@ -14,21 +14,24 @@ _CONTENT = ("CONTENT_TYPE", "CONTENT_LENGTH")
 _SCHEMES = {"ws": "http", "wss": "https"}  # of the requests behind WebSockets
 
 
-def make_environ(exchange: Exchange) -> Environ:
-    """Return the environ (PEP 3333) of a request; its content is not in it."""
+def make_environ(exchange: Exchange, base: Environ) -> Environ:
+    """Return the environ (PEP 3333) of a request; its content is not in it.
+
+    ``base`` is what all requests of the worker have in common.
+    """
     scope = exchange.scope
     method, _, target = exchange.line.decode("latin-1").partition(" ")
     name, port = scope.get("server") or ("", None)
+    local = "" if port is None else (name, port)
+    scheme: str = _SCHEMES.get(scope["scheme"], scope["scheme"])
     environ = {
+        **listener_environ(base, local, scheme),
         "REQUEST_METHOD": method,
         "RAW_URI": target,
         "SCRIPT_NAME": scope["root_path"],
         "PATH_INFO": scope["path"].encode("utf-8", "surrogateescape").decode("latin-1"),
         "QUERY_STRING": scope["query_string"].decode("latin-1"),
         "SERVER_PROTOCOL": f"HTTP/1.{exchange.minor}",
-        "SERVER_NAME": name,
-        "SERVER_PORT": "" if port is None else str(port),
-        "wsgi.url_scheme": _SCHEMES.get(scope["scheme"], scope["scheme"]),
         "wsgi.input": io.BytesIO(),
         **peer_environ(scope["client"]),
     }

@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import select
 import socket
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from monoceros.http import accept
@@ -60,6 +59,7 @@ class Intake:
         self._warn = warn
         self._names = {one: name for one in listeners if (name := _only_name(one))}
         self._is_watching = False
+        self._is_resting = False  # there was no descriptor a moment ago
         self._is_over = False
         self.service: Service
 
@@ -68,7 +68,7 @@ class Intake:
 
     def start(self) -> None:
         """Watch the listeners."""
-        if not (self._is_watching or self._is_over):
+        if not (self._is_watching or self._is_resting or self._is_over):
             self._is_watching = True
             for listener in self._listeners:
                 self._loop.add_reader(listener.fileno(), self._accept, listener, self._burst)
@@ -141,13 +141,18 @@ class Intake:
         """Have an idle connection closed if somebody waits; False where none was."""
         if not ready_now([(listener.fileno(), select.POLLIN)]):
             return False
-        idle = self._idle()
-        if idle:
-            min(idle, key=lambda one: one.since).abort()
+        if self._close_idle():
             return True
         self.stop()
         self._loop.call_later(FULL_PAUSE_S, self._look_again)
         return False
+
+    def _close_idle(self) -> bool:
+        """Close the connection that has been idle for longest, if any is."""
+        idle = self._idle()
+        if idle:
+            min(idle, key=lambda one: one.since).abort()
+        return bool(idle)
 
     def _idle(self) -> list[Connection]:
         """Return the connections that can be closed: no request has come, nor is one on its way."""
@@ -164,7 +169,13 @@ class Intake:
             self._loop.call_later(FULL_PAUSE_S, self._look_again)
 
     def _pause(self, error: OSError) -> None:
-        """Leave the queue alone for a moment: out of descriptors, most likely."""
-        self._warn(f"Cannot accept a connection, trying again in a second: {error}")
-        self.stop()
-        self._loop.call_later(_PAUSE_S, partial(self.has_room))
+        """Make room, or leave the queue alone for a moment: out of descriptors, most likely."""
+        if not self._close_idle():
+            self._warn(f"Cannot accept a connection, trying again in a second: {error}")
+            self.stop()
+            self._is_resting = True
+            self._loop.call_later(_PAUSE_S, self._end_rest)
+
+    def _end_rest(self) -> None:
+        self._is_resting = False
+        self.has_room()

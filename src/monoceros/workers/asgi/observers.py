@@ -25,7 +25,6 @@ class Observers:
     def __init__(self, worker: Worker, inner: WsgiObservers) -> None:
         self._worker = worker
         self._inner = inner
-        self._core: Core | None = None
         self._environs: dict[Exchange, tuple[Environ, RequestView]] = {}
         self._number = 0
         self.wants_requests = inner.wants_requests
@@ -34,14 +33,14 @@ class Observers:
 
     def attach(self, core: Core, wake: Callable[[], object]) -> None:
         """Take the Core whose log is written to; ``wake`` has its lines go out soon."""
-        self._core = core
+        self._core: Core = core
         self.wake = wake
         self._is_needed_again = core.log.finished is not None
         self.wants_ends = core.log.access is not None or self._is_needed_again
 
     def begin(self, exchange: Exchange) -> None:
         """Run ``pre_request``; raises what it raises."""
-        environ = make_environ(exchange)
+        environ = make_environ(exchange, self._core.base_environ)
         view = self._view(environ)
         if self._is_needed_again:
             self._environs[exchange] = environ, view
@@ -57,9 +56,7 @@ class Observers:
     def end(self, exchange: Exchange, elapsed_us: int, sent: int | None = None) -> None:
         """Tell the access log and ``post_request``; ``sent`` where the exchange does not know."""
         found = self._environs.pop(exchange, None)
-        environ = make_environ(exchange) if found is None else found[0]
-        if self._core is None:
-            return
+        environ = make_environ(exchange, self._core.base_environ) if found is None else found[0]
         status = ""
         if exchange.started:
             status = status_line(exchange.code) if exchange.headers else str(exchange.code)

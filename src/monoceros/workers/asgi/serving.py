@@ -125,7 +125,7 @@ class Serving:
         self._upgrades = Upgrades(self._service, self._loop, self._observers, cfg)
         self._service.upgrade = self._upgrades.begin
         self._sweep = Sweep(self._service, Timeouts.from_config(cfg), cfg.request_timeout)
-        self._service.set_timeout = self._set_timeout  # type: ignore[attr-defined]
+        self._service.set_timeout = self._set_timeout
         worker.become_ready()
         self._intake.start()
 
@@ -163,9 +163,11 @@ class Serving:
             is_urgent = sweep.limits_requests or counts or not worker.alive
             await self._pause(LOOK_S if is_urgent else next_tick - now)
 
-    def _set_timeout(self, transport: asyncio.Transport, seconds: float) -> None:
+    def _set_timeout(self, transport: asyncio.BaseTransport, seconds: float) -> None:
         """Have the request in flight on a connection end in time; called by its application."""
-        self._sweep.set_timeout(cast("Connection | None", transport.get_protocol()), seconds)
+        self._sweep.set_timeout(
+            cast("Connection | None", cast("asyncio.Transport", transport).get_protocol()), seconds
+        )
         self._loop.call_soon_threadsafe(self._news.set)
 
     async def _pause(self, seconds: float) -> None:

@@ -68,9 +68,9 @@ class Transport(Wire):
         self._protocol = cast("asyncio.Protocol", protocol)
         self.take = self._protocol.data_received
 
-    def get_protocol(self) -> asyncio.BaseProtocol:
-        """Return the protocol that is told."""
-        return self._protocol
+    def get_protocol(self) -> asyncio.BaseProtocol | None:
+        """Return the protocol that is told, while there is one."""
+        return getattr(self, "_protocol", None)
 
     # -- reading -----------------------------------------------------------------------------
 
@@ -234,7 +234,9 @@ class Transport(Wire):
 
     def end_connection(self, error: Exception | None) -> None:
         """Tell the protocol, and close the socket."""
+        protocol = self._protocol
+        del self._protocol, self.take  # it has the transport
         try:
-            self._protocol.connection_lost(error)
+            protocol.connection_lost(error)
         finally:
             self.socket.close()
