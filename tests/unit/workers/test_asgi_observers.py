@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from monoceros.config.hooks import ignore
+from monoceros.http.environ import base_environ
 from monoceros.workers.asgi.observers import Observers
 from monoceros.wsgi.observers import Observers as WsgiObservers
 
@@ -22,6 +23,7 @@ class FakeCore:
 
     def __init__(self, finished: Callable[[Any], None] | None, access: object = None) -> None:
         self.log = SimpleNamespace(access=access, finished=finished)
+        self.base_environ = base_environ("software", None, multithread=False, multiprocess=False)
         self.told: list[tuple[Any, ...]] = []
 
     def record_exchange(self, *facts: Any) -> None:

@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from monoceros.http.types import Environ, Exchange, OctetField
 
 _CONTENT = ("CONTENT_TYPE", "CONTENT_LENGTH")
-_SCHEMES = {"ws": "http", "wss": "https"}  # of the requests behind WebSockets
 
 
 def make_environ(exchange: Exchange, base: Environ) -> Environ:
@@ -23,7 +22,7 @@ def make_environ(exchange: Exchange, base: Environ) -> Environ:
     method, _, target = exchange.line.decode("latin-1").partition(" ")
     name, port = scope.get("server") or ("", None)
     local = "" if port is None else (name, port)
-    scheme: str = _SCHEMES.get(scope["scheme"], scope["scheme"])
+    scheme = str(scope["scheme"]).replace("ws", "http", 1)  # behind WebSockets, too
     environ = {
         **listener_environ(base, local, scheme),
         "REQUEST_METHOD": method,
