@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.e2e.clients import ask, begin_answer, head, read_answer
+from tests.e2e.clients import ask, begin_answer, head, read_answer, read_to_end
 
 if TYPE_CHECKING:
     from tests.e2e.conftest import Serve
@@ -68,3 +68,13 @@ def test_trailers_that_cannot_be_sent(serve: Serve, method: str, path: str, vers
         assert b"x-sum" not in answer.read()
         srv.wait_for("then 'http.response.trailers' was sent after the response had ended")
     assert "Error handling request" not in srv.log
+
+
+def test_what_has_no_length_is_cut_by_a_reset(serve: Serve) -> None:
+    """By an end of the connection it would seem whole (RFC 9112 8)."""
+    srv = start(serve)
+    with srv.connect() as client:
+        client.sendall(head("GET", "/broken").replace(b"HTTP/1.1", b"HTTP/1.0"))
+        srv.wait_for("Error handling request GET /broken")
+        with pytest.raises(ConnectionResetError):
+            read_to_end(client)

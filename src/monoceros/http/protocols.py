@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     import socket
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections import deque
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     from monoceros.http.access import AccessFormat, Entry
     from monoceros.http.errors import BadRequest
@@ -378,6 +379,26 @@ class Watch(Protocol):
         """Whether no batch has begun since the last look of ``wait``, and none is under way."""
 
 
+class Wire(Protocol):
+    """A client's socket in an event loop, for subclasses; see ``http/_wire_py.py``."""
+
+    core: Any
+    socket: Any  # a socket.socket
+    held: deque[bytes | memoryview]
+    take: Callable[[bytes], object]
+    reads: bool
+    is_warm: bool
+    is_shut: bool
+
+    def __init__(self, core: Any, sock: socket.socket, /) -> None: ...
+
+    def write(self, data: Any, /) -> None:
+        """Send octets, or keep what the client does not take at once."""
+
+    def write_last(self, data: bytes, /) -> None:
+        """Send octets that are not followed by others soon."""
+
+
 class Twin(Protocol):
     """The names that each twin's module provides."""
 
@@ -387,9 +408,20 @@ class Twin(Protocol):
     Watch: type[Watch]
     HeadReader: type[HeadReader]
     Record: type[Record]
+    Wire: type[Wire]
 
     def parse_head(self, data: bytes, limits: Limits, rules: Rules, /) -> Head | None:
         """Return the head at the start of ``data``, or None while it is incomplete."""
 
     def accept(self, listener: socket.socket, /) -> tuple[int, Any] | None:
         """Accept one connection as a non-blocking descriptor and its peer's address."""
+
+    def look(
+        self,
+        wires: Mapping[int, Any],
+        events: list[tuple[int, int]],
+        output: int,
+        report: Callable[[Any, Exception], object],
+        /,
+    ) -> None:
+        """Have wires read and send that can; ``report`` hears of what they raise."""

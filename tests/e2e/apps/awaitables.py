@@ -31,6 +31,13 @@ async def leave(kind: type[BaseException]) -> None:
     raise kind("an application's own")
 
 
+async def broken(send: Send) -> None:
+    """Fail in the midst of a response."""
+    await send({"type": "http.response.start", "status": 200})
+    await send({"type": "http.response.body", "body": b"abc", "more_body": True})
+    raise ValueError("too late for another answer")
+
+
 async def wait(send: Send) -> None:
     """Answer once another request has come."""
     say("waits")
@@ -77,6 +84,7 @@ def app(scope: Scope, receive: Receive, send: Send) -> Awaitable[None]:
         "/exit": lambda: leave(SystemExit),
         "/interrupt": lambda: leave(KeyboardInterrupt),
         "/cancel": lambda: leave(asyncio.CancelledError),
+        "/broken": lambda: broken(send),
         "/wait": lambda: wait(send),
         "/free": lambda: free(send),
         "/trailers": lambda: trailers(send, 200),
