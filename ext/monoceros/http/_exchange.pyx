@@ -12,20 +12,12 @@ from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.ref cimport Py_INCREF, PyObject
 from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
 
-from monoceros.http._core cimport KNOWN_NAMES, Core, put, room
+from monoceros.http._core cimport Core, put
 from monoceros.http._coroutine cimport PYGEN_ERROR, PYGEN_RETURN, PySendResult, PyTypeObject
 from monoceros.http._head cimport FieldSpan, HeadSpans, is_decided
 from monoceros.http._names cimport NAME_GUESSES, Name
-from monoceros.http._request cimport (
-    CONNECTION,
-    LENGTH,
-    PLAIN,
-    UPGRADE_FIELD,
-    parse_length,
-    remember_name,
-    response_field,
-)
-from monoceros.http._scan cimport MONO_TOKEN, mono_same_caseless, mono_scan_class, mono_scan_value
+from monoceros.http._request cimport put_field
+from monoceros.http._scan cimport mono_same_caseless
 
 from urllib.parse import unquote
 
@@ -433,10 +425,6 @@ cdef class Exchange:
         cdef Py_ssize_t value_size
         cdef const char *text
         cdef const char *value
-        cdef char *out
-        cdef size_t slot
-        cdef int kind
-        cdef int high = 0
         core.refresh_date()
         if core.number != status:
             line = status_line(status).encode("latin-1")
@@ -460,39 +448,12 @@ cdef class Exchange:
             size = PyBytes_GET_SIZE(name_object)
             value = PyBytes_AS_STRING(value_object)
             value_size = PyBytes_GET_SIZE(value_object)
-            slot = (<size_t><PyObject *>name_object >> 4) & (KNOWN_NAMES - 1)
-            if core.known_names[slot] == <PyObject *>name_object:
-                kind = core.known_meanings[slot]
-            else:
-                if size == 0 or mono_scan_class(text, text + size, MONO_TOKEN) != text + size:
-                    return None
-                kind = response_field(text, size)
-                remember_name(core, name_object, slot, kind)
-            if mono_scan_value(value, value + value_size, &high) != value + value_size:
-                return None
             if size == 12 and value_size >= 17 and memcmp(value, b"text/event-stream", 17) == 0:
                 self.is_stream = self.is_stream or mono_same_caseless(text, b"content-type", 12)
-            if kind != PLAIN:
-                if kind == LENGTH:
-                    if self.length != UNKNOWN or not parse_length(value, value_size, &self.length):
-                        return None
-                    if status == 204:
-                        return None
-                elif kind == CONNECTION or (kind == UPGRADE_FIELD and status == 426):
-                    # They are read by the general code, and hardly ever come.
-                    return None
-                else:
-                    continue
-            out = room(core, size + value_size + 4)
-            memcpy(out, text, size)
-            out += size
-            out[0] = c":"
-            out[1] = c" "
-            memcpy(out + 2, value, value_size)
-            out += 2 + value_size
-            out[0] = c"\r"
-            out[1] = c"\n"
-            core.out_size += size + value_size + 4
+            if not put_field(
+                core, name_object, text, size, value, value_size, status, &self.length
+            ):
+                return None
         self.code = status
         return PyBytes_FromStringAndSize(core.out, core.out_size)
 

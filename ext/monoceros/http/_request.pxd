@@ -1,11 +1,13 @@
 """One request and its response."""
 
 from libc.stdint cimport int64_t
+from libc.string cimport memcpy
 
 from cpython.ref cimport PyObject
 
 from monoceros.http._channel cimport Channel
-from monoceros.http._core cimport Core
+from monoceros.http._core cimport KNOWN_NAMES, Core, room
+from monoceros.http._scan cimport MONO_TOKEN, mono_scan_class, mono_scan_value
 
 # What became of a request's answer, with the numbers that ``expiry`` gives them.
 cdef enum:
@@ -78,3 +80,52 @@ cdef enum:
 cdef int response_field(const char *name, Py_ssize_t size) noexcept
 cdef void remember_name(Core core, object name, size_t slot, int meaning) noexcept
 cdef bint parse_length(const char *text, Py_ssize_t size, int64_t *length) noexcept
+
+
+cdef inline int put_field(
+    Core core,
+    object name,
+    const char *text,
+    Py_ssize_t size,
+    const char *value,
+    Py_ssize_t value_size,
+    int code,
+    int64_t *length,
+) except -1:
+    """Write a field of a response unless it is the server's own; 0 where the field is odd.
+
+    ``text`` is that of ``name``, ``length`` takes what Content-Length says, and is negative before.
+    """
+    cdef char *out
+    cdef size_t slot = (<size_t><PyObject *>name >> 4) & (KNOWN_NAMES - 1)
+    cdef int kind
+    cdef int high = 0
+    if core.known_names[slot] == <PyObject *>name:
+        kind = core.known_meanings[slot]
+    else:
+        if size == 0 or mono_scan_class(text, text + size, MONO_TOKEN) != text + size:
+            return 0
+        kind = response_field(text, size)
+        remember_name(core, name, slot, kind)
+    if mono_scan_value(value, value + value_size, &high) != value + value_size:
+        return 0
+    if kind != PLAIN:
+        if kind == LENGTH:
+            if length[0] >= 0 or code == 204 or not parse_length(value, value_size, length):
+                return 0
+        elif kind == CONNECTION or (kind == UPGRADE_FIELD and code == 426):
+            # They are read by the general code, and hardly ever come.
+            return 0
+        else:
+            return 1
+    out = room(core, size + value_size + 4)
+    memcpy(out, text, size)
+    out += size
+    out[0] = c":"
+    out[1] = c" "
+    memcpy(out + 2, value, value_size)
+    out += 2 + value_size
+    out[0] = c"\r"
+    out[1] = c"\n"
+    core.out_size += size + value_size + 4
+    return 1

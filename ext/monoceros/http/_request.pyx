@@ -3,7 +3,6 @@
 cimport cython
 from libc.stdint cimport int64_t
 from libc.stdio cimport snprintf
-from libc.string cimport memcpy
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.dict cimport PyDict_Size
@@ -13,14 +12,9 @@ from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
 
 from monoceros.http._access cimport Facts
 from monoceros.http._channel cimport Channel
-from monoceros.http._core cimport KNOWN_NAMES, Core, monotonic_ns, put, room
+from monoceros.http._core cimport Core, monotonic_ns, put
 from monoceros.http._names cimport ATOM_ANY
-from monoceros.http._scan cimport (
-    MONO_TOKEN,
-    mono_same_caseless,
-    mono_scan_class,
-    mono_scan_value,
-)
+from monoceros.http._scan cimport mono_same_caseless, mono_scan_value
 
 from monoceros.errors import StopWorker
 from monoceros.http.access import Entry
@@ -496,10 +490,6 @@ cdef class Request:
         cdef Py_ssize_t value_size
         cdef const char *text
         cdef const char *value
-        cdef char *out
-        cdef size_t slot
-        cdef int kind
-        cdef int high = 0
         cdef object headers = self.headers
         if not PyList_CheckExact(headers):
             return 0
@@ -526,38 +516,10 @@ cdef class Request:
             size = PyUnicode_GET_LENGTH(name_object)
             value = <const char *>PyUnicode_1BYTE_DATA(value_object)
             value_size = PyUnicode_GET_LENGTH(value_object)
-            slot = (<size_t><PyObject *>name_object >> 4) & (KNOWN_NAMES - 1)
-            if core.known_names[slot] == <PyObject *>name_object:
-                kind = core.known_meanings[slot]
-            else:
-                if size == 0 or mono_scan_class(text, text + size, MONO_TOKEN) != text + size:
-                    return 0
-                kind = response_field(text, size)
-                remember_name(core, name_object, slot, kind)
-            if mono_scan_value(value, value + value_size, &high) != value + value_size:
+            if not put_field(
+                core, name_object, text, size, value, value_size, code[0], &self.length
+            ):
                 return 0
-            if kind != PLAIN:
-                if kind == LENGTH:
-                    if self.length != UNKNOWN or not parse_length(value, value_size, &self.length):
-                        self.length = UNKNOWN
-                        return 0
-                    if code[0] == 204:
-                        return 0
-                elif kind == CONNECTION or (kind == UPGRADE_FIELD and code[0] == 426):
-                    # They are read by the general code, and hardly ever come.
-                    return 0
-                else:
-                    continue
-            out = room(core, size + value_size + 4)
-            memcpy(out, text, size)
-            out += size
-            out[0] = c":"
-            out[1] = c" "
-            memcpy(out + 2, value, value_size)
-            out += 2 + value_size
-            out[0] = c"\r"
-            out[1] = c"\n"
-            core.out_size += size + value_size + 4
         return 1
 
     cdef int write_odd_fields(self, Core core, int *code, bint *close) except -1:
