@@ -20,6 +20,7 @@ cdef class HeadReader:
     cdef Exchange _next(self, const char *data, Py_ssize_t size)
     cdef bint has_pending(self) noexcept
     cdef bytes next_content(self, int64_t size)
+    cdef int _drop(self, Py_ssize_t size) except -1
 
 cdef class Owner:
     cdef public bint is_paused  # the client takes less than is sent

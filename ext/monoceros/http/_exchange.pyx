@@ -146,8 +146,7 @@ cdef class HeadReader:
         self.buffer += data
         exchange = self._next(PyByteArray_AS_STRING(self.buffer), PyByteArray_GET_SIZE(self.buffer))
         if exchange is not None:
-            used = self.core.parser.head.length
-            self.buffer = self.buffer[used:] or None
+            self._drop(self.core.parser.head.length)
         return exchange
 
     cdef Exchange _next(self, const char *data, Py_ssize_t size):
@@ -205,8 +204,17 @@ cdef class HeadReader:
         if self.buffer is None or size < 0 or size > PyByteArray_GET_SIZE(self.buffer):
             return None
         content = PyBytes_FromStringAndSize(PyByteArray_AS_STRING(self.buffer), size)
-        self.buffer = self.buffer[size:] or None
+        self._drop(size)
         return content
+
+    cdef int _drop(self, Py_ssize_t size) except -1:
+        """Forget octets that were used."""
+        if size == PyByteArray_GET_SIZE(self.buffer):
+            self.buffer = None
+        else:
+            # Does not move the rest, which may be much where requests are pipelined.
+            del self.buffer[:size]
+        return 0
 
     def take_rest(self):
         """Return and forget what came behind the last head."""

@@ -17,7 +17,7 @@ import struct
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
-from monoceros.asgi.content import HIGH_WATER, Content
+from monoceros.asgi.content import HIGH_WATER, LOW_WATER, Content
 from monoceros.asgi.events import receive, send_other, tell
 from monoceros.http import Dialogue
 from monoceros.http.answers import error_response
@@ -213,6 +213,8 @@ class Connection(Dialogue, asyncio.Protocol):
         self.turn = TURN
         self.is_turn_over = False
         self.is_paused = self._is_choked
+        if not self._is_choked:
+            self._wake_writer()
 
     def send_other(self, exchange: Exchange, event: Event) -> Awaitable[None]:
         """Take an event that is not of the usual ones, or not at its place."""
@@ -220,16 +222,20 @@ class Connection(Dialogue, asyncio.Protocol):
 
     async def wait_for_room(self, exchange: Exchange) -> None:
         """Wait until the client has taken enough; raises ``ClientDisconnected``."""
-        if self.is_turn_over:
-            self._begin_turn()
-            await asyncio.sleep(0)
         while self.is_paused:
-            if self._room is None:
-                self._room = asyncio.Event()
-            self._room.clear()
-            await self._room.wait()
+            if self.is_turn_over:
+                self._begin_turn()
+                await asyncio.sleep(0)
+            else:
+                await self._wait_for_client()
         if exchange.is_over:
             raise ClientDisconnected("the client has gone")
+
+    async def _wait_for_client(self) -> None:
+        if self._room is None:
+            self._room = asyncio.Event()
+        self._room.clear()
+        await self._room.wait()
 
     def _wake_writer(self) -> None:
         if self._room is not None:
@@ -265,8 +271,9 @@ class Connection(Dialogue, asyncio.Protocol):
     def _continue(self) -> None:
         self.is_due = False
         if self.exchange is None and self.state != LINGERING and not self.transport.is_closing():
-            self._resume_reading()
             self.advance(b"")
+            if self.exchange is None or self.reader.pending <= LOW_WATER:
+                self._resume_reading()
             if self.has_ended and not self.is_busy:
                 self.transport.close()
 
@@ -376,6 +383,7 @@ class Connection(Dialogue, asyncio.Protocol):
             and not self.transport.is_closing()
             and self.state in (IDLE, HEAD)
             and not self.reader.pending
+            and not self.unsent_octets()
         )
 
     def is_fresh(self, since: float) -> bool:

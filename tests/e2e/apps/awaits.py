@@ -193,6 +193,32 @@ async def background(scope: Scope, receive: Receive, send: Send, seconds: str) -
     say("background is over")
 
 
+async def behind(scope: Scope, receive: Receive, send: Send, seconds: str) -> None:
+    """Go on with something as soon as the response is sent."""
+    await answer(send, b"done")
+    await asyncio.sleep(float(seconds))
+
+
+async def limited_late(scope: Scope, receive: Receive, send: Send, seconds: str) -> None:
+    """Set a limit after the response, when the next request is there."""
+    await answer(send, b"done")
+    await asyncio.sleep(0.3)
+    scope["extensions"]["monoceros.set_timeout"](float(seconds))
+    say("has set its limit")
+
+
+async def tasks(scope: Scope, receive: Receive, send: Send, _: str) -> None:
+    """Send from several tasks at a time."""
+    await begin(send)
+    piece = {"type": "http.response.body", "body": b"x" * PIECE, "more_body": True}
+    senders = []
+    for _turn in range(10):
+        senders.append(asyncio.ensure_future(send({**piece})))
+        await asyncio.sleep(0)
+    await asyncio.gather(*senders)
+    await send({"type": "http.response.body", "body": b"end"})
+
+
 async def events(scope: Scope, receive: Receive, send: Send, how: str) -> None:
     """Send events for ever; ``listens`` ends when it is told, ``deaf`` does not."""
     await begin(send, 200, [(b"content-type", b"text/event-stream")])
@@ -313,5 +339,6 @@ ROUTES: dict[str, Any] = {
             path,
         ),
         *(trailers, hints, wrong, whole, early, impatient, drip, linger, census, addresses),
+        *(behind, limited_late, tasks),
     )
 } | {"": pid}

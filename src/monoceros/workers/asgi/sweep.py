@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING
 
 from monoceros.http.expiry import check_limit
@@ -71,6 +72,8 @@ class Sweep:
             connection.end_early(exchange, 408)
 
     def _judge_silence(self, connection: Connection, now: float) -> None:
+        if connection.is_due:
+            return  # it is not the client who is silent
         timeouts = self._timeouts
         waited = now - connection.since
         state = connection.state
@@ -101,8 +104,17 @@ class Sweep:
         """
         limit_s = check_limit(seconds)
         exchange = None if connection is None else connection.exchange
-        if exchange is not None:
+        if exchange is not None and not self._is_another(exchange):
             self._own_limits[exchange] = limit_s
+
+    def _is_another(self, exchange: Exchange) -> bool:
+        """Whether it is the call for an earlier request of the connection that runs."""
+        try:
+            task = asyncio.current_task()
+        except RuntimeError:  # on another thread
+            return False
+        earlier = (one for one in self._service.calls if one.owner is exchange.owner)
+        return any(one.task is task for one in earlier if one is not exchange)
 
     def end_late(self, now_ns: int) -> None:
         """Answer for calls that take longer than they may."""
