@@ -6,8 +6,9 @@ from cpython.ref cimport PyObject
 
 from monoceros.http._core cimport Core
 from monoceros.http._coroutine cimport PYGEN_ERROR, PySendResult
-from monoceros.http._exchange cimport Exchange, HeadReader, Owner
+from monoceros.http._exchange cimport Exchange, Owner
 from monoceros.http._exchange_log cimport ExchangeLog
+from monoceros.http._reader cimport HeadReader
 from monoceros.http._record cimport Record
 from monoceros.http._wire cimport Wire
 

@@ -47,6 +47,8 @@ _COMPILED = tuple(
         "_exchange_log",
         "_head",
         "_names",
+        "_reader",
+        "_ready",
         "_record",
         "_request",
         "_watch",

@@ -4,8 +4,8 @@ from monoceros.http._accept import accept
 from monoceros.http._conn import Conn
 from monoceros.http._core import Core
 from monoceros.http._dialogue import Calls, Dialogue
-from monoceros.http._exchange import HeadReader
 from monoceros.http._head import parse_head
+from monoceros.http._reader import HeadReader
 from monoceros.http._record import Record
 from monoceros.http._watch import Watch
 from monoceros.http._wire import Wire, look

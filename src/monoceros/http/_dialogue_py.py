@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from monoceros.http._exchange_py import HeadReader
+from monoceros.http._reader_py import HeadReader
 from monoceros.http._record_py import Record
 from monoceros.http.errors import BadRequest
 from monoceros.http.types import BODY, HEAD, IDLE, LINGERING, MOST_UNFINISHED, TURN

@@ -4,8 +4,8 @@ from monoceros.http._accept_py import accept
 from monoceros.http._conn_py import Conn
 from monoceros.http._core_py import Core
 from monoceros.http._dialogue_py import Calls, Dialogue
-from monoceros.http._exchange_py import HeadReader
 from monoceros.http._head_py import parse_head
+from monoceros.http._reader_py import HeadReader
 from monoceros.http._record_py import Record
 from monoceros.http._watch_py import Watch
 from monoceros.http._wire_py import Wire, look
