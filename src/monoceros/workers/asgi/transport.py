@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import socket
+import struct
 from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 _HIGH, _LOW = 1 << 16, 1 << 14  # octets that wait when the protocol is to pause, and to go on
 _GATHERED = 1 << 16  # octets that are not held any longer where others could be sent with them
 _SHARE = 1 << 20  # octets after which others have their turn
+_RESET = struct.pack("ii", 1, 0)  # struct linger: at once
 _MOST_PIECES = 64  # for one system call
 
 
@@ -24,6 +26,7 @@ class Transport(Wire):
     """What ``Wire`` leaves open: all that waits, and the end; see ``asyncio.Transport``."""
 
     __slots__ = (
+        "_is_aborted",
         "_is_at_end",
         "_is_closing",
         "_is_lost",
@@ -56,6 +59,7 @@ class Transport(Wire):
         self._is_at_end = False  # there is nothing more to read
         self._is_closing = False
         self._is_lost = False
+        self._is_aborted = False
         self._wants_eof = False
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
@@ -218,7 +222,10 @@ class Transport(Wire):
             self.flush()
 
     def abort(self) -> None:
-        """Close it at once."""
+        """Close it at once; by a reset where something is lost that was to be sent."""
+        self._is_aborted = True
+        if self.held and not self._is_lost:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
         self.lose(None)
 
     def lose(self, error: Exception | None) -> None:
@@ -233,10 +240,23 @@ class Transport(Wire):
         self._sockets.end_soon(self, error)
 
     def end_connection(self, error: Exception | None) -> None:
-        """Tell the protocol, and close the socket."""
+        """Tell the protocol, and close the socket.
+
+        A child of the application may have it too, so that the client hears of nothing else.
+        """
         protocol = self._protocol
         del self._protocol, self.take  # it has the transport
         try:
             protocol.connection_lost(error)
         finally:
+            # No shutdown before a reset: the client would take it for the end of the content.
+            if not self._resets():
+                with contextlib.suppress(OSError):  # the client was first
+                    self.socket.shutdown(socket.SHUT_RDWR)
             self.socket.close()
+
+    def _resets(self) -> bool:
+        return (
+            self._is_aborted
+            and self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, len(_RESET)) == _RESET
+        )
