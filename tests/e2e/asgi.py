@@ -25,10 +25,10 @@ def start(serve: Serve, *args: str, workers: int = 1, **options: Any) -> Server:
 
 
 @contextlib.contextmanager
-def running(home: Path, impl: str) -> Iterator[Server]:
-    """Have a server with default settings on one twin while the block runs."""
+def running(home: Path, impl: str, *args: str) -> Iterator[Server]:
+    """Have a server on one twin while the block runs."""
     where = ("--bind", "127.0.0.1:0", "--pythonpath", str(ROOT), "--log-level", "debug")
-    srv = Server([*where, "-k", "asgi", APP], home, {"MONOCEROS_IMPL": impl})
+    srv = Server([*where, "-k", "asgi", *args, APP], home, {"MONOCEROS_IMPL": impl})
     try:
         srv.wait_workers(1)
         yield srv

@@ -51,6 +51,11 @@ def in_a_response(client: socket.socket) -> None:
     begin_answer(client)
 
 
+def in_a_flood(client: socket.socket) -> None:
+    client.sendall(head("GET", "/flood"))
+    begin_answer(client)
+
+
 def in_a_websocket(client: socket.socket) -> None:
     upgrade(client)
     client.sendall(b"\x81\x85\0\0\0\0he")
@@ -62,6 +67,7 @@ PLACES: dict[Callable[[socket.socket], None], str] = {
     in_chunks: "http.disconnect",
     while_it_waits: "http.disconnect",
     in_a_response: "send",
+    in_a_flood: "send",
     in_a_websocket: "websocket.disconnect",
 }
 

@@ -9,9 +9,12 @@ import os
 import time
 from collections import Counter
 from pathlib import Path
+from random import Random
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from monoceros.asgi.types import Event, Receive, Scope, Send
 
 PIECE = 1 << 16
@@ -253,6 +256,53 @@ async def path(scope: Scope, receive: Receive, send: Send, name: str) -> None:
     await send({"type": "http.response.pathsend", "path": "/" + name})
 
 
+async def mirror(scope: Scope, receive: Receive, send: Send, _: str) -> None:
+    """Send back what comes as it comes."""
+    await begin(send)
+    while True:
+        event = await receive()
+        more = event["more_body"]
+        await send({"type": "http.response.body", "body": event["body"], "more_body": more})
+        if not more:
+            return
+
+
+def varied(seed: str) -> Iterator[bytes]:
+    """Return pieces of all sizes that follow from a number, half a megabyte of them."""
+    random = Random(int(seed))
+    sizes = [*(1 << random.randrange(17) for _ in range(40)), 200_000]
+    random.shuffle(sizes)
+    return (random.randbytes(size) for size in sizes)
+
+
+async def various(scope: Scope, receive: Receive, send: Send, seed: str) -> None:
+    """Send ``varied`` pieces, now and then in different turns of the loop."""
+    await begin(send)
+    for number, piece in enumerate(varied(seed)):
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+        if number % 4 == 0:
+            await asyncio.sleep(0)
+    await send({"type": "http.response.body"})
+
+
+async def flood(scope: Scope, receive: Receive, send: Send, _: str) -> None:
+    """Send as much as is taken, until nobody takes it any more."""
+    await begin(send)
+    try:
+        while True:
+            await send({"type": "http.response.body", "body": b"x" * PIECE, "more_body": True})
+    except OSError:
+        SEEN["send"] += 1
+
+
+async def fork(scope: Scope, receive: Receive, send: Send, seconds: str) -> None:
+    """Have a child that has all descriptors, and outlasts the request."""
+    if not os.fork():
+        time.sleep(float(seconds))
+        os._exit(0)
+    await answer(send, b"forked")
+
+
 async def drip(scope: Scope, receive: Receive, send: Send, _: str) -> None:
     """Send some octets now and then, until nobody takes them any more."""
     await begin(send)
@@ -339,6 +389,6 @@ ROUTES: dict[str, Any] = {
             path,
         ),
         *(trailers, hints, wrong, whole, early, impatient, drip, linger, census, addresses),
-        *(behind, limited_late, tasks),
+        *(behind, limited_late, tasks, mirror, various, flood, fork),
     )
 } | {"": pid}
