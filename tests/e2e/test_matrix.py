@@ -146,6 +146,59 @@ def test_limits(fleet: Fleet, request_: bytes, status: int) -> None:
         assert found["sync"][1].startswith(b"HTTP/1.1 %d " % status)
 
 
+def close(method: str, target: str, *fields: str) -> bytes:
+    """Return the head of a request that is the last one."""
+    return head(method, target, *fields, "Connection: close")
+
+
+CHUNKED = "Transfer-Encoding: chunked"
+# What is seldom or wrong, with its status; in between the kinds could differ in every octet.
+ODD = [
+    (close("HEAD", "/tell"), 200),
+    (close("GET", "http://other:81/tell?q"), 200),
+    (close("GET", "/tell//x"), 200),
+    (close("GET", "/tell#x"), 200),
+    (close("OPTIONS", "*"), 500),  # the application has no such route
+    (close("CONNECT", "a:1"), 500),
+    (close("DELETE", "/tell"), 200),
+    (close("GET", "/tell", "X-B: 1", "X-B: 2", "Authorization: Basic YTpi"), 200),
+    (close("GET", "/tell", "Upgrade: h2c"), 200),
+    (close("POST", "/tell", "Expect: 100-continue", "Content-Length: 3") + b"abc", 200),
+    (close("POST", "/tell", CHUNKED) + b"3\r\nabc\r\n0\r\nX-T: 1\r\n\r\n", 200),
+    (b"GET /tell HTTP/1.0\r\n\r\n", 200),
+    (b"GET /tell HTTP/1.0\r\nConnection: keep-alive\r\n\r\n", 200),
+    (close("GET", "/tell") + head("GET", "/tell"), 200),
+    (close("GET", "/tell", "SCRIPT_NAME: /x"), 400),
+    (head("POST", "/tell", "Expect: x"), 417),
+    (head("POST", "/tell", "Transfer-Encoding: gzip, chunked"), 501),
+    (head("POST", "/tell", CHUNKED, "Content-Length: 3"), 400),
+    (head("POST", "/tell", CHUNKED) + b"zz\r\n", 400),
+    (head("POST", "/tell", "Content-Length: 10") + b"abc", 400),  # and no more comes
+    (b"GET / HTTP/1.1\r\nBad\r\n\r\n", 400),
+    (b"GET / HTTP/2.0\r\nHost: a\r\n\r\n", 505),
+    (b"get / HTTP/1.1\r\nHost: a\r\n\r\n", 400),
+    (b"GET /\r\n\r\n", 400),
+    (b"\x16\x03\x01\x02\x00", 400),
+]
+
+
+def test_odd_requests(fleet: Fleet) -> None:
+    def answer(srv: Server) -> list[bytes]:
+        found = []
+        for request, _ in ODD:
+            with srv.connect() as client:
+                client.sendall(request)
+                client.shutdown(socket.SHUT_WR)
+                found.append(re.sub(rb"Date: [^\r]+", b"", read_to_end(client)))
+        return found
+
+    found = fleet.each(answer)
+    for number, (request, status) in enumerate(ODD):
+        answers = {kind: each[number] for kind, each in found.items()}
+        assert len(set(answers.values())) == 1, (request, answers)
+        assert b"HTTP/1.1 %d " % status in answers["sync"], (request, answers)
+
+
 def test_responses_are_the_same(fleet: Fleet) -> None:
     def answer(srv: Server) -> bytes:
         with srv.connect() as client:
