@@ -290,3 +290,28 @@ def test_hooks_of_a_client_that_goes_before_the_answer(serve: Serve) -> None:
         ask_upgrade(client, "/hang")
         srv.wait_for("before GET /hang")
     srv.wait_for("after /hang None None yes")
+
+
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGHUP])
+def test_a_handshake_on_its_way_may_still_be_accepted(serve: Serve, signum: int) -> None:
+    srv = start(serve)
+    code = 1001 if signum == signal.SIGTERM else 1012
+    with srv.connect() as client:
+        ask_upgrade(client, "/late/0.5")
+        srv.wait_for("is asked")
+        srv.signal(signum)
+        answer = b""
+        while not answer.endswith(b"\r\n\r\n"):
+            answer += client.recv(1)
+        assert answer.startswith(b"HTTP/1.1 101 ")
+        assert read_close(client) == code
+    srv.wait_for(f"websocket ended by {code}")
+
+
+def test_a_handshake_that_is_not_accepted_holds_up_nobody(serve: Serve) -> None:
+    srv = start(serve)
+    with srv.connect() as client:
+        ask_upgrade(client, "/late/60")
+        srv.wait_for("is asked")
+        srv.signal(signal.SIGTERM)
+        assert read_answer(client).status == 503

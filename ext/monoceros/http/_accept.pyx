@@ -19,6 +19,8 @@ from monoceros.http._socket cimport (
     socklen_t,
 )
 
+from os import strerror
+
 
 def accept(listener, /):
     """Accept one connection as a non-blocking descriptor and its peer's address."""
@@ -30,7 +32,7 @@ def accept(listener, /):
         error = errno
         if error == EAGAIN or error == EWOULDBLOCK or error == EINTR or error == ECONNABORTED:
             return None
-        raise OSError(error, "accept failed")
+        raise OSError(error, strerror(error))
     return fd, _address(&address)
 
 

@@ -133,10 +133,15 @@ class WebSocket:
         """Let the application go on."""
         self._outlet.resume()
 
-    def shut_down(self, code: int) -> None:
-        """Close at once, as the worker leaves; who is not accepted yet gets a 503."""
+    def shut_down(self, code: int, *, waits: bool = False) -> None:
+        """Close at once, as the worker leaves.
+
+        Who is not accepted yet gets a 503, or may be accepted if this ``waits``.
+        """
         if self._link.state == OPEN:
             self._close(code, "")
+        elif waits:
+            pass
         elif self._opening is not None and self._link.state == CONNECTING:
             self._opening.answer(503)
             self._end(code, "")

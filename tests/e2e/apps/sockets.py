@@ -49,6 +49,14 @@ async def nap(scope: Scope, receive: Receive, send: Send, seconds: str) -> None:
     await send({"type": "websocket.close"})
 
 
+async def late(scope: Scope, receive: Receive, send: Send, seconds: str) -> None:
+    """Accept after a while."""
+    say("is asked")
+    await asyncio.sleep(float(seconds))
+    await send(ACCEPT)
+    say(f"websocket ended by {(await receive())['code']}")
+
+
 async def deaf(scope: Scope, receive: Receive, send: Send, _: str) -> None:
     """Do not hear of the end."""
     await send(ACCEPT)
@@ -99,5 +107,5 @@ async def early(scope: Scope, receive: Receive, send: Send, _: str) -> None:
 
 ROUTES: dict[str, Any] = {
     route.__name__: route
-    for route in (echo, flood, nap, deaf, field, deny, hang, leave, block, early)
+    for route in (echo, flood, nap, late, deaf, field, deny, hang, leave, block, early)
 } | {"": echo}

@@ -230,7 +230,7 @@ class Serving:
         until = told + PATIENCE * worker.cfg.graceful_timeout
         is_end = all(map(is_ending, worker.sockets))
         code = _STOP if is_end else _RESTART
-        self._close_sockets(code)
+        self._close_sockets(code, waits=True)
         ending = self._intake.leave()
         if ending:
             self._intake.empty_queues()
@@ -241,10 +241,10 @@ class Serving:
         await self._wait_for_answers(told, until, code)
         self._cut_off()
 
-    def _close_sockets(self, code: int) -> None:
+    def _close_sockets(self, code: int, waits: bool) -> None:
         for connection in tuple(self._service.connections):
             if connection.successor is not None:
-                connection.successor.shut_down(code)
+                connection.successor.shut_down(code, waits=waits)
 
     async def _wait_for_answers(self, told: float, until: float, code: int) -> None:
         worker = self._worker
@@ -256,8 +256,8 @@ class Serving:
             now = time.monotonic()
             if now >= until:
                 return
-            # Those too that began meanwhile.
-            self._close_sockets(code)
+            # Those too that began, or were accepted, meanwhile.
+            self._close_sockets(code, waits=now < told + grace_s)
             self._tell_streams()
             if self._sweep.limits_requests:
                 self._sweep.end_late(time.monotonic_ns())
