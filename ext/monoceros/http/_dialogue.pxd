@@ -33,9 +33,11 @@ cdef class Call:
     cdef Calls calls
     cdef Exchange exchange
     cdef object inner  # what the application has returned
+    cdef bint is_running
 
     cdef PySendResult step(self, object value, PyObject **result) except? PYGEN_ERROR
-    cdef int finish(self) except -1
+    cdef Exchange enter(self)
+    cdef int finish(self, Exchange exchange) except -1
 
 cdef class Dialogue(Owner):
     cdef readonly Calls calls
@@ -49,7 +51,7 @@ cdef class Dialogue(Owner):
     cdef public object successor
     cdef public int state
     cdef public double since
-    cdef public int64_t unsent
+    cdef public int64_t taken
     cdef readonly object transport
     cdef Wire wire  # the transport, where it is one
     cdef readonly bytes peer

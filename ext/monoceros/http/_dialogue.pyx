@@ -70,6 +70,8 @@ cdef class Calls:
         call.calls = self
         call.exchange = exchange
         exchange.task = PyObject_Call(self.task, (call,), self.options)
+        if exchange.is_over:
+            self.cancel_later(exchange)  # it was begun at once, and given up before this
         return 0
 
     def end(self, Exchange exchange not None, /):
@@ -113,6 +115,10 @@ cdef class Calls:
         """Have the lines written that the access log has now."""
         raise NotImplementedError
 
+    def cancel_later(self, exchange, /):
+        """Cancel a call whose client has gone, unless it ends soon by itself."""
+        raise NotImplementedError
+
     def fail(self, exchange, error, /):
         """End a request whose call raised, or returned without a complete response."""
         raise NotImplementedError
@@ -142,38 +148,55 @@ cdef class Call:
         raise StopIteration(awaited)
 
     cdef PySendResult step(self, object value, PyObject **result) except? PYGEN_ERROR:
-        cdef Exchange exchange = self.exchange
+        cdef Exchange exchange = self.enter()
         cdef PySendResult outcome
         try:
             if self.inner is None:
                 self.inner = _begin(self.calls.app(exchange.scope, exchange.receive, exchange.send))
             outcome = PyIter_Send(self.inner, value, result)
         except BaseException as error:
+            self.is_running = False
             self.calls.fail(exchange, error)
         else:
+            self.is_running = False
             if outcome == PYGEN_NEXT:
                 return outcome
             Py_DECREF(<object>result[0])
+            result[0] = NULL  # as it has to be where ``fail`` raises
             if not exchange.complete:
                 self.calls.fail(exchange, None)
-        self.finish()
+        self.finish(exchange)
         Py_INCREF(None)
         result[0] = <PyObject *>None
         return PYGEN_RETURN
 
     def throw(self, kind, value=None, traceback=None, /):
         """Raise in the application; see ``coroutine.throw``."""
+        cdef Exchange exchange = self.enter()
         try:
             if self.inner is None:
                 raise kind if value is None else value
-            return self.inner.throw(kind if value is None else value)
+            awaited = self.inner.throw(kind if value is None else value)
+            self.is_running = False
+            return awaited
         except StopIteration:
-            if not self.exchange.complete:
-                self.calls.fail(self.exchange, None)
+            self.is_running = False
+            if not exchange.complete:
+                self.calls.fail(exchange, None)
         except BaseException as error:
-            self.calls.fail(self.exchange, error)
-        self.finish()
+            self.is_running = False
+            self.calls.fail(exchange, error)
+        self.finish(exchange)
         raise StopIteration
+
+    cdef Exchange enter(self):
+        """Return the request, as long as the call may go on."""
+        if self.is_running:
+            raise ValueError("coroutine already executing")
+        if self.exchange is None:
+            raise RuntimeError("cannot reuse already awaited coroutine")
+        self.is_running = True
+        return self.exchange
 
     def close(self):
         """End what the application is at; see ``coroutine.close``."""
@@ -181,8 +204,7 @@ cdef class Call:
         if close is not None:
             close()
 
-    cdef int finish(self) except -1:
-        cdef Exchange exchange = self.exchange
+    cdef int finish(self, Exchange exchange) except -1:
         self.inner = self.exchange = None  # its task is kept there
         self.calls.calls.discard(exchange)
         return exchange.owner.release(exchange)
@@ -195,17 +217,27 @@ cdef class Call:
         return getattr(self.inner, "cr_frame", None)
 
     @property
+    def cr_code(self):
+        """What the application runs."""
+        return getattr(self.inner, "cr_code", None)
+
+    @property
+    def cr_running(self):
+        """Whether the application runs."""
+        return self.is_running
+
+    @property
     def cr_await(self):
         """What the application waits for."""
         return getattr(self.inner, "cr_await", None)
 
     @property
     def __name__(self):
-        return getattr(self.inner, "__name__", type(self.calls.app).__name__)
+        return getattr(self.inner, "__name__", "Call")
 
     @property
     def __qualname__(self):
-        return getattr(self.inner, "__qualname__", type(self.calls.app).__qualname__)
+        return getattr(self.inner, "__qualname__", "Call")
 
 
 cdef PySendResult _send(
@@ -240,6 +272,7 @@ cdef class Dialogue(Owner):
         self.calls = calls
         self.turn = WHOLE_TURN
         self.state = STATE_HEAD
+        self.taken = -1
         self.since = monotonic_ns() * 1e-9
 
     def open(self, transport, bytes peer not None, bint trusted, bint expires, dict template, /):

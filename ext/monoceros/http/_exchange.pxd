@@ -12,6 +12,7 @@ cdef class Owner:
     cdef int release(self, Exchange exchange) except -1
 
 cdef class Exchange:
+    cdef object __weakref__
     cdef Core core
     cdef bytes end_of_kept_head
     cdef public dict scope

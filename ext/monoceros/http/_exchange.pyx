@@ -3,7 +3,7 @@
 cimport cython
 from libc.stdint cimport int64_t
 from libc.stdio cimport snprintf
-from libc.string cimport memcmp, memcpy
+from libc.string cimport memcpy
 
 from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_FromStringAndSize, PyBytes_GET_SIZE
 from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
@@ -163,8 +163,11 @@ cdef class Exchange:
             size = PyBytes_GET_SIZE(name_object)
             value = PyBytes_AS_STRING(value_object)
             value_size = PyBytes_GET_SIZE(value_object)
-            if size == 12 and value_size >= 17 and memcmp(value, b"text/event-stream", 17) == 0:
-                self.is_stream = self.is_stream or mono_same_caseless(text, b"content-type", 12)
+            if size == 12 and value_size >= 17 and value[4] == c"/":
+                self.is_stream = self.is_stream or (
+                    mono_same_caseless(value, b"text/event-stream", 17)
+                    and mono_same_caseless(text, b"content-type", 12)
+                )
             if not put_field(
                 core, name_object, text, size, value, value_size, status, &self.length
             ):

@@ -5,7 +5,7 @@ from cpython.bytes cimport PyBytes_AS_STRING, PyBytes_GET_SIZE
 from monoceros.http._access cimport AccessLines, Facts
 from monoceros.http._names cimport ATOM_ANY
 
-from monoceros.http.environ import environ_key
+from monoceros.http.environ import add_field, environ_key
 
 cdef dict STATUS = {}
 cdef frozenset FACTS = frozenset(
@@ -20,7 +20,7 @@ cdef ExchangeLog exchange_log(Core core):
     if access is None or core.finished is not None or not access.count:
         return None
     keys = {key for key in access.keys if key is not None}
-    if not all([key in FACTS or key.startswith("HTTP_") for key in keys]):
+    if not all([key in FACTS or _is_of_field(key) for key in keys]):
         return None
     keys.add("HTTP_AUTHORIZATION")
     if core.has_skips:
@@ -32,6 +32,11 @@ cdef ExchangeLog exchange_log(Core core):
         key[5:].replace("_", "-").lower().encode("latin-1"): key for key in keys - FACTS
     }
     return log
+
+
+cdef bint _is_of_field(str key) except -1:
+    """Whether a key is that of a field, and of no other thing that looks like one."""
+    return key.startswith("HTTP_") and environ_key(key[5:].replace("_", "-")) == key
 
 
 cdef class ExchangeLog:
@@ -70,10 +75,7 @@ cdef class ExchangeLog:
                 if b"_" not in name:
                     continue
                 key = environ_key(name.decode("latin-1"))
-            text = value.decode("latin-1")
-            if key in environ:
-                text = f"{environ[key]}{'; ' if key == 'HTTP_COOKIE' else ','}{text}"
-            environ[key] = text
+            add_field(environ, key, value.decode("latin-1"))
         return environ
 
 

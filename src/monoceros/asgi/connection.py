@@ -128,7 +128,6 @@ class Connection(Dialogue, asyncio.Protocol):
     def pause_writing(self) -> None:
         """Have the application wait."""
         self._is_choked = self.is_paused = True
-        self.unsent = -1
         if self.successor is not None:
             self.successor.pause_writing()
         elif self.exchange is not None or self.state == IDLE:
@@ -393,6 +392,10 @@ class Connection(Dialogue, asyncio.Protocol):
     def fileno(self) -> int:
         """Return the socket's descriptor."""
         return self.transport.get_extra_info("socket").fileno()  # type: ignore[no-any-return]
+
+    def taken_octets(self) -> int:
+        """Return how much the client has taken of what had to wait for it."""
+        return self.transport.get_extra_info("taken", 0)  # type: ignore[no-any-return]
 
     def unsent_octets(self) -> int:
         """Return how much of what was sent the client has not taken."""

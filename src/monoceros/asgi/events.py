@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from monoceros.asgi.pathsend import send_path
 from monoceros.http.answers import CONTINUE, early_hints
+from monoceros.http.errors import ClientDisconnected
 
 if TYPE_CHECKING:
     from monoceros.asgi.connection import Connection
@@ -68,6 +69,8 @@ def tell(exchange: Exchange) -> None:
 async def send_other(connection: Connection, exchange: Exchange, event: Event) -> None:
     """Take an event that is none of the usual ones; raises ``RuntimeError`` for what is none."""
     kind = event["type"]
+    if exchange.is_over:
+        raise ClientDisconnected("the client has gone")
     if kind == "http.response.trailers" and exchange.complete and exchange.promises_trailers:
         # The client cannot be given them (RFC 9110 6.5.1), which the application may not know.
         exchange.promises_trailers = event.get("more_trailers", False)

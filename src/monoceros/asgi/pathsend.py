@@ -23,17 +23,31 @@ async def send_path(connection: Connection, exchange: Exchange, path: str) -> No
     Files are read on a thread of the loop's, so that a slow disk holds up nobody.
     """
     loop = asyncio.get_running_loop()
-    fd = await loop.run_in_executor(None, _open, path)
+    fd = await _opened(loop.run_in_executor(None, _open, path))
     try:
         await _send(loop, connection, exchange, fd)
     finally:
         os.close(fd)
 
 
+async def _opened(opening: asyncio.Future[int]) -> int:
+    """Return the descriptor, which is closed where nobody waits for it any more."""
+    try:
+        return await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        opening.add_done_callback(_close_unused)
+        raise
+
+
+def _close_unused(opening: asyncio.Future[int]) -> None:
+    if not opening.cancelled() and opening.exception() is None:
+        os.close(opening.result())
+
+
 def _open(path: str) -> int:
     if not Path(path).is_absolute():
         raise ValueError(f"pathsend needs an absolute path: {path!r}")
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
         raise ValueError(f"pathsend needs a regular file: {path!r}")

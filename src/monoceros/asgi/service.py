@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextvars
 import time
+import weakref
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -105,7 +106,13 @@ class Service(Calls):
     def cancel_later(self, exchange: Exchange) -> None:
         """Cancel a call whose client has gone, unless it ends soon by itself."""
         if exchange.task is not None and not exchange.task.done():
-            self._loop.call_later(self._grace_s, self.cancel, exchange)
+            # Nothing of a call that has ended is to be kept for so long.
+            self._loop.call_later(self._grace_s, self._cancel_if_there, weakref.ref(exchange))
+
+    def _cancel_if_there(self, found: weakref.ref[Exchange]) -> None:
+        exchange = found()
+        if exchange is not None:
+            self.cancel(exchange)
 
     def cancel(self, exchange: Exchange) -> None:
         """Cancel a call that is still there."""

@@ -63,6 +63,8 @@ class Calls:
             return
         self.calls.add(exchange)
         exchange.task = self._task(self._call(exchange), **self._options)
+        if exchange.is_over:
+            self.cancel_later(exchange)  # it was begun at once, and given up before this
 
     async def _call(self, exchange: Exchange) -> None:
         """Call the application; whatever it raises ends its request."""
@@ -99,6 +101,10 @@ class Calls:
         """Tell who wants to know."""
         raise NotImplementedError
 
+    def cancel_later(self, exchange: Exchange, /) -> None:
+        """Cancel a call whose client has gone, unless it ends soon by itself."""
+        raise NotImplementedError
+
     def fail(self, exchange: Exchange, error: BaseException | None, /) -> None:
         """End a request whose call raised, or returned without a complete response."""
         raise NotImplementedError
@@ -126,11 +132,11 @@ class Dialogue:
         "since",
         "state",
         "successor",
+        "taken",
         "transport",
         "trusted",
         "turn",
         "unfinished",
-        "unsent",
     )
 
     def __init__(self, calls: Calls, /) -> None:
@@ -146,7 +152,7 @@ class Dialogue:
         self.successor: Any = None  # what speaks another protocol on it by now
         self.state = HEAD
         self.since = time.monotonic()
-        self.unsent = 0  # octets, at the last sweep
+        self.taken = -1  # octets that had waited, at the last sweep; negative where none waits
 
     def open(
         self, transport: Any, peer: bytes, trusted: bool, expires: bool, template: Scope, /

@@ -42,6 +42,7 @@ class Exchange:
     """
 
     __slots__ = (
+        "__weakref__",
         "_body_allowed",
         "_chunked",
         "_core",

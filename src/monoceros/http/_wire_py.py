@@ -81,6 +81,7 @@ class Wire:
         """Send octets, or keep what the client does not take at once."""
         if self.is_shut:
             return
+        data = bytes(data)  # the caller may change what is none
         if self.is_warm or self.held:
             self.hold(data)
         else:

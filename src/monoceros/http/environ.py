@@ -67,6 +67,13 @@ def environ_key(name: str) -> str:
     return key if name.upper() in ("CONTENT-TYPE", "CONTENT-LENGTH") else "HTTP_" + key
 
 
+def add_field(environ: Environ, key: str, value: str) -> None:
+    """Add a field; several of one name are one (RFC 9110 5.3; RFC 6265 4.2.1 for cookies)."""
+    if key in environ:
+        value = f"{environ[key]}{'; ' if key == 'HTTP_COOKIE' else ','}{value}"
+    environ[key] = value
+
+
 def may_pass(name: str, trusted: bool, rules: Rules) -> bool:
     """Judge a field name with ``_``, which an environ cannot tell from ``-``; may refuse."""
     upper = name.upper()

@@ -89,7 +89,7 @@ def decode_fields(headers: Iterable[OctetField]) -> list[Field]:
 def is_event_stream(fields: list[Field]) -> bool:
     """Whether a response's fields announce a stream of events, which has no end of its own."""
     return any(
-        name.lower() == "content-type" and value.startswith("text/event-stream")
+        name.lower() == "content-type" and value.lower().startswith("text/event-stream")
         for name, value in fields
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from typing import TYPE_CHECKING
 
-from monoceros.http.environ import environ_key, listener_environ, peer_environ
+from monoceros.http.environ import add_field, environ_key, listener_environ, peer_environ
 
 if TYPE_CHECKING:
     from monoceros.http.types import Environ, Exchange, OctetField
@@ -35,11 +35,7 @@ def make_environ(exchange: Exchange, base: Environ) -> Environ:
         **peer_environ(scope["client"]),
     }
     for field, octets in scope["headers"]:
-        key = environ_key(field.decode("latin-1"))
-        value = octets.decode("latin-1")
-        if key in environ:
-            value = f"{environ[key]}{'; ' if key == 'HTTP_COOKIE' else ','}{value}"
-        environ[key] = value
+        add_field(environ, environ_key(field.decode("latin-1")), octets.decode("latin-1"))
     return environ
 
 

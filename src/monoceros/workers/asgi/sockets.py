@@ -75,7 +75,10 @@ class Sockets:
     def _end_turn(self) -> None:
         warm, self._warm = self._warm, []
         for transport in warm:
-            transport.end_turn()
+            try:
+                transport.end_turn()
+            except Exception as error:  # border: one connection's failure is not another's
+                self._report(transport, error)
 
     def _look(self) -> None:
         poller = self._poller

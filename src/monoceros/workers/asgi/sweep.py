@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from monoceros.http.expiry import check_limit
 from monoceros.http.types import HEAD, IDLE, LINGERING
 from monoceros.workers.asgi.stacks import describe_task
+from monoceros.workers.lateness import undelivered
 from monoceros.workers.timeouts import GRACE_S, LINGER_S
 
 if TYPE_CHECKING:
@@ -37,23 +38,34 @@ class Sweep:
                 connection.successor.tick(now)
             elif connection.unsent_octets():
                 self._judge_output(connection, now)
-            elif connection.exchange is not None:
-                content = connection.exchange.content
-                if content is not None and content.is_awaited:
-                    self._judge_content(connection, connection.exchange, content, now)
             else:
-                self._judge_silence(connection, now)
+                connection.taken = -1
+                self._judge_input(connection, now)
+
+    def _judge_input(self, connection: Connection, now: float) -> None:
+        if connection.exchange is None:
+            self._judge_silence(connection, now)
+        else:
+            content = connection.exchange.content
+            if content is not None and content.is_awaited:
+                self._judge_content(connection, connection.exchange, content, now)
 
     def close_idle(self, since: float) -> None:
-        """Take leave of connections that no request has come on since then."""
+        """Take leave of connections that no request has come on since then.
+
+        Who still receives an answer has not had the time to ask for something else.
+        """
         for connection in tuple(self._service.connections):
             if connection.is_idle and connection.since <= since:
-                connection.take_leave()
+                if undelivered(connection.fileno()):
+                    connection.since = self._service.time()
+                else:
+                    connection.take_leave()
 
     def _judge_output(self, connection: Connection, now: float) -> None:
-        unsent = connection.unsent_octets()
-        if unsent != connection.unsent:
-            connection.unsent = unsent
+        taken = connection.taken_octets()
+        if taken != connection.taken:
+            connection.taken = taken
             connection.since = now
         elif 0 < self._timeouts.write < now - connection.since:
             connection.abort()

@@ -37,6 +37,7 @@ class Transport(Wire):
         "_remote",
         "_size",
         "_sockets",
+        "_taken",
         "_wants_eof",
     )
 
@@ -54,6 +55,7 @@ class Transport(Wire):
         self._remote = remote
         self._local = local
         self._size = 0  # octets that are held
+        self._taken = 0  # octets that were
         self._is_waiting = False  # for room in the socket
         self._is_paused = False  # the protocol sends nothing for now
         self._is_at_end = False  # there is nothing more to read
@@ -63,8 +65,13 @@ class Transport(Wire):
         self._wants_eof = False
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
-        """Return ``peername``, ``sockname`` or ``socket``."""
-        known = {"peername": self._remote, "sockname": self._local, "socket": self.socket}
+        """Return ``peername``, ``sockname``, ``socket``, or ``taken``: octets that had waited."""
+        known = {
+            "peername": self._remote,
+            "sockname": self._local,
+            "socket": self.socket,
+            "taken": self._taken,
+        }
         return known.get(name, default)
 
     def set_protocol(self, protocol: asyncio.BaseProtocol) -> None:
@@ -158,7 +165,7 @@ class Transport(Wire):
             self.lose(None)
         elif self._wants_eof:
             self._shut_down()
-        if self._is_paused and self._size <= _LOW:
+        if self._is_paused and self._size <= _LOW and not self._is_lost:
             self._is_paused = False
             self._protocol.resume_writing()
 
@@ -169,6 +176,7 @@ class Transport(Wire):
             sent = self.socket.sendmsg(islice(held, _MOST_PIECES))
             self.core.sent += sent
             self._size -= sent
+            self._taken += sent
             while sent:
                 sent -= len(held[0])
                 if sent < 0:
