@@ -159,15 +159,18 @@ class Transport(Wire):
         if self._is_waiting is not bool(self.held):
             self._is_waiting = not self._is_waiting
             self._watch()
-        if self._is_waiting:
-            self._pause_if_full()
-        elif self._is_closing:
-            self.lose(None)
-        elif self._wants_eof:
-            self._shut_down()
+        self._pause_if_full()
         if self._is_paused and self._size <= _LOW and not self._is_lost:
             self._is_paused = False
             self._protocol.resume_writing()
+        if not self.held:
+            self._end_if_due()
+
+    def _end_if_due(self) -> None:
+        if self._is_closing:
+            self.lose(None)
+        elif self._wants_eof:
+            self._shut_down()
 
     def _send_held(self) -> None:
         held = self.held
