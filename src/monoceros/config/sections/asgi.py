@@ -13,8 +13,9 @@ class Asgi(Section):
     asgi_loop = Setting(
         choice("auto", "asyncio", "uvloop"),
         "auto",
-        "The event loop. `uvloop` is faster, and has to be installed: `pip install "
-        "'monoceros[uvloop]'`. `auto` is uvloop where it is installed, else asyncio's own.",
+        "The event loop. `uvloop` takes a little less for each request, and has to be installed: "
+        "`pip install 'monoceros[uvloop]'`. `auto` is uvloop where it is installed, else asyncio's "
+        "own.",
         cli=("--asgi-loop",),
         meta="NAME",
     )
