@@ -24,10 +24,10 @@ cdef class Calls:
     cdef ExchangeLog log
     cdef int64_t ended_ns  # when the last response was complete
 
-    cdef Record next_record(self)
-    cdef int call(self, Exchange exchange) except -1
-    cdef int count(self, Exchange exchange) except -1
-    cdef int put_back(self, Record record) except -1
+    cdef Record _take_record(self)
+    cdef int _begin(self, Exchange exchange) except -1
+    cdef int _end(self, Exchange exchange) except -1
+    cdef int _give_back(self, Record record) except -1
 
 cdef class Call:
     cdef Calls calls
@@ -59,6 +59,6 @@ cdef class Dialogue(Owner):
     cdef readonly bint expires
     cdef readonly HeadReader reader
 
-    cdef int take(self, bytes data) except -1
-    cdef int send(self, bytes data, bint is_last) except -1
-    cdef void go_to(self, int state) noexcept
+    cdef int _advance(self, bytes data) except -1
+    cdef int _write(self, bytes data, bint is_last) except -1
+    cdef void _enter(self, int state) noexcept

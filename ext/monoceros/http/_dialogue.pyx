@@ -51,16 +51,16 @@ cdef class Calls:
 
     def take_record(self):
         """Return a record that no request is on; one without a slot where all are taken."""
-        return self.next_record()
+        return self._take_record()
 
-    cdef Record next_record(self):
+    cdef Record _take_record(self):
         return self.records.pop() if PyList_GET_SIZE(self.records) else Record(None)
 
     def begin(self, Exchange exchange not None, /):
         """Call the application."""
-        self.call(exchange)
+        self._begin(exchange)
 
-    cdef int call(self, Exchange exchange) except -1:
+    cdef int _begin(self, Exchange exchange) except -1:
         cdef Call call
         self.core.requests += 1
         if self.observes_begin and not self.observe_begin(exchange):
@@ -76,16 +76,16 @@ cdef class Calls:
 
     def end(self, Exchange exchange not None, /):
         """Count a request whose response is complete, or given up."""
-        self.count(exchange)
+        self._end(exchange)
 
-    cdef int count(self, Exchange exchange) except -1:
+    cdef int _end(self, Exchange exchange) except -1:
         cdef int64_t elapsed_us
         cdef Record record = exchange.record
         cdef int64_t now = monotonic_ns()
         self.ended_ns = now
         self.core.responses += 1
         record.end_at(now, exchange.code if exchange.started else 0)
-        self.put_back(record)
+        self._give_back(record)
         if self.observes_end:
             elapsed_us = (now - record.started_ns) // 1000
             if self.log is None or not self.log.write(exchange, elapsed_us):
@@ -96,9 +96,9 @@ cdef class Calls:
 
     def give_back(self, Record record not None, /):
         """Have a record for another request."""
-        self.put_back(record)
+        self._give_back(record)
 
-    cdef int put_back(self, Record record) except -1:
+    cdef int _give_back(self, Record record) except -1:
         if record.has_slot or not PyList_GET_SIZE(self.records):
             self.records.append(record)
         return 0
@@ -152,7 +152,7 @@ cdef class Call:
         cdef PySendResult outcome
         try:
             if self.inner is None:
-                self.inner = _begin(self.calls.app(exchange.scope, exchange.receive, exchange.send))
+                self.inner = _awaited(self.calls.app(exchange.scope, exchange.receive, exchange.send))
             outcome = PyIter_Send(self.inner, value, result)
         except BaseException as error:
             self.is_running = False
@@ -207,7 +207,7 @@ cdef class Call:
     cdef int finish(self, Exchange exchange) except -1:
         self.inner = self.exchange = None  # its task is kept there
         self.calls.calls.discard(exchange)
-        return exchange.owner.release(exchange)
+        return exchange.owner._forget(exchange)
 
     # What a coroutine says of itself is here what that of the application does.
 
@@ -250,7 +250,7 @@ cdef PySendResult _send(
 (<PyTypeObject *>Call).tp_as_async.am_send = _send
 
 
-cdef object _begin(object awaitable):
+cdef object _awaited(object awaitable):
     """Return what ``await`` would take its values from."""
     if PyCoro_CheckExact(awaitable):
         return awaitable
@@ -297,65 +297,65 @@ cdef class Dialogue(Owner):
             and self.state != STATE_LINGERING
             and self.unfinished <= MOST_LEFT
         ):
-            self.take(data)
+            self._advance(data)
         else:
             self.take_aside(data)
 
     def advance(self, bytes data not None, /):
         """Begin the next request, if its head is there."""
-        self.take(data)
+        self._advance(data)
 
-    cdef int take(self, bytes data) except -1:
+    cdef int _advance(self, bytes data) except -1:
         cdef Exchange exchange
         cdef Record record
         try:
-            exchange = self.reader.next_exchange(data)
+            exchange = self.reader._feed(data)
         except BadRequest as error:
             self.refuse(error)
             return 0
         if exchange is None:
             if self.state != STATE_HEAD and self.reader.has_pending():
-                self.go_to(STATE_HEAD)
+                self._enter(STATE_HEAD)
             return 0
         if exchange.upgrade and self.switch(exchange):
             return 0
         exchange.owner = self
-        exchange.record = record = self.calls.next_record()
+        exchange.record = record = self.calls._take_record()
         record.begin(self.peer, exchange.line)
         self.exchange = exchange
         self.state = STATE_BODY
         if exchange.content_length:
-            whole = self.reader.next_content(exchange.content_length)
+            whole = self.reader._take_content(exchange.content_length)
             if whole is not None:
                 exchange.whole = whole
             elif not self.begin_content(exchange):
                 return 0
-        return self.calls.call(exchange)
+        return self.calls._begin(exchange)
 
     # -- responses ---------------------------------------------------------------------------
 
     def write(self, bytes data not None, /):
         """Send octets, or keep what the client does not take at once."""
         if data:
-            self.send(data, False)
+            self._write(data, False)
 
     def write_in_turn(self, bytes data not None, bint is_last, /):
         """Send octets of a response, and let others have a turn after so many."""
-        self.send_in_turn(data, is_last)
+        self._write_in_turn(data, is_last)
 
-    cdef int send(self, bytes data, bint is_last) except -1:
+    cdef int _write(self, bytes data, bint is_last) except -1:
         if self.wire is None:
             self.transport.write(data)
         elif is_last:
-            self.wire.put_last(data)
+            self.wire._write_last(data)
         else:
-            self.wire.put(data)
+            self.wire._write(data)
         return 0
 
-    cdef int send_in_turn(self, bytes data, bint is_last) except -1:
+    cdef int _write_in_turn(self, bytes data, bint is_last) except -1:
         cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
         if size or is_last:
-            self.send(data, is_last)
+            self._write(data, is_last)
         self.turn -= size + PIECE
         if self.turn < 0:
             self.is_turn_over = self.is_paused = True
@@ -363,12 +363,12 @@ cdef class Dialogue(Owner):
 
     def end(self, Exchange exchange not None, /):
         """Go on after a complete response."""
-        self.finish(exchange)
+        self._end(exchange)
 
-    cdef int finish(self, Exchange exchange) except -1:
+    cdef int _end(self, Exchange exchange) except -1:
         self.exchange = None
         self.unfinished += 1
-        self.calls.count(exchange)
+        self.calls._end(exchange)
         if exchange.news is not None:
             exchange.news.set()
         content = exchange.content
@@ -386,9 +386,9 @@ cdef class Dialogue(Owner):
 
     def forget(self, Exchange exchange not None, /):
         """Hear that a call is over, with all that it did in the background."""
-        self.release(exchange)
+        self._forget(exchange)
 
-    cdef int release(self, Exchange exchange) except -1:
+    cdef int _forget(self, Exchange exchange) except -1:
         self.unfinished -= 1
         if self.unfinished == MOST_LEFT and self.exchange is None:
             self.go_on()
@@ -396,9 +396,9 @@ cdef class Dialogue(Owner):
 
     def enter(self, int state, /):
         """Go to another state."""
-        self.go_to(state)
+        self._enter(state)
 
-    cdef void go_to(self, int state) noexcept:
+    cdef void _enter(self, int state) noexcept:
         self.state = state
         self.since = monotonic_ns() * 1e-9
 

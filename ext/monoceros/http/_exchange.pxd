@@ -7,9 +7,9 @@ from monoceros.http._core cimport Core
 cdef class Owner:
     cdef public bint is_paused  # the client takes less than is sent
 
-    cdef int send_in_turn(self, bytes data, bint is_last) except -1
-    cdef int finish(self, Exchange exchange) except -1
-    cdef int release(self, Exchange exchange) except -1
+    cdef int _write_in_turn(self, bytes data, bint is_last) except -1
+    cdef int _end(self, Exchange exchange) except -1
+    cdef int _forget(self, Exchange exchange) except -1
 
 cdef class Exchange:
     cdef object __weakref__

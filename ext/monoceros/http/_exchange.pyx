@@ -35,15 +35,15 @@ cdef object DONE = Ready(None)
 cdef class Owner:
     """The connection that an exchange belongs to; see ``http.protocols.Owner``."""
 
-    cdef int send_in_turn(self, bytes data, bint is_last) except -1:
+    cdef int _write_in_turn(self, bytes data, bint is_last) except -1:
         """``write_in_turn``."""
         raise NotImplementedError
 
-    cdef int finish(self, Exchange exchange) except -1:
+    cdef int _end(self, Exchange exchange) except -1:
         """``end``."""
         raise NotImplementedError
 
-    cdef int release(self, Exchange exchange) except -1:
+    cdef int _forget(self, Exchange exchange) except -1:
         """``forget``."""
         raise NotImplementedError
 
@@ -82,9 +82,9 @@ cdef class Exchange:
                 more = fields.get("more_body", False)
                 owner = self.owner
                 data = self.body(data, more)
-                owner.send_in_turn(data, self.complete)
+                owner._write_in_turn(data, self.complete)
                 if self.complete:
-                    owner.finish(self)
+                    owner._end(self)
                 elif not (more or self.names_trailers):
                     owner.cut(self)
                 return owner.wait_for_room(self) if owner.is_paused else DONE

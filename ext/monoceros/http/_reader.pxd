@@ -17,8 +17,8 @@ cdef class HeadReader:
     cdef bint scanning
     cdef HeadScan scan
 
-    cdef Exchange next_exchange(self, bytes data)
+    cdef Exchange _feed(self, bytes data)
     cdef Exchange _next(self, const char *data, Py_ssize_t size)
     cdef bint has_pending(self) noexcept
-    cdef bytes next_content(self, int64_t size)
+    cdef bytes _take_content(self, int64_t size)
     cdef int _drop(self, Py_ssize_t size) except -1

@@ -41,9 +41,9 @@ cdef class HeadReader:
 
     def feed(self, bytes data not None, /):
         """Return the next request once its head has come whole; raises ``BadRequest``."""
-        return self.next_exchange(data)
+        return self._feed(data)
 
-    cdef Exchange next_exchange(self, bytes data):
+    cdef Exchange _feed(self, bytes data):
         cdef Exchange exchange
         cdef Py_ssize_t used
         if self.buffer is None:
@@ -115,9 +115,9 @@ cdef class HeadReader:
 
     def take_content(self, int64_t size, /):
         """Return so many octets of what came behind the last head; None where fewer have."""
-        return self.next_content(size)
+        return self._take_content(size)
 
-    cdef bytes next_content(self, int64_t size):
+    cdef bytes _take_content(self, int64_t size):
         cdef bytes content
         if self.buffer is None or size < 0 or size > PyByteArray_GET_SIZE(self.buffer):
             return None

@@ -13,6 +13,6 @@ cdef class Wire:
     cdef int fd
 
     cdef int take_in(self) except -1
-    cdef int put(self, bytes data) except -1
-    cdef int put_last(self, bytes data) except -1
-    cdef int send_now(self, bytes data) except -1
+    cdef int _write(self, bytes data) except -1
+    cdef int _write_last(self, bytes data) except -1
+    cdef int _send(self, bytes data) except -1

@@ -65,13 +65,13 @@ cdef class Wire:
 
     def write(self, data, /):
         """Send octets, or keep what the client does not take at once."""
-        self.put(data if type(data) is bytes else bytes(data))
+        self._write(data if type(data) is bytes else bytes(data))
 
     def write_last(self, bytes data not None, /):
         """Send octets that are not followed by others soon."""
-        self.put_last(data)
+        self._write_last(data)
 
-    cdef int put(self, bytes data) except -1:
+    cdef int _write(self, bytes data) except -1:
         if self.is_shut:
             return 0
         if self.is_warm or self.held:
@@ -79,18 +79,18 @@ cdef class Wire:
             return 0
         self.is_warm = True
         self.begin_turn()
-        return self.send_now(data)
+        return self._send(data)
 
-    cdef int put_last(self, bytes data) except -1:
+    cdef int _write_last(self, bytes data) except -1:
         if self.is_shut:
             return 0
         if self.held:
             self.hold(data)
             self.flush()
             return 0
-        return self.send_now(data)
+        return self._send(data)
 
-    cdef int send_now(self, bytes data) except -1:
+    cdef int _send(self, bytes data) except -1:
         cdef Py_ssize_t size = PyBytes_GET_SIZE(data)
         cdef ssize_t sent
         sent = send(self.fd, PyBytes_AS_STRING(data), size, MSG_DONTWAIT | MSG_NOSIGNAL)
