@@ -38,6 +38,7 @@ _COMPILED = tuple(
     for name in (
         "_accept",
         "_access",
+        "_calls",
         "_channel",
         "_conn",
         "_core",

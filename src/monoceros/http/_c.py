@@ -1,9 +1,10 @@
 """The compiled twin; ``ext/monoceros/http`` has its sources."""
 
 from monoceros.http._accept import accept
+from monoceros.http._calls import Calls
 from monoceros.http._conn import Conn
 from monoceros.http._core import Core
-from monoceros.http._dialogue import Calls, Dialogue
+from monoceros.http._dialogue import Dialogue
 from monoceros.http._head import parse_head
 from monoceros.http._reader import HeadReader
 from monoceros.http._record import Record

@@ -1,9 +1,10 @@
 """The pure-Python twin."""
 
 from monoceros.http._accept_py import accept
+from monoceros.http._calls_py import Calls
 from monoceros.http._conn_py import Conn
 from monoceros.http._core_py import Core
-from monoceros.http._dialogue_py import Calls, Dialogue
+from monoceros.http._dialogue_py import Dialogue
 from monoceros.http._head_py import parse_head
 from monoceros.http._reader_py import HeadReader
 from monoceros.http._record_py import Record
