@@ -78,3 +78,18 @@ def test_what_has_no_length_is_cut_by_a_reset(serve: Serve) -> None:
         srv.wait_for("Error handling request GET /broken")
         with pytest.raises(ConnectionResetError):
             read_to_end(client)
+
+
+@pytest.mark.parametrize("chosen", [("-k", "asgi"), ()])
+def test_where_calls_wait_while_the_loop_is_blocked(serve: Serve, chosen: tuple[str, ...]) -> None:
+    srv = serve("--workers", "1", "--timeout", "1", *chosen, "tests.e2e.apps.awaits:app")
+    (worker,) = srv.wait_workers(1)
+    with srv.connect() as waiting, srv.connect() as client:
+        waiting.sendall(head("GET", "/wait"))
+        srv.wait_for("waits")
+        client.sendall(head("GET", "/block/60"))
+        srv.wait_for(rf"WORKER TIMEOUT \(pid:{worker}\)")
+        srv.wait_for(rf"Calls of worker \(pid:{worker}\)")
+        srv.wait_for(r"GET /wait from 127\.0\.0\.1 for \d\.\ds")
+        srv.wait_for(r'awaits\.py", line \d+ in wait')
+        srv.wait_for(r'awaits\.py", line \d+ in block')

@@ -104,6 +104,7 @@ class Worker:
         self.log = log
         self.booted = False
         self.aborted = False
+        self.report_calls: Callable[[], None] | None = None  # which wait, and on no thread
         self.alive = True
         self.nr = 0
         self.max_requests = _draw_max_requests(cfg)
@@ -313,6 +314,8 @@ class Worker:
         self.alive = False
         self.aborted = True
         try:
+            if self.report_calls is not None:
+                self.report_calls()
             hooks.try_call(self.cfg, self.log, "worker_abort", self)
         finally:
             self._end(1)

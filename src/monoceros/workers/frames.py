@@ -70,8 +70,7 @@ def _only_serves(thread: Thread) -> bool:
     """Whether a thread is one of the server's, and not in the application."""
     frames = [line for line in thread.lines if line.startswith(_FRAME)]
     helpers = [line for line in frames if not line.startswith(_FRAME + _OURS)]
-    is_ours = len(helpers) < len(frames)
-    return is_ours and all(f"{os.sep}threading.py" in line for line in helpers)
+    return len(helpers) < len(frames) and all(f"{os.sep}threading.py" in line for line in helpers)
 
 
 def _trim(lines: list[str]) -> list[str]:
@@ -98,7 +97,7 @@ def frame_of(thread: int | None) -> FrameType | None:
 
 def describe(frame: FrameType | None) -> str:
     """Return what matters of the stack that ends in ``frame``, as a dump has it."""
-    return describe_frames(_callers(frame))
+    return shorten(list_frames(_callers(frame)))
 
 
 def _callers(frame: FrameType | None) -> Iterator[FrameType]:
@@ -107,10 +106,15 @@ def _callers(frame: FrameType | None) -> Iterator[FrameType]:
         frame = frame.f_back
 
 
-def describe_frames(frames: Iterable[FrameType]) -> str:
-    """Return what matters of some frames, the innermost first, as a dump has it."""
+def is_ours(frame: FrameType) -> bool:
+    """Whether it is the server's code that runs there."""
+    return frame.f_code.co_filename.startswith(_OURS)
+
+
+def list_frames(frames: Iterable[FrameType]) -> str:
+    """Return frames, the innermost first, as a dump has them."""
     lines = ["Stack (most recent call first):"]
     for frame in islice(frames, _MOST_FRAMES):
         code = frame.f_code
         lines.append(f'{_FRAME}{code.co_filename}", line {frame.f_lineno} in {code.co_name}')
-    return shorten("\n".join(lines))
+    return "\n".join(lines)

@@ -27,6 +27,7 @@ from monoceros.workers.asgi.core import make_core
 from monoceros.workers.asgi.intake import Intake
 from monoceros.workers.asgi.observers import Observers
 from monoceros.workers.asgi.sockets import Sockets
+from monoceros.workers.asgi.stacks import describe_calls
 from monoceros.workers.asgi.sweep import LOOK_S, Sweep
 from monoceros.workers.asgi.upgrades import Upgrades
 from monoceros.workers.descriptors import raise_limit
@@ -126,6 +127,7 @@ class Serving:
         self._service.upgrade = self._upgrades.begin
         self._sweep = Sweep(self._service, Timeouts.from_config(cfg), cfg.request_timeout)
         self._service.set_timeout = self._set_timeout
+        worker.report_calls = self._report_calls
         worker.become_ready()
         self._intake.start()
 
@@ -140,6 +142,16 @@ class Serving:
                 worker.scoreboard.claim(number, os.getpid(), now_ns)
             records.append(Record(worker.scoreboard.slot(number)))
         return records[::-1]
+
+    def _report_calls(self) -> None:
+        """Log what the calls wait for; the stack of the loop shows the one that runs."""
+        calls = self._service.calls
+        if calls:
+            self._worker.log.error(
+                "Calls of worker (pid:%s)\n%s",
+                os.getpid(),
+                describe_calls(calls, time.monotonic_ns()),
+            )
 
     def _make_connection(self) -> Connection:
         return Connection(self._service)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from monoceros.http.expiry import check_limit
 from monoceros.http.types import HEAD, IDLE, LINGERING
-from monoceros.workers.asgi.stacks import describe_task
+from monoceros.workers.asgi.stacks import describe_request, describe_task
 from monoceros.workers.lateness import undelivered
 from monoceros.workers.timeouts import GRACE_S, LINGER_S
 
@@ -136,19 +136,15 @@ class Sweep:
             limit_s = own.get(exchange, self._limit_s) if own else self._limit_s
             age_s = (now_ns - exchange.record.started_ns) / 1e9
             if exchange.owner.exchange is exchange and 0 < limit_s < age_s:
-                self._expire(exchange, age_s)
+                self._expire(exchange, now_ns)
         for exchange in tuple(own):
             if exchange not in calls:
                 del own[exchange]
 
-    def _expire(self, exchange: Exchange, age_s: float) -> None:
-        peer = ascii(exchange.owner.peer.decode("latin-1"))[1:-1]
-        line = ascii(exchange.line.decode("latin-1"))[1:-1]
+    def _expire(self, exchange: Exchange, now_ns: int) -> None:
         self._service.log.error(
-            "REQUEST TIMEOUT running %s from %s for %.1fs, %s\n%s",
-            line,
-            peer,
-            age_s,
+            "REQUEST TIMEOUT running %s, %s\n%s",
+            describe_request(exchange, now_ns),
             "cut off" if exchange.started else "504",
             describe_task(exchange.task),
         )
