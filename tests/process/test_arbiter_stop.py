@@ -438,6 +438,25 @@ def leaves_alone(listener: socket.socket) -> bool:
     return True
 
 
+def test_worker_that_does_not_hear_it_while_it_boots_is_told_again(
+    server: Callable[..., Server], tmp_path: Path
+) -> None:
+    # The handler of a signal that comes right before the import waits runs after that.
+    deaf = '''\
+import signal, time
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+open("waits", "w").close()
+signal.sigwait({signal.SIGTERM})
+signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+time.sleep(600)
+'''
+    srv = server("app:app", files={"app.py": deaf})
+    srv.wait_until((tmp_path / "waits").exists)
+    srv.signal(signal.SIGTERM)
+
+    assert srv.wait(10) == 0
+
+
 @pytest.mark.parametrize("transport", ["tcp", "unix"])
 def test_queue_of_a_socket_that_others_use_is_left_to_them(
     server: Callable[..., Server], tmp_path: Path, transport: str

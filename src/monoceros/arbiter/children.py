@@ -66,6 +66,7 @@ class Child:
         self.timeout_is_per_call = timeout_is_per_call
         self.check_at: float | None = None  # when its progress has to be looked at
         self.kill_at: float | None = None  # when it gets SIGKILL unless it has left
+        self.remind_at: float | None = None  # when it is told to leave once more, while it boots
         self.aborted = False  # a timeout is over: it is asked for its stacks, then gets SIGABRT
         self.asks = ""  # why it is to be replaced, from itself or from what was measured
         self.is_replaced = False  # a successor is wanted or there already
@@ -174,7 +175,7 @@ class Children:
         times = [
             due
             for child in self._by_pid.values()
-            for due in (child.check_at, child.kill_at, child.presumed_at)
+            for due in (child.check_at, child.kill_at, child.remind_at, child.presumed_at)
             if due is not None
         ]
         return min(times, default=None)

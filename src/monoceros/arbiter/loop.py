@@ -261,6 +261,7 @@ class Arbiter(Surface):
         self.handoff.advance()
         self._measure(now)
         timeouts.advance(self, now)
+        supervision.remind_booting(self, now)
         supervision.kill_late(self, now)
         if self.stopping.is_under_way:
             self.stopping.advance(now)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 SILENT_START_S = 5.0  # how long a worker class of others may take to its first sign of life
 QUICK_S = 2.0  # what a quick stop allows
+REMIND_S = 0.2  # from one word to a booting worker to the next
 
 
 def receive_news(server: Arbiter, now: float) -> None:
@@ -41,6 +42,8 @@ def receive_news(server: Arbiter, now: float) -> None:
             continue
         if News.ASGI in news:
             _note_asgi(server, child)
+        if News.BOOTED in news or News.READY in news:
+            child.remind_at = None
         if News.READY in news:
             _welcome(server, child, now)
         elif News.BOOTED in news and child.phase is Phase.BOOTING:
@@ -118,9 +121,24 @@ def _log_cut(server: Arbiter, child: Child) -> None:
 
 def retire(server: Arbiter, child: Child, *, quick: bool = False) -> None:
     """Ask a child to leave, within ``graceful_timeout`` or, when quick, ``QUICK_S``."""
+    now = time.monotonic()
     grace = QUICK_S if quick else server.WORKERS[child.pid].cfg.graceful_timeout
-    _mark_draining(server, child, time.monotonic() + grace)
+    if child.phase is Phase.BOOTING and child.presumed_at is None:
+        child.remind_at = now + REMIND_S
+    _mark_draining(server, child, now + grace)
     send(child, signal.SIGQUIT if quick else signal.SIGTERM)
+
+
+def remind_booting(server: Arbiter, now: float) -> None:
+    """Tell those once more that were to leave while they booted.
+
+    The word may be lost on them: what its handler raises is caught by the import of an application,
+    or the handler does not run because the import began to wait the instant before.
+    """
+    for child in server.children:
+        if child.remind_at is not None and now >= child.remind_at:
+            child.remind_at = now + REMIND_S
+            send(child, signal.SIGTERM)
 
 
 def _mark_draining(server: Arbiter, child: Child, deadline: float) -> None:
