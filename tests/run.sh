@@ -9,6 +9,7 @@ cd "$(dirname "$0")/.."
 # cython-lint looks for pycodestyle on the PATH.
 export PATH="$PWD/.venv/bin:$PATH" PIP_DISABLE_PIP_VERSION_CHECK=1
 unset MONOCEROS_IMPL
+unset CI  # or pytest's summary has whole logs in it, before which nothing is to be seen
 MONOCEROS_EXT=require pip install --quiet --editable '.[test,packaging,lint]'
 # It asks for gunicorn, whose place is taken here.
 pip install --quiet --no-deps uvicorn-worker

@@ -177,7 +177,7 @@ def upgrade(srv: Server, master: int, count: int) -> int:
 
 @pytest.mark.parametrize("fault", ["application", "configuration", "hang", "port"])
 def test_reload_that_fails(serve: Serve, fault: str, tmp_path: Path) -> None:
-    with loaded(serve, "--boot-timeout", "1") as (srv, clients), socket.socket() as other:
+    with loaded(serve) as (srv, clients), socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
         cause = _break(fault, tmp_path, other.getsockname()[1])
@@ -200,6 +200,7 @@ def _break(fault: str, directory: Path, port: int) -> str:
         return r"app\.py\", line 1"
     if fault == "hang":
         application.write_text("import time\n\n\ntime.sleep(600)\n")
+        configuration.write_text(f"{SETTINGS}boot_timeout = 1\n")
         return r"app\.py\", line 4"
     if fault == "configuration":
         configuration.write_text("workers = \n")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import re
 from pathlib import Path
 
 
@@ -13,4 +15,14 @@ def descriptors(pid: int) -> dict[int, str]:
             found[int(entry.name)] = str(entry.readlink())
         except FileNotFoundError:
             continue  # closed meanwhile
+    return found
+
+
+def watched(pid: int) -> set[int]:
+    """Return the inodes of what a process watches by epoll(7), Linux only."""
+    found: set[int] = set()
+    for entry in Path(f"/proc/{pid}/fdinfo").iterdir():
+        with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+            inodes = re.findall(r"^tfd:.* ino:(\w+)", entry.read_text(), re.MULTILINE)
+            found.update(int(inode, 16) for inode in inodes)
     return found

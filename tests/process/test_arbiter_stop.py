@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import http.client
 import os
-import select
 import signal
 import socket
 import sys
@@ -14,6 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+
+from tests.process.descriptors import watched
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -155,6 +156,36 @@ def test_stop_before_any_worker_is_ready_has_no_delay(server: Callable[..., Serv
     srv.wait_for("Booting worker")
     srv.signal(signal.SIGTERM)
     assert srv.wait() == 0
+
+
+# The handler of a signal that comes right before the import begins to wait runs after that.
+DEAF = """\
+import signal, time
+signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+open("waits", "w").close()
+signal.sigwait({signal.SIGTERM})
+signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+time.sleep(600)
+"""
+CATCHES_ALL = """\
+import time
+open("waits", "w").close()
+try:
+    time.sleep(600)
+except BaseException:
+    time.sleep(600)
+"""
+
+
+@pytest.mark.parametrize("source", [DEAF, CATCHES_ALL])
+def test_worker_that_does_not_hear_it_while_it_boots_is_told_again(
+    server: Callable[..., Server], tmp_path: Path, source: str
+) -> None:
+    srv = server("app:app", files={"app.py": source})
+    srv.wait_until((tmp_path / "waits").exists)
+    srv.signal(signal.SIGTERM)
+
+    assert srv.wait(10) == 0
 
 
 # Its workers do not leave, and a quick stop lets them for longer than a test waits.
@@ -426,37 +457,6 @@ def test_worker_without_an_arbiter_does_not_wait_for_threads_of_the_application(
     srv.wait_until(lambda: not srv.owns(worker), "its end")
 
 
-def leaves_alone(listener: socket.socket) -> bool:
-    """Whether nobody else accepts: a newcomer of ours waits for a while, and is then taken out."""
-    with socket.socket(listener.family) as probe:
-        probe.connect(listener.getsockname())
-        deadline = time.monotonic() + 0.1
-        while time.monotonic() < deadline:
-            if not select.select([listener], [], [], 0)[0]:
-                return False
-        listener.accept()[0].close()
-    return True
-
-
-def test_worker_that_does_not_hear_it_while_it_boots_is_told_again(
-    server: Callable[..., Server], tmp_path: Path
-) -> None:
-    # The handler of a signal that comes right before the import waits runs after that.
-    deaf = '''\
-import signal, time
-signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
-open("waits", "w").close()
-signal.sigwait({signal.SIGTERM})
-signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
-time.sleep(600)
-'''
-    srv = server("app:app", files={"app.py": deaf})
-    srv.wait_until((tmp_path / "waits").exists)
-    srv.signal(signal.SIGTERM)
-
-    assert srv.wait(10) == 0
-
-
 @pytest.mark.parametrize("transport", ["tcp", "unix"])
 def test_queue_of_a_socket_that_others_use_is_left_to_them(
     server: Callable[..., Server], tmp_path: Path, transport: str
@@ -467,7 +467,9 @@ def test_queue_of_a_socket_that_others_use_is_left_to_them(
         listener.listen()
         fd = listener.fileno()
         srv = server("--bind", f"fd://{fd}", "app:app", pass_fds=[fd])
-        srv.wait_workers(1)
+        (worker,) = srv.wait_workers(1)
+        inode = os.fstat(fd).st_ino
+        srv.wait_until(lambda: inode in watched(worker), "its watching the queue")
         with (
             socket.socket(listener.family) as first,
             socket.socket(listener.family) as second,
@@ -479,7 +481,7 @@ def test_queue_of_a_socket_that_others_use_is_left_to_them(
             send(first, "/sleep/1")
             srv.wait_for(SLEEPS)
             srv.signal(signal.SIGTERM)
-            srv.wait_until(lambda: leaves_alone(listener), "its leaving the queue alone")
+            srv.wait_until(lambda: inode not in watched(worker), "its leaving the queue alone")
             second.connect(listener.getsockname())
             third.connect(listener.getsockname())
             assert read(first).status == 200

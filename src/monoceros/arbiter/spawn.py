@@ -137,7 +137,6 @@ def _work(server: Arbiter, worker: Worker) -> int:
 
 
 def _leave(server: Arbiter, worker: Worker) -> None:
-    worker.has_stopped = True
     # From here on the arbiter's only means is SIGKILL: an exception out of a signal handler
     # would cut the exit handlers short.
     for signum in (signal.SIGTERM, signal.SIGQUIT, signal.SIGINT, signal.SIGUSR1):

@@ -28,7 +28,7 @@ from monoceros.scoreboard import Scoreboard, beat
 from monoceros.unpatched import get_handler, set_handler
 from monoceros.workers import hooks
 from monoceros.workers.failure import format_application_error
-from monoceros.workers.insistence import insist, raise_again
+from monoceros.workers.insistence import raise_again
 from monoceros.workers.news import News, tell
 
 if TYPE_CHECKING:
@@ -117,7 +117,6 @@ class Worker:
         self.wakeup: Wakeup | None = None
         self.modules: Modules | None = None  # what ``reload`` asks for
         self.overflow: Overflow | None = None  # what ``connection_handoff`` asks for
-        self.has_stopped = False  # on its way out of the process
         self.reloader = None  # of Gunicorn's, which a process of its own is in the place of
         self._tmp: WorkerTmp | None = None
         self._is_ready = False  # and the arbiter knows
@@ -297,8 +296,6 @@ class Worker:
         if self._stop is not None:
             raise self._stop
         if not self.booted:
-            # Imports catch all sorts of things.
-            insist(signal.SIGTERM, lambda: self.booted or self.has_stopped)
             self._end(0)
 
     def handle_quit(self, signum: int, frame: FrameType | None) -> None:

@@ -2,8 +2,8 @@
 
 A signal handler runs wherever the main thread happens to be, and what it raises may not come
 through: in a destructor or in the callback of a weak reference, of which imports have some, it is
-reported and dropped; other code catches whatever comes. So the signal is sent again, and its
-handler raises again.
+reported and dropped. So the signal is sent again, and its handler raises again. Where an import
+catches whatever comes, the arbiter repeats itself (``supervision.remind_booting``).
 
 Threads are started past ``threading``, whose locks the main thread may hold at that moment.
 """
@@ -23,21 +23,6 @@ if TYPE_CHECKING:
     from sys import UnraisableHookArgs
 
 _SOON_S = 0.01
-_AGAIN_S = 0.2
-
-
-def insist(signum: signal.Signals, is_heard: Callable[[], bool]) -> None:
-    """Send this thread, the main one, ``signum`` again and again, until it ``is_heard``."""
-    main = get_ident()
-
-    def repeat() -> None:
-        while True:
-            sleep(_AGAIN_S)
-            if is_heard():
-                return
-            signal.pthread_kill(main, signum)
-
-    start_new_thread(repeat, ())
 
 
 def end_after(seconds: float, say: Callable[[], None]) -> None:
