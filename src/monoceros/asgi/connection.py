@@ -12,8 +12,6 @@ for anything else would not let the loop see to others, or hear that the client 
 from __future__ import annotations
 
 import asyncio
-import socket
-import struct
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
@@ -30,10 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable
 
     from monoceros.asgi.service import Service
-    from monoceros.asgi.types import Event, Scope
+    from monoceros.asgi.types import ClientTransport, Event, Scope
     from monoceros.http.types import Exchange
-
-_RESET = struct.pack("ii", 1, 0)  # the end is a reset (SO_LINGER), which cannot be taken for one
 
 
 class Connection(Dialogue, asyncio.Protocol):
@@ -42,6 +38,7 @@ class Connection(Dialogue, asyncio.Protocol):
     __slots__ = ("_is_choked", "_room")
 
     calls: Service
+    transport: ClientTransport
 
     def __init__(self, service: Service) -> None:
         super().__init__(service)
@@ -310,9 +307,7 @@ class Connection(Dialogue, asyncio.Protocol):
         if exchange.is_delimited:
             self.transport.close()
         else:
-            sock = self.transport.get_extra_info("socket")
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-            self.transport.abort()
+            self.transport.reset()
 
     def _give_up(self, exchange: Exchange) -> None:
         """Tell a call that nobody takes its response any more."""

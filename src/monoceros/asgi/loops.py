@@ -11,15 +11,12 @@ import asyncio
 import contextlib
 import signal
 import sys
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from monoceros.errors import ConfigError, StopWorker
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
-    from contextvars import Context
-
-T = TypeVar("T")
 
 # How long each step of the end may take, and where the worker was told to end at once.
 PATIENCE_S = 5.0
@@ -74,37 +71,12 @@ def make_loop(kind: str) -> asyncio.AbstractEventLoop:
     return asyncio.SelectorEventLoop()
 
 
-_Task: Any = asyncio.Task
-_HAS_CONTEXT = sys.version_info >= (3, 11)
-_HAS_EAGER_START = sys.version_info >= (3, 12)
-
-
 def task_options(loop: asyncio.AbstractEventLoop) -> dict[str, Any]:
-    """Return with what ``asyncio.Task`` starts as ``make_task`` does in the caller's context."""
-    return {"loop": loop, "eager_start": True} if _HAS_EAGER_START else {"loop": loop}
+    """Return with what ``asyncio.Task`` starts at once, where the interpreter can do that.
 
-
-def make_task(
-    loop: asyncio.AbstractEventLoop,
-    coroutine: Coroutine[Any, Any, T],
-    context: Context | None = None,
-) -> asyncio.Task[T]:
-    """Start a task, where the interpreter can do so at once up to where it first waits.
-
-    Its context is its own: a copy of the one given, else of the caller's.
+    It then runs up to where it first waits, in a copy of its maker's context.
     """
-    own = None if context is None else context.copy()
-    task: asyncio.Task[T]
-    if _HAS_EAGER_START:
-        task = _Task(coroutine, loop=loop, context=own, eager_start=True)
-    elif _HAS_CONTEXT:
-        task = _Task(coroutine, loop=loop, context=own)
-    elif own is None:
-        task = _Task(coroutine, loop=loop)
-    else:
-        # A task copies the context that it is made in.
-        task = own.run(lambda: _Task(coroutine, loop=loop))
-    return task
+    return {"loop": loop, "eager_start": True} if sys.version_info >= (3, 12) else {"loop": loop}
 
 
 # -- the end ----------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from monoceros.asgi import frames
 from monoceros.asgi.errors import ClientDisconnected
-from monoceros.asgi.loops import make_task
+from monoceros.asgi.loops import task_options
 from monoceros.asgi.websocket_deflate import Deflater, Inflater
 from monoceros.asgi.websocket_events import read_close, turn_scope, unexpected
 from monoceros.asgi.websocket_intake import Intake
@@ -106,7 +106,7 @@ class WebSocket:
             return
         if rest:
             self.feed(rest)
-        task = make_task(self._loop, self._run(subprotocols))
+        task = asyncio.Task(self._run(subprotocols), **task_options(self._loop))
         if not task.done():
             self.task = task
 

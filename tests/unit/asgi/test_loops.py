@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from monoceros.asgi import loops
-from monoceros.asgi.loops import make_loop, make_task, run
+from monoceros.asgi.loops import make_loop, run, task_options
 from monoceros.errors import ConfigError, StopWorker
 from monoceros.net.wakeup import Wakeup
 
@@ -263,7 +263,7 @@ def test_an_exception_while_main_runs(kind: str) -> None:
 # -- tasks
 
 
-def in_task(kind: str, context: contextvars.Context | None = None) -> dict[str, Any]:
+def in_task(kind: str) -> dict[str, Any]:
     """Return what a task sees before it first waits, and after."""
     seen: dict[str, Any] = {}
 
@@ -282,7 +282,7 @@ def in_task(kind: str, context: contextvars.Context | None = None) -> dict[str, 
 
         # From a callback, which is no task.
         def make() -> None:
-            seen["task"] = make_task(loop, work(), context)
+            seen["task"] = asyncio.Task(work(), **task_options(loop))
             seen["made"] = True
             seen["value outside"] = VAR.get()
             woken.set()
@@ -308,15 +308,6 @@ def test_a_task_has_a_context_of_its_own(kind: str) -> None:
     assert seen["result"] == "inside"
 
 
-def test_a_context_that_is_given_is_copied(kind: str) -> None:
-    context = contextvars.Context()
-    context.run(VAR.set, "worker")
-    seen = in_task(kind, context)
-    assert seen["value"] == "worker"
-    assert seen["value outside"] == "caller"
-    assert context[VAR] == "worker"
-
-
 def test_a_task_that_is_made_in_another_one(kind: str) -> None:
     seen = []
 
@@ -325,7 +316,7 @@ def test_a_task_that_is_made_in_another_one(kind: str) -> None:
 
     async def main() -> None:
         outer = asyncio.current_task()
-        task = make_task(asyncio.get_running_loop(), inner())
+        task = asyncio.Task(inner(), **task_options(asyncio.get_running_loop()))
         assert asyncio.current_task() is outer
         await task
         assert seen == [task]

@@ -26,7 +26,6 @@ class Transport(Wire):
     """What ``Wire`` leaves open: all that waits, and the end; see ``asyncio.Transport``."""
 
     __slots__ = (
-        "_is_aborted",
         "_is_at_end",
         "_is_closing",
         "_is_lost",
@@ -35,6 +34,7 @@ class Transport(Wire):
         "_local",
         "_protocol",
         "_remote",
+        "_resets",
         "_size",
         "_sockets",
         "_taken",
@@ -61,7 +61,7 @@ class Transport(Wire):
         self._is_at_end = False  # there is nothing more to read
         self._is_closing = False
         self._is_lost = False
-        self._is_aborted = False
+        self._resets = False
         self._wants_eof = False
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
@@ -234,10 +234,17 @@ class Transport(Wire):
 
     def abort(self) -> None:
         """Close it at once; by a reset where something is lost that was to be sent."""
-        self._is_aborted = True
-        if self.held and not self._is_lost:
+        if self.held:
+            self.reset()
+        else:
+            self.lose(None)
+
+    def reset(self) -> None:
+        """Close it at once, so that the client cannot take it for the end of the content."""
+        if not self._is_lost:
+            self._resets = True
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
-        self.lose(None)
+            self.lose(None)
 
     def lose(self, error: Exception | None) -> None:
         """Give the connection up, and tell the protocol soon."""
@@ -261,13 +268,7 @@ class Transport(Wire):
             protocol.connection_lost(error)
         finally:
             # No shutdown before a reset: the client would take it for the end of the content.
-            if not self._resets():
+            if not self._resets:
                 with contextlib.suppress(OSError):  # the client was first
                     self.socket.shutdown(socket.SHUT_RDWR)
             self.socket.close()
-
-    def _resets(self) -> bool:
-        return (
-            self._is_aborted
-            and self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_LINGER, len(_RESET)) == _RESET
-        )
