@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
@@ -354,6 +355,7 @@ def test_content_that_came_with_the_head(twin: Twin) -> None:
 def test_trailers(twin: Twin) -> None:
     exchange = read(twin, GET)
     exchange.start(200, [(b"Trailer", b"x")], True)
+    assert not exchange.awaits_trailers
     assert exchange.body(b"ab", False).endswith(b"\r\n\r\n2\r\nab\r\n0\r\n")
     assert exchange.awaits_trailers
     assert exchange.trailers([(b"x", b"1")], True) == b"x: 1\r\n"
@@ -361,18 +363,87 @@ def test_trailers(twin: Twin) -> None:
     assert exchange.complete
 
 
+def test_trailers_before_the_end_of_the_content(twin: Twin) -> None:
+    exchange = read(twin, GET)
+    exchange.start(200, [], True)
+    exchange.body(b"ab", True)
+    with pytest.raises(InvalidResponse, match="before the content had ended"):
+        exchange.trailers([(b"x", b"1")], False)
+    assert exchange.body(b"", False) == b"0\r\n"
+
+
+@pytest.mark.parametrize("more", [True, False])
+def test_content_after_its_end(twin: Twin, more: bool) -> None:
+    exchange = read(twin, GET)
+    exchange.start(200, [], True)
+    exchange.body(b"ab", False)
+    with pytest.raises(InvalidResponse, match="after it had ended"):
+        exchange.body(b"c", more)
+    with pytest.raises(InvalidResponse, match="after it had ended"):
+        exchange.file(1)
+    assert exchange.trailers([], False) == b"\r\n"
+    assert exchange.complete
+
+
+def test_a_stream_is_not_what_a_refused_start_announced(twin: Twin) -> None:
+    exchange = read(twin, GET)
+    events = (b"content-type", b"text/event-stream")
+    with pytest.raises(InvalidResponse):
+        exchange.start(200, [events, (b"bad name", b"")])
+    exchange.start(200, [])
+    assert not exchange.is_stream
+
+
+def test_content_that_nobody_took_is_given_again(twin: Twin) -> None:
+    event = {"type": "http.request", "body": b"abc", "more_body": False}
+    exchange = read(twin, GET)
+    exchange.whole = b"abc"
+    coroutine: Any = exchange.receive()
+    with pytest.raises(KeyError):  # as a task does that is cancelled before it runs
+        coroutine.throw(KeyError())
+    coroutine = exchange.receive()
+    coroutine.close()
+    with pytest.raises(StopIteration) as found:
+        exchange.receive().send(None)  # type: ignore[attr-defined]
+    assert found.value.value == event
+    assert (exchange.is_taken, exchange.whole) == (True, b"")
+
+    async def taken() -> Any:
+        exchange.is_taken, exchange.whole = False, b"abc"
+        given: Any = exchange.receive()
+        value = await given
+        given.close()
+        return value
+
+    assert asyncio.run(taken()) == event
+    assert exchange.is_taken
+
+
 def test_a_file(twin: Twin) -> None:
     exchange = read(twin, GET)
     exchange.start(200, [])
     head, count = exchange.file(7)
     assert head.endswith(b"Content-Length: 7\r\n\r\n")
+    exchange.count(3)
+    exchange.count(4)
     assert (count, exchange.end_file(7), exchange.complete) == (7, b"", True)
+    assert exchange.sent == 7
+
+
+def test_a_file_that_has_become_shorter(twin: Twin) -> None:
+    exchange = read(twin, GET)
+    exchange.start(200, [])
+    exchange.file(7)
+    exchange.count(3)
+    exchange.end_file(7)
+    assert not exchange.complete
 
 
 def test_a_file_is_cut_to_the_length(twin: Twin) -> None:
     exchange = read(twin, GET)
     exchange.start(200, [(b"content-length", b"3")])
     assert exchange.file(7)[1] == 3
+    exchange.count(3)
     assert exchange.end_file(3) == b""
     assert exchange.complete
 

@@ -35,4 +35,5 @@ cdef class Call:
 
     cdef PySendResult step(self, object value, PyObject **result) except? PYGEN_ERROR
     cdef Exchange enter(self)
+    cdef int fail(self, Exchange exchange, object error) except -1
     cdef int finish(self, Exchange exchange) except -1

@@ -74,6 +74,7 @@ cdef class Calls:
         cdef int64_t now = monotonic_ns()
         self.ended_ns = now
         self.core.responses += 1
+        exchange.started_ns = record.started_ns
         record.end_at(now, exchange.code if exchange.started else 0)
         self._give_back(record)
         if self.observes_end:
@@ -147,7 +148,7 @@ cdef class Call:
             outcome = PyIter_Send(self.inner, value, result)
         except BaseException as error:
             self.is_running = False
-            self.calls.fail(exchange, error)
+            self.fail(exchange, error)
         else:
             self.is_running = False
             if outcome == PYGEN_NEXT:
@@ -155,8 +156,9 @@ cdef class Call:
             Py_DECREF(<object>result[0])
             result[0] = NULL  # as it has to be where ``fail`` raises
             if not exchange.complete:
-                self.calls.fail(exchange, None)
-        self.finish(exchange)
+                self.fail(exchange, None)
+            else:
+                self.finish(exchange)
         Py_INCREF(None)
         result[0] = <PyObject *>None
         return PYGEN_RETURN
@@ -173,11 +175,12 @@ cdef class Call:
         except StopIteration:
             self.is_running = False
             if not exchange.complete:
-                self.calls.fail(exchange, None)
+                self.fail(exchange, None)
+            else:
+                self.finish(exchange)
         except BaseException as error:
             self.is_running = False
-            self.calls.fail(exchange, error)
-        self.finish(exchange)
+            self.fail(exchange, error)
         raise StopIteration
 
     cdef Exchange enter(self):
@@ -194,6 +197,13 @@ cdef class Call:
         close = getattr(self.inner, "close", None)
         if close is not None:
             close()
+
+    cdef int fail(self, Exchange exchange, object error) except -1:
+        try:
+            self.calls.fail(exchange, error)
+        finally:
+            self.finish(exchange)
+        return 0
 
     cdef int finish(self, Exchange exchange) except -1:
         self.inner = self.exchange = None  # its task is kept there

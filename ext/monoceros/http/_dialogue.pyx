@@ -56,7 +56,6 @@ cdef class Dialogue(Owner):
             and not self.is_due
             and not self.is_paused
             and self.state != STATE_LINGERING
-            and self.unfinished <= MOST_LEFT
         ):
             self._advance(data)
         else:

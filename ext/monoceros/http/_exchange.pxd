@@ -32,6 +32,7 @@ cdef class Exchange:
     cdef bint is_connect
     cdef bint body_allowed
     cdef bint names_trailers
+    cdef readonly bint awaits_trailers
     cdef public bint promises_trailers
     cdef bint chunked
     cdef bint close  # the application asked for the end of the connection
@@ -40,6 +41,7 @@ cdef class Exchange:
     cdef public object content
     cdef public bytes whole
     cdef public object record
+    cdef public int64_t started_ns
     cdef public object task
     cdef public object news
     cdef public bint is_taken
@@ -51,6 +53,7 @@ cdef class Exchange:
     cpdef start(self, status, headers, bint trailers=*)
     cpdef bytes body(self, bytes data, bint more)
     cdef bytes _encode(self, int status, list headers)
+    cdef int _check_end(self) except -1
     cdef int _make_head(self, int64_t total) except -1
     cdef int _put_end(self) except -1
     cdef bytes _take(self, object data, Py_ssize_t size, bint more)

@@ -10,7 +10,7 @@ from cpython.list cimport PyList_GET_ITEM, PyList_GET_SIZE
 from cpython.tuple cimport PyTuple_GET_ITEM, PyTuple_GET_SIZE
 
 from monoceros.http._core cimport Core, put
-from monoceros.http._ready cimport Ready
+from monoceros.http._ready cimport Ready, Whole
 from monoceros.http._request cimport put_field
 from monoceros.http._scan cimport mono_same_caseless
 
@@ -62,12 +62,20 @@ cdef class Exchange:
 
     def receive(self):
         """Return the next piece of content, or that the client has gone (ASGI)."""
+        cdef Whole whole
         if self.content is None and not self.is_taken:
             self.is_taken = True
-            body = self.whole
+            whole = Whole.__new__(Whole)
+            whole.value = {"type": "http.request", "body": self.whole, "more_body": False}
+            whole.giver = self
             self.whole = b""
-            return Ready({"type": "http.request", "body": body, "more_body": False})
+            return whole
         return self.owner.receive(self)
+
+    def take_back(self, dict event not None, /):
+        """Take back what ``receive`` has given, because nobody took it."""
+        self.whole = event["body"]
+        self.is_taken = False
 
     def send(self, event):
         """Take an event of the application; what is returned waits for the client (ASGI)."""
@@ -85,7 +93,7 @@ cdef class Exchange:
                 owner._write_in_turn(data, self.complete)
                 if self.complete:
                     owner._end(self)
-                elif not (more or self.names_trailers):
+                elif not (more or self.awaits_trailers):
                     owner.cut(self)
                 return owner.wait_for_room(self) if owner.is_paused else DONE
         elif kind == "http.response.start":
@@ -146,6 +154,7 @@ cdef class Exchange:
             core.number_block = b"HTTP/1.1 %b\r\n%b" % (line, core.server_fields)
             core.number = status
         core.out_size = 0
+        self.is_stream = False
         put(core, PyBytes_AS_STRING(core.number_block), PyBytes_GET_SIZE(core.number_block))
         for i in range(PyList_GET_SIZE(headers)):
             pair = <object>PyList_GET_ITEM(headers, i)
@@ -181,6 +190,7 @@ cdef class Exchange:
         cdef Py_ssize_t size
         if data is None:
             raise TypeError("content is bytes")
+        self._check_end()
         size = PyBytes_GET_SIZE(data)
         core.out_size = 0
         if not self.started:
@@ -219,6 +229,7 @@ cdef class Exchange:
         cdef Core core = self.core
         cdef int64_t count = 0
         cdef char line[24]
+        self._check_end()
         core.out_size = 0
         if not self.started:
             self._make_head(size)
@@ -228,8 +239,11 @@ cdef class Exchange:
                 count = max(0, min(size, self.length - self.sent))
         if self.chunked and count:
             put(core, line, snprintf(line, sizeof(line), "%llx\r\n", <long long>count))
-        self.sent += count
         return PyBytes_FromStringAndSize(core.out, core.out_size), count
+
+    def count(self, int64_t octets, /):
+        """Count what went out of a file."""
+        self.sent += octets
 
     def end_file(self, int64_t count, /):
         """Return what follows a file of which so many octets went out."""
@@ -242,11 +256,12 @@ cdef class Exchange:
 
     def trailers(self, headers, bint more, /):
         """Return the octets of trailer fields, and of the end unless there are more."""
+        if not self.awaits_trailers:
+            raise InvalidResponse("trailers were sent before the content had ended")
         lines = encode_trailers(headers)
-        if not self.chunked or not self.names_trailers:
-            return b""
         if more:
             return lines
+        self.awaits_trailers = False
         self.complete = True
         return lines + b"\r\n"
 
@@ -261,11 +276,6 @@ cdef class Exchange:
         return error_response(status, self.core.server_fields, not self.is_head)
 
     @property
-    def awaits_trailers(self):
-        """Whether trailer fields are to end the response."""
-        return self.names_trailers and not self.complete
-
-    @property
     def is_chunked(self):
         """Whether the content has begun, in chunks, so that it can be ended at any time."""
         return self.chunked and not self.complete
@@ -274,6 +284,11 @@ cdef class Exchange:
     def is_delimited(self):
         """Whether a client can tell that a response was cut off."""
         return self.chunked or self.length != UNKNOWN
+
+    cdef int _check_end(self) except -1:
+        if self.awaits_trailers:
+            raise InvalidResponse("content was sent after it had ended")
+        return 0
 
     cdef int _make_head(self, int64_t total) except -1:
         """Put the head into the Core's buffer; ``total`` is the content's length where known."""
@@ -320,6 +335,7 @@ cdef class Exchange:
         cdef Core core = self.core
         if self.chunked:
             if self.names_trailers:
+                self.awaits_trailers = True
                 put(core, b"0\r\n", 3)  # the last chunk; its trailer section follows
             else:
                 put(core, b"0\r\n\r\n", 5)

@@ -2,3 +2,7 @@
 
 cdef class Ready:
     cdef object value
+
+cdef class Whole:
+    cdef object value
+    cdef object giver  # takes it back

@@ -12,7 +12,6 @@ for anything else would not let the loop see to others, or hear that the client 
 from __future__ import annotations
 
 import asyncio
-from functools import partial
 from typing import TYPE_CHECKING, cast
 
 from monoceros.asgi.content import HIGH_WATER, LOW_WATER, Content
@@ -65,8 +64,14 @@ class Connection(Dialogue, asyncio.Protocol):
 
     def _template(self, scope: Scope, transport: asyncio.BaseTransport) -> Scope:
         """Return what all requests' scopes begin with."""
-        limit = {"monoceros.set_timeout": partial(self.calls.set_timeout, transport)}
-        return {**scope, "extensions": {**scope["extensions"], **limit}, **self.calls.extras}
+        calls = self.calls
+
+        # A function, which copies of a scope have as it is.
+        def set_timeout(seconds: float) -> None:
+            calls.set_timeout(transport, seconds)
+
+        extensions = {**scope["extensions"], "monoceros.set_timeout": set_timeout}
+        return {**scope, "extensions": extensions, **calls.extras}
 
     def take_aside(self, data: bytes) -> None:
         """Take octets that are no next request, or not yet."""
@@ -97,18 +102,21 @@ class Connection(Dialogue, asyncio.Protocol):
         if self.successor is not None:
             self.successor.eof()
             return True
-        exchange = self.exchange
-        if exchange is None:
+        if self.exchange is None:
             return self.is_due  # what has come before is still to be answered
+        self._end_input(self.exchange)
+        return True
+
+    def _end_input(self, exchange: Exchange) -> None:
+        """Tell a request that its client sends nothing more."""
         if exchange.content is not None and not exchange.content.is_complete:
             self._refuse_content(exchange, refusal(Refusal.CONTENT_CUT_SHORT))
-            return True
+            return
         exchange.is_told = True
         tell(exchange)
         # Neither proxies nor who listens to events say this and go on to read.
         if self.trusted or exchange.is_stream:
             self.calls.cancel_later(exchange)
-        return True
 
     def connection_lost(self, error: Exception | None) -> None:
         """Tell the application that the client has gone."""
@@ -160,22 +168,31 @@ class Connection(Dialogue, asyncio.Protocol):
     def begin_content(self, exchange: Exchange) -> bool:
         """Make ready for content; False where the request was refused for it."""
         service = self.calls
-        exchange.content = content = Content(exchange.content_length, service.core.limits)
-        content.moved = service.time()
-        rest = self.reader.take_rest()
-        if rest:
-            self._take_content(exchange, content, rest)
-        if exchange.is_over:
-            self.unfinished -= 1  # there is no call
-            service.core.requests += 1
-        return not exchange.is_over
+        content = Content(exchange.content_length, service.core.limits, service.time())
+        exchange.content = content
+        try:
+            content.feed(self.reader.take_rest())
+        except BadRequest as error:
+            # As nobody knows of it so far, it is refused as one whose head is.
+            self.exchange = None
+            exchange.record.end(error.status)
+            service.give_back(exchange.record)
+            self._report(error)
+            self.reject(error.status, is_for_head=exchange.is_head)
+            return False
+        self._take_in(exchange, content)
+        return True
 
     def _take_content(self, exchange: Exchange, content: Content, data: bytes) -> None:
         try:
             content.feed(data)
         except BadRequest as error:
             self._refuse_content(exchange, error)
-            return
+        else:
+            self._take_in(exchange, content)
+
+    def _take_in(self, exchange: Exchange, content: Content) -> None:
+        """Go on with content of which more has come."""
         content.moved = self.calls.time()
         if content.is_complete and content.rest:
             self.reader.keep(content.rest)
@@ -270,8 +287,17 @@ class Connection(Dialogue, asyncio.Protocol):
             self.advance(b"")
             if self.exchange is None or self.reader.pending <= LOW_WATER:
                 self._resume_reading()
-            if self.has_ended and not self.is_busy:
-                self.transport.close()
+            if self.has_ended:
+                self._end_after_all()
+
+    def _end_after_all(self) -> None:
+        """Act on an end that came before what has begun only now."""
+        if self.successor is not None:
+            self.successor.eof()
+        elif self.exchange is not None:
+            self._end_input(self.exchange)
+        elif not self.is_due:
+            self.transport.close()
 
     # -- what goes wrong ---------------------------------------------------------------------
 
@@ -324,11 +350,11 @@ class Connection(Dialogue, asyncio.Protocol):
         core.errors += 1
         core.log.refused(self.peer.decode("latin-1"), error)
 
-    def reject(self, status: int) -> None:
+    def reject(self, status: int, *, is_for_head: bool = False) -> None:
         """Answer with an error, where no call is under way, and close."""
         core = self.calls.core
         core.refresh_date()
-        with_body = not self.reader.is_for_head()
+        with_body = not (is_for_head or self.reader.is_for_head())
         self.write(error_response(status, core.server_fields, with_body))
         core.count_refusal(status)
         self.take_leave()
@@ -340,8 +366,12 @@ class Connection(Dialogue, asyncio.Protocol):
 
     def end_stream(self, exchange: Exchange) -> None:
         """End a stream that its application does not end by itself, as if it was all."""
-        if exchange.is_chunked:
-            self.write(exchange.body(b"", False))
+        if not exchange.started:
+            exchange.keep_alive = False
+        self.write(b"" if exchange.awaits_trailers else exchange.body(b"", False))
+        if exchange.awaits_trailers:
+            self.write(exchange.trailers((), False))
+        if exchange.complete:
             exchange.is_over = True
             self.end(exchange)
             self.calls.cancel(exchange)

@@ -22,6 +22,7 @@ class Content:
 
     __slots__ = (
         "_decoder",
+        "_left",
         "_pieces",
         "_size",
         "is_awaited",
@@ -32,14 +33,15 @@ class Content:
         "waited_s",
     )
 
-    def __init__(self, length: int, limits: Limits) -> None:
+    def __init__(self, length: int, limits: Limits, now: float) -> None:
         self._decoder = ChunkedDecoder(limits) if length < 0 else SizedDecoder(length)
         self._pieces: list[bytes | memoryview] = []
         self._size = 0
         self.received = 0
         self.is_complete = False
         self.is_awaited = False
-        self.moved = 0.0  # when the client last sent some of it
+        self.moved = now  # when the client last sent some of it, without what nobody waited for
+        self._left = now  # when the application last did not wait any more
         self.waited_s = 0.0
         self.rest = b""  # what came behind it
 
@@ -51,6 +53,16 @@ class Content:
         size = sum(map(len, pieces))
         self._size += size
         self.received += size
+
+    def await_more(self, now: float) -> None:
+        """The application waits for more; the client is not to blame for what was before."""
+        self.is_awaited = True
+        self.moved = now - max(0.0, self._left - self.moved)
+
+    def leave_it(self, now: float) -> None:
+        """The application waits no more."""
+        self.is_awaited = False
+        self._left = now
 
     def has_news(self) -> bool:
         """Whether there is anything to tell the application."""

@@ -31,11 +31,12 @@ async def receive(connection: Connection, exchange: Exchange) -> Event:
         if exchange.is_over or exchange.is_told or exchange.complete:
             return {"type": _DISCONNECT}
         _invite(connection, exchange)
-        content.is_awaited = True
+        time = connection.calls.time
+        content.await_more(time())
         try:
             await _wait(exchange)
         finally:
-            content.is_awaited = False
+            content.leave_it(time())
     data = content.take()
     is_complete = content.is_complete
     if is_complete:

@@ -70,6 +70,7 @@ async def _send(
             connection.cut(exchange)  # it has become shorter than it said
             return
         connection.write(head + data)
+        exchange.count(len(data))
         head = b""
         offset += len(data)
         if connection.is_paused:
@@ -77,5 +78,5 @@ async def _send(
     connection.write(head + exchange.end_file(count))
     if exchange.complete:
         connection.end(exchange)
-    else:
+    elif not exchange.awaits_trailers:
         connection.cut(exchange)

@@ -92,12 +92,13 @@ class Service(Calls):
 
         Nothing that an application raises, SystemExit either, ends the calls of others.
         """
-        if isinstance(error, StopWorker | GeneratorExit):
-            raise error  # the worker's own end, or that of a task which was never run
-        if isinstance(error, asyncio.CancelledError):
-            if self.is_closing:
-                exchange.owner.abort()
-                exchange.is_over = True
+        if isinstance(error, StopWorker):
+            raise error  # the worker's own end
+        if self.is_closing and isinstance(error, asyncio.CancelledError | GeneratorExit):
+            exchange.owner.abort()
+            exchange.is_over = True
+            error = None
+        elif isinstance(error, asyncio.CancelledError):
             error = None
         exchange.owner.fail(exchange, error)
 
@@ -126,7 +127,7 @@ class Service(Calls):
         """Log what an application raised, unless it is about its client's absence."""
         line = exchange.line.decode("latin-1")
         if error is not None:
-            if exchange.is_over and (isinstance(error, OSError) or _comes_of_absence(error)):
+            if exchange.is_over and (isinstance(error, OSError) or comes_of_absence(error)):
                 return
             self.core.errors += 1
             self.log.error("Error handling request %s", line, exc_info=error)
@@ -135,15 +136,25 @@ class Service(Calls):
             self.log.error("Error handling request %s: the application ended too early", line)
 
 
-def _comes_of_absence(error: BaseException) -> bool:
-    """Whether an application has made this of what ``send`` raises once the client has gone."""
-    if isinstance(error, ClientDisconnected):
-        return True
-    members = getattr(error, "exceptions", ())
-    if members:
-        return all(map(_comes_of_absence, members))
-    origin = error.__cause__ or error.__context__
-    return origin is not None and _comes_of_absence(origin)
+def comes_of_absence(error: BaseException) -> bool:
+    """Whether an application has made this of what ``send`` raises once the client has gone.
+
+    All that a group has in it has to.
+    """
+    seen: set[int] = set()
+    rest = [error]
+    while rest:
+        one: BaseException | None = rest.pop()
+        while not isinstance(one, ClientDisconnected):
+            if one is None or id(one) in seen:
+                return False
+            seen.add(id(one))
+            members = getattr(one, "exceptions", ())
+            if members and isinstance(members, tuple):
+                rest += members
+                break
+            one = one.__cause__ or one.__context__
+    return True
 
 
 def _no_upgrade(connection: Connection, exchange: Exchange, rest: bytes) -> bool:

@@ -62,20 +62,23 @@ class Calls:
     async def _call(self, exchange: Exchange) -> None:
         """Call the application; whatever it raises ends its request."""
         try:
-            await self.app(exchange.scope, exchange.receive, exchange.send)
-        except BaseException as error:
-            self.fail(exchange, error)
-        else:
-            if not exchange.complete:
-                self.fail(exchange, None)
-        self.calls.discard(exchange)
-        exchange.owner.forget(exchange)
+            try:
+                await self.app(exchange.scope, exchange.receive, exchange.send)
+            except BaseException as error:
+                self.fail(exchange, error)
+            else:
+                if not exchange.complete:
+                    self.fail(exchange, None)
+        finally:
+            self.calls.discard(exchange)
+            exchange.owner.forget(exchange)
 
     def end(self, exchange: Exchange, /) -> None:
         """Count a request whose response is complete, or given up."""
         record = exchange.record
         self.core.responses += 1
         record.end(exchange.code if exchange.started else 0)
+        exchange.started_ns = record.started_ns
         elapsed_us = (time.monotonic_ns() - record.started_ns) // 1000
         self.give_back(record)
         if self.observes_end:

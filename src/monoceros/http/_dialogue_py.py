@@ -89,7 +89,6 @@ class Dialogue:
             and not self.is_due
             and not self.is_paused
             and self.state != LINGERING
-            and self.unfinished <= MOST_UNFINISHED
         ):
             self.advance(data)
         else:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from monoceros.http._ready_py import Ready
+from monoceros.http._ready_py import Ready, Whole
 from monoceros.http.answers import error_response
 from monoceros.http.errors import ClientDisconnected, InvalidResponse
 from monoceros.http.fields import ResponseFields, encode_fields, without_length
@@ -51,6 +51,7 @@ class Exchange:
         "_is_connect",
         "_length",
         "_names_trailers",
+        "awaits_trailers",
         "code",
         "complete",
         "content",
@@ -72,6 +73,7 @@ class Exchange:
         "scope",
         "sent",
         "started",
+        "started_ns",
         "task",
         "upgrade",
         "wants_close",
@@ -103,11 +105,13 @@ class Exchange:
         self._body_allowed = True
         self.promises_trailers = False  # the application has yet to send some
         self._names_trailers = False  # they are to end the response
+        self.awaits_trailers = False  # its content has ended, and they are next
         self._chunked = False
         self._length: int | None = None
         self.content: Any = None  # None where there is none, and once all of it was given away
         self.whole = b""  # content that came with the head
         self.record: Any = None
+        self.started_ns = 0  # what was on the record, once that was given back
         self.task: Any = None
         self.news: Any = None  # what ``receive`` waits for
         self.is_taken = False  # all content was given to the application
@@ -122,8 +126,13 @@ class Exchange:
         if self.content is None and not self.is_taken:
             self.is_taken = True
             body, self.whole = self.whole, b""
-            return Ready({"type": "http.request", "body": body, "more_body": False})
+            return Whole({"type": "http.request", "body": body, "more_body": False}, self)
         return self.owner.receive(self)  # type: ignore[no-any-return]
+
+    def take_back(self, event: dict[str, Any], /) -> None:
+        """Take back what ``receive`` has given, because nobody took it."""
+        self.whole = event["body"]
+        self.is_taken = False
 
     def send(self, event: dict[str, Any]) -> Awaitable[None]:
         """Take an event of the application; what is returned waits for the client (ASGI)."""
@@ -139,7 +148,7 @@ class Exchange:
                 owner.write_in_turn(data, self.complete)
                 if self.complete:
                     owner.end(self)
-                elif not (more or self._names_trailers):
+                elif not (more or self.awaits_trailers):
                     owner.cut(self)
                 return owner.wait_for_room(self) if owner.is_paused else DONE
         elif kind == "http.response.start":
@@ -182,6 +191,7 @@ class Exchange:
 
     def body(self, data: bytes, more: bool) -> bytes:
         """Return the octets that the next piece of content comes to, with the head before them."""
+        self._check_end()
         head = b""
         if not self.started:
             head = self._make_head(None if more or self._names_trailers else len(data))
@@ -196,14 +206,18 @@ class Exchange:
 
     def file(self, size: int, /) -> tuple[bytes, int]:
         """Return the head of a response whose content is a file, and how much of that goes out."""
+        self._check_end()
         head = b"" if self.started else self._make_head(size)
         count = 0
         if self._body_allowed:
             count = size if self._length is None else max(0, min(size, self._length - self.sent))
         if self._chunked and count:
             head += b"%x\r\n" % count
-        self.sent += count
         return head, count
+
+    def count(self, octets: int, /) -> None:
+        """Count what went out of a file."""
+        self.sent += octets
 
     def end_file(self, count: int, /) -> bytes:
         """Return what follows a file of which so many octets went out."""
@@ -211,11 +225,12 @@ class Exchange:
 
     def trailers(self, headers: Iterable[OctetField], more: bool, /) -> bytes:
         """Return the octets of trailer fields, and of the end unless there are more."""
+        if not self.awaits_trailers:
+            raise InvalidResponse("trailers were sent before the content had ended")
         lines = encode_trailers(headers)
-        if not self._chunked or not self._names_trailers:
-            return b""
         if more:
             return lines
+        self.awaits_trailers = False
         self.complete = True
         return lines + b"\r\n"
 
@@ -229,11 +244,6 @@ class Exchange:
         self.started = self.complete = True
         self.keep_alive = self.wants_close = False
         return error_response(status, core.server_fields, not self.is_head)
-
-    @property
-    def awaits_trailers(self) -> bool:
-        """Whether trailer fields are to end the response."""
-        return self._names_trailers and not self.complete
 
     @property
     def is_chunked(self) -> bool:
@@ -285,6 +295,10 @@ class Exchange:
             return self._end_of_kept_head
         return b"\r\n" if self.minor else b"Connection: keep-alive\r\n\r\n"
 
+    def _check_end(self) -> None:
+        if self.awaits_trailers:
+            raise InvalidResponse("content was sent after it had ended")
+
     def _cut(self, data: bytes) -> bytes:
         """Return what of the data may go out."""
         if not self._body_allowed:
@@ -298,6 +312,7 @@ class Exchange:
         """Return the end of the content; the response is incomplete where some is missing."""
         if self._chunked:
             if self._names_trailers:
+                self.awaits_trailers = True
                 return b"0\r\n"  # the last chunk; its trailer section follows
             self.complete = True
             return b"0\r\n\r\n"

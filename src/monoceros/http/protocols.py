@@ -294,6 +294,8 @@ class Exchange(Protocol):
     complete: bool
     owner: Any  # an Owner
     promises_trailers: bool
+    awaits_trailers: bool
+    started_ns: int
     content: Any
     whole: bytes
     record: Any
@@ -307,12 +309,11 @@ class Exchange(Protocol):
     def receive(self) -> Awaitable[Any]:
         """Return the next piece of content, or that the client has gone (ASGI)."""
 
+    def take_back(self, event: dict[str, Any], /) -> None:
+        """Take back what ``receive`` has given, because nobody took it."""
+
     def send(self, event: dict[str, Any], /) -> Awaitable[None]:
         """Take an event of the application; what is returned waits for the client (ASGI)."""
-
-    @property
-    def awaits_trailers(self) -> bool:
-        """Whether trailer fields are to end the response."""
 
     @property
     def is_chunked(self) -> bool:
@@ -330,6 +331,9 @@ class Exchange(Protocol):
 
     def file(self, size: int, /) -> tuple[bytes, int]:
         """Return the head of a response whose content is a file, and how much of that goes out."""
+
+    def count(self, octets: int, /) -> None:
+        """Count what went out of a file."""
 
     def end_file(self, count: int, /) -> bytes:
         """Return what follows a file of which so many octets went out."""

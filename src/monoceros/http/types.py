@@ -50,7 +50,8 @@ BODY = 2  # part of a body has come
 WRITE = 3  # output is waiting for the client
 LINGERING = 4  # discarding input before closing
 
-MOST_UNFINISHED = 16  # ASGI calls with a complete response that a connection leaves behind it
+# Calls of a connection that go on behind their responses before requests sent ahead have to wait.
+MOST_UNFINISHED = 16
 TURN = 1 << 16  # octets that an ASGI application may send before the loop goes on
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import copy
 import os
 import socket
 import time
@@ -14,7 +15,10 @@ import pytest
 import monoceros.http as twin
 from monoceros.asgi import pathsend
 from monoceros.asgi.connection import Connection
-from monoceros.asgi.service import Service
+from monoceros.asgi.content import Content
+from monoceros.asgi.service import Service, comes_of_absence
+from monoceros.http.errors import ClientDisconnected
+from monoceros.http.types import Limits
 from monoceros.workers.asgi.observers import Observers
 from monoceros.workers.asgi.sockets import Sockets
 from monoceros.workers.asgi.sweep import Sweep
@@ -75,6 +79,14 @@ class World:
         self.connection.transport.abort()
         await until(lambda: not self.service.connections)
         self._sockets.close()
+
+    async def read_all(self) -> bytes:
+        """Return what the client is sent up to the end; raises where that is a reset."""
+        loop = asyncio.get_running_loop()
+        data = b""
+        while piece := await asyncio.wait_for(loop.sock_recv(self.client, 9999), DEADLINE_S):
+            data += piece
+        return data
 
     async def read(self, size: int) -> bytes:
         """Return so much of what the client is sent."""
@@ -242,6 +254,193 @@ def test_a_pipe_is_no_file_to_send(tmp_path: Any) -> None:
             await pathsend.send_path(world.connection, exchange, str(tmp_path / "pipe"))
 
     run(case)
+
+
+# -- what begins when the client has ended -----------------------------------------------------
+
+
+async def report_events(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer the first request in time, and tell later ones what they hear."""
+    if scope["path"] == "/slow":
+        await asyncio.sleep(0.1)
+        body = b"slow"
+    else:
+        body = b""
+        while not body.endswith(b"disconnect"):
+            body += (await receive())["type"].encode()
+    await send({**START, "headers": [(b"content-length", b"%d" % len(body))]})
+    await send({"type": "http.response.body", "body": body})
+
+
+SLOW = b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("request_", "wanted"),
+    [
+        (GET, b"http.requesthttp.disconnect"),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nab", b"400 Bad Request"),
+        (b"GET / HTTP/1.1\r\nHost: a\r\n", b"slow"),
+    ],
+)
+def test_a_request_that_begins_after_the_end(request_: bytes, wanted: bytes) -> None:
+    async def case(world: World) -> None:
+        world.client.send(SLOW + request_)
+        await until(lambda: world.service.calls)
+        world.client.shutdown(socket.SHUT_WR)
+        await until(lambda: not world.service.connections)
+        assert wanted in await world.read_all()
+
+    run(case, report_events)
+
+
+# -- streams that are ended ----------------------------------------------------------------------
+
+EVENTS = {**START, "headers": [(b"content-type", b"text/event-stream")]}
+PIECE = {"type": "http.response.body", "body": b"x", "more_body": True}
+LAST = {"type": "http.response.body", "body": b"x"}
+
+
+@pytest.mark.parametrize(
+    ("events", "version", "end"),
+    [
+        ([EVENTS], 1, b"Content-Length: 0\r\nConnection: close\r\n\r\n"),
+        ([EVENTS, PIECE], 1, b"1\r\nx\r\n0\r\n\r\n"),
+        ([EVENTS, PIECE], 0, b"\r\n\r\nx"),
+        ([{**EVENTS, "trailers": True}], 1, b"\r\n\r\n0\r\n\r\n"),
+        ([{**EVENTS, "trailers": True}, PIECE], 1, b"1\r\nx\r\n0\r\n\r\n"),
+        ([{**EVENTS, "trailers": True}, LAST], 1, b"1\r\nx\r\n0\r\n\r\n"),
+    ],
+)
+def test_a_stream_is_ended_as_its_application_would(
+    events: list[Any], version: int, end: bytes
+) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        for event in events:
+            await send(event)
+        is_sent.append(True)
+        await asyncio.sleep(60)
+
+    is_sent: list[bool] = []
+
+    async def case(world: World) -> None:
+        world.client.send(GET.replace(b"1.1", b"1.%d" % version))
+        await until(lambda: is_sent)
+        exchange: Any = world.connection.exchange
+        world.connection.end_stream(exchange)
+        await until(lambda: not world.service.calls)
+        assert exchange.complete
+        if exchange.keep_alive:
+            world.connection.transport.close()
+        assert (await world.read_all()).endswith(end)
+
+    run(case, app)
+
+
+# -- calls that go on behind their responses ----------------------------------------------------
+
+
+def test_calls_in_the_background_hold_up_nobody() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await answer(scope, receive, send)
+        await gates[0].wait()
+
+    gates: list[asyncio.Event] = []
+
+    async def case(world: World) -> None:
+        gates.append(asyncio.Event())
+        for count in range(1, 41):
+            world.client.send(GET)
+            await until(lambda: world.core.responses == count)  # noqa: B023
+        assert len(world.service.calls) == 40
+        gates[0].set()
+        await until(lambda: not world.service.calls)
+        assert world.connection.unfinished == 0
+
+    run(case, app)
+
+
+# -- what applications raise ---------------------------------------------------------------------
+
+
+def test_what_comes_of_absence() -> None:
+    gone = ClientDisconnected("the client has gone")
+    wrapped, cyclic, other = ValueError(), KeyError(), OSError()
+    wrapped.__cause__ = gone
+    cyclic.__cause__ = other
+    other.__context__ = cyclic
+    group: Any = type("Group", (Exception,), {"exceptions": (wrapped, gone)})()
+    mixed: Any = type("Group", (Exception,), {"exceptions": (group, other)})()
+    odd: Any = type("Odd", (Exception,), {"exceptions": 5})()
+    found = [comes_of_absence(one) for one in (gone, wrapped, cyclic, other, group, mixed, odd)]
+    assert found == [True, True, False, False, True, False, False]
+
+
+def test_a_generator_exit_of_the_application_is_its_failure() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        raise GeneratorExit
+
+    async def case(world: World) -> None:
+        world.client.send(GET)
+        assert (await world.read(12)).endswith(b" 500")
+        assert not world.service.calls
+
+    run(case, app)
+
+
+def test_a_call_whose_failure_cannot_be_told_is_let_go() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        raise ValueError
+
+    def cannot(*args: object) -> None:
+        raise OSError("no room for a log")
+
+    async def case(world: World) -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda *_: None)
+        world.service.report = cannot  # type: ignore[method-assign]
+        world.client.send(GET)
+        await until(lambda: world.core.requests and not world.service.calls)
+
+    run(case, app)
+
+
+def test_content_that_is_refused_with_its_head_is_no_request() -> None:
+    async def case(world: World) -> None:
+        world.client.send(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n")
+        assert (await world.read(12)).endswith(b" 400")
+        assert world.core.drain_log() == b""
+        assert (world.core.requests, world.service.records[0].started_ns > 0) == (0, True)
+
+    run(case, answer, access="%(s)s")
+
+
+def test_a_scope_can_be_copied() -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        copies.append(copy.deepcopy(scope))
+        await answer(scope, receive, send)
+
+    copies: list[Scope] = []
+
+    async def case(world: World) -> None:
+        world.client.send(GET)
+        await until(lambda: world.core.responses)
+        assert copies[0]["path"] == "/"
+
+    run(case, app)
+
+
+def test_time_in_which_nobody_waits_for_content_is_not_the_clients() -> None:
+    content = Content(9, Limits(), 100.0)
+    content.await_more(107.0)
+    assert content.moved == 107.0
+    content.leave_it(109.0)
+    content.await_more(120.0)
+    assert content.moved == 118.0
+    content.moved = 121.0
+    content.leave_it(122.0)
+    content.moved = 125.0
+    content.await_more(130.0)
+    assert content.moved == 130.0
 
 
 def test_a_key_that_only_looks_like_that_of_a_field() -> None:
