@@ -14,6 +14,9 @@ from monoceros.http._wire cimport Wire
 from monoceros.http.errors import BadRequest
 from monoceros.http.types import BODY, HEAD, IDLE, LINGERING, MOST_UNFINISHED, TURN
 
+cdef extern from "Python.h":
+    unsigned long PyThread_get_thread_ident() noexcept
+
 cdef int STATE_IDLE = IDLE
 cdef int STATE_HEAD = HEAD
 cdef int STATE_BODY = BODY
@@ -35,6 +38,7 @@ cdef class Dialogue(Owner):
         self.state = STATE_HEAD
         self.taken = -1
         self.since = monotonic_ns() * 1e-9
+        self.thread = PyThread_get_thread_ident()
 
     def open(self, transport, bytes peer not None, bint trusted, bint expires, dict template, /):
         """Begin; requests have the ``template`` for their scope."""

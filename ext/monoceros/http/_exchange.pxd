@@ -5,6 +5,7 @@ from libc.stdint cimport int64_t
 from monoceros.http._core cimport Core
 
 cdef class Owner:
+    cdef readonly unsigned long thread  # which it belongs to
     cdef public bint is_paused  # the client takes less than is sent
 
     cdef int _write_in_turn(self, bytes data, bint is_last) except -1
@@ -50,6 +51,7 @@ cdef class Exchange:
     cdef public bint is_stream
     cdef bytes block  # status line and fields, from start on until they go out
 
+    cdef object _take_event(self, object event)
     cpdef start(self, status, headers, bint trailers=*)
     cpdef bytes body(self, bytes data, bint more)
     cdef bytes _encode(self, int status, list headers)

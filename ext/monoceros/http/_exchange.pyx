@@ -25,6 +25,7 @@ cdef extern from "Python.h":
     bint PyTuple_CheckExact(object pair) noexcept
     bint PyList_CheckExact(object pairs) noexcept
     bint PyLong_CheckExact(object number) noexcept
+    unsigned long PyThread_get_thread_ident() noexcept
 
 cdef enum:
     UNKNOWN = -1
@@ -79,6 +80,15 @@ cdef class Exchange:
 
     def send(self, event):
         """Take an event of the application; what is returned waits for the client (ASGI)."""
+        if self.owner.thread != PyThread_get_thread_ident():
+            return self.owner.send_later(self, event)
+        return self._take_event(event)
+
+    def take(self, event, /):
+        """Do what ``send`` does, on the connection's thread."""
+        return self._take_event(event)
+
+    cdef object _take_event(self, object event):
         cdef Owner owner
         cdef dict fields = event if PyDict_CheckExact(event) else dict(event)
         kind = fields["type"]

@@ -233,6 +233,10 @@ class Connection(Dialogue, asyncio.Protocol):
         """Take an event that is not of the usual ones, or not at its place."""
         return send_other(self, exchange, event)
 
+    async def send_later(self, exchange: Exchange, event: Event) -> None:
+        """Take an event that was sent on another thread, for the loop to do it."""
+        await exchange.take(event)
+
     async def wait_for_room(self, exchange: Exchange) -> None:
         """Wait until the client has taken enough; raises ``ClientDisconnected``."""
         while self.is_paused:

@@ -79,7 +79,7 @@ async def send_other(connection: Connection, exchange: Exchange, event: Event) -
     if exchange.complete:
         raise RuntimeError(f"{kind!r} was sent after the response had ended")
     if kind == "http.response.body":
-        await exchange.send({**event, "body": _octets(event.get("body", b""))})
+        await exchange.take({**event, "body": _octets(event.get("body", b""))})
     elif kind == "http.response.early_hint":
         if not exchange.code and exchange.minor:
             links = [("Link", _octets(link).decode("latin-1")) for link in event["links"]]

@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import time
+from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 from monoceros.http._reader_py import HeadReader
@@ -45,6 +46,7 @@ class Dialogue:
         "state",
         "successor",
         "taken",
+        "thread",
         "transport",
         "trusted",
         "turn",
@@ -64,6 +66,7 @@ class Dialogue:
         self.successor: Any = None  # what speaks another protocol on it by now
         self.state = HEAD
         self.since = time.monotonic()
+        self.thread = get_ident()  # which it belongs to
         self.taken = -1  # octets that had waited, at the last sweep; negative where none waits
 
     def open(

@@ -7,6 +7,7 @@ for; the ``owner`` of an exchange does the rest.
 
 from __future__ import annotations
 
+from threading import get_ident
 from typing import TYPE_CHECKING, Any
 
 from monoceros.http._ready_py import Ready, Whole
@@ -136,6 +137,12 @@ class Exchange:
 
     def send(self, event: dict[str, Any]) -> Awaitable[None]:
         """Take an event of the application; what is returned waits for the client (ASGI)."""
+        if self.owner.thread != get_ident():
+            return self.owner.send_later(self, event)  # type: ignore[no-any-return]
+        return self.take(event)
+
+    def take(self, event: dict[str, Any], /) -> Awaitable[None]:
+        """Do what ``send`` does, on the connection's thread."""
         kind = event["type"]
         if self.is_over:
             raise ClientDisconnected("the client has gone")

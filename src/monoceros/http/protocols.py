@@ -247,6 +247,7 @@ class HeadReader(Protocol):
 class Owner(Protocol):
     """What an exchange belongs to: its connection."""
 
+    thread: int  # which it belongs to
     is_paused: bool  # the client takes less than is sent
 
     @property
@@ -258,6 +259,9 @@ class Owner(Protocol):
 
     def send_other(self, exchange: Any, event: dict[str, Any], /) -> Awaitable[None]:
         """Take an event that is not of the usual ones, or not at its place."""
+
+    def send_later(self, exchange: Any, event: dict[str, Any], /) -> Awaitable[None]:
+        """Take an event once that is awaited, which was sent on another thread."""
 
     def wait_for_room(self, exchange: Any, /) -> Awaitable[None]:
         """Wait until the client has taken enough."""
@@ -322,6 +326,9 @@ class Exchange(Protocol):
     @property
     def is_delimited(self) -> bool:
         """Whether a client can tell that a response was cut off."""
+
+    def take(self, event: dict[str, Any], /) -> Awaitable[None]:
+        """Do what ``send`` does, on the connection's thread."""
 
     def start(self, status: int, headers: Iterable[OctetField], trailers: bool = False) -> None:
         """Begin the response; raises ``InvalidResponse``."""

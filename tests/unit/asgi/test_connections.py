@@ -360,6 +360,28 @@ def test_calls_in_the_background_hold_up_nobody() -> None:
     run(case, app)
 
 
+@pytest.mark.parametrize("debug", [False, True])
+def test_events_that_are_sent_on_another_thread(debug: bool) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        loop = asyncio.get_running_loop()
+        loop.set_debug(debug)
+
+        def work() -> None:
+            for event in (START, PIECE, LAST):
+                asyncio.run_coroutine_threadsafe(send(event), loop).result(DEADLINE_S)
+
+        await loop.run_in_executor(None, work)
+
+    async def case(world: World) -> None:
+        world.client.send(GET)
+        await until(lambda: world.core.responses)
+        await until(lambda: not world.service.calls)
+        world.connection.transport.close()
+        assert (await world.read_all()).endswith(b"\r\n\r\n1\r\nx\r\n1\r\nx\r\n0\r\n\r\n")
+
+    run(case, app)
+
+
 # -- what applications raise ---------------------------------------------------------------------
 
 
@@ -397,7 +419,7 @@ def test_a_call_whose_failure_cannot_be_told_is_let_go() -> None:
 
     async def case(world: World) -> None:
         asyncio.get_running_loop().set_exception_handler(lambda *_: None)
-        world.service.report = cannot  # type: ignore[method-assign]
+        world.service.report = cannot  # type: ignore[assignment, method-assign]
         world.client.send(GET)
         await until(lambda: world.core.requests and not world.service.calls)
 
