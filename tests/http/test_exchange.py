@@ -26,7 +26,8 @@ POST = b"POST /%41?b=c HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\n"
 def make_reader(
     twin: Twin, core: Core | None = None, *, trusted: bool = False, **extras: Any
 ) -> HeadReader:
-    template = {**base_scope("http", LISTENER, PEER, ""), **extras}
+    root_path = extras.pop("root_path", "")
+    template = {**base_scope("http", LISTENER, PEER, root_path), **extras}
     return twin.HeadReader(core or make_core(twin, no_app), template, trusted)
 
 
@@ -117,6 +118,40 @@ def test_an_underscore_is_what_header_map_says(twin: Twin) -> None:
 def test_a_trusted_proxy_tells_the_scheme(twin: Twin, trusted: bool, scheme: str) -> None:
     head = b"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-Proto: https\r\n\r\n"
     assert read(twin, head, trusted=trusted).scope["scheme"] == scheme
+
+
+@pytest.mark.parametrize(
+    ("upgrade", "told", "scheme"),
+    [
+        (b"websocket", b"wss", "https"),
+        (b"h2c, WebSocket", b"wss", "https"),
+        (b"websocket", b"https, wss", "https"),
+        (b"websocket", b"https", "https"),
+        (b"websocket", b"ws", "http"),
+        (b"websocket", b"wss, ws", "http"),
+        (b"h2c", b"wss", "http"),
+        (b"", b"wss", "http"),
+    ],
+)
+def test_a_proxy_may_name_the_scheme_of_a_websocket(
+    twin: Twin, upgrade: bytes, told: bytes, scheme: str
+) -> None:
+    asked = b"Connection: upgrade\r\nUpgrade: %b\r\n" % upgrade if upgrade else b""
+    head = b"GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-Proto: %b\r\n%b\r\n" % (told, asked)
+    assert read(twin, head, trusted=True).scope["scheme"] == scheme
+    assert read(twin, head).scope["scheme"] == "http"
+
+
+@pytest.mark.parametrize(("value", "scheme"), [("ssl", "http"), ("wss", "https")])
+def test_other_values_of_scheme_fields_are_what_they_are(
+    twin: Twin, value: str, scheme: str
+) -> None:
+    core = make_core(twin, no_app, rules=Rules(secure_scheme_headers={"X-Proto": value}))
+    head = (
+        b"GET / HTTP/1.1\r\nHost: a\r\nX-Proto: wss\r\n"
+        b"Connection: upgrade\r\nUpgrade: websocket\r\n\r\n"
+    )
+    assert read(twin, head, core, trusted=True).scope["scheme"] == scheme
 
 
 def test_contradicting_schemes_are_refused(twin: Twin) -> None:

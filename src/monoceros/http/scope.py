@@ -123,11 +123,26 @@ def apply_scheme(scope: Scope, fields: list[OctetField], rules: Rules) -> None:
         if not values:
             continue
         joined = b",".join(values).decode("latin-1")
-        is_secure = joined == secure or all(
-            member.strip() == secure for member in joined.split(",")
-        )
+        is_secure = joined == secure or _names_all(joined, secure, fields)
         if verdict is not None and verdict != is_secure:
             raise refusal(Refusal.SCHEME_FIELDS)
         verdict = is_secure
     if verdict is not None:
         scope["scheme"] = "https" if verdict else "http"
+
+
+def _names_all(value: str, secure: str, fields: list[OctetField]) -> bool:
+    """Whether each member of a field is the value that means https."""
+    names = {secure}
+    # Some proxies name the scheme that a client's URI has (RFC 6455 3), as Traefik does.
+    if secure == "https" and asks_for_websocket(fields):
+        names.add("wss")
+    return all(member.strip() in names for member in value.split(","))
+
+
+def asks_for_websocket(fields: list[OctetField]) -> bool:
+    """Whether a request's fields name WebSocket as the protocol to go on with."""
+    return any(
+        name == b"upgrade" and b"websocket" in [one.strip() for one in value.lower().split(b",")]
+        for name, value in fields
+    )

@@ -34,7 +34,8 @@ class Proxies(Section):
             "X-FORWARDED-SSL": "on",
         },
         "The fields, with their values, by which a trusted proxy says that its client came over "
-        "https.",
+        "https. Where the value is `https`, a request for a WebSocket that is served by ASGI may "
+        "have `wss` in its place.",
     )
     forwarder_headers = Setting(
         FIELD_NAMES,
