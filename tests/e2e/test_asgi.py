@@ -583,6 +583,27 @@ def test_root_path(serve: Serve) -> None:
     srv.wait_for("KeyError: 'api'")
 
 
+ROUTES = """\
+from starlette.applications import Starlette
+from starlette.responses import PlainTextResponse
+from starlette.routing import Mount, Route
+
+def tell(request):
+    return PlainTextResponse(f"{request.scope['root_path']} {request.scope['path']}")
+
+app = Starlette(routes=[Mount("/sub", routes=[Route("/thing", tell)])])
+"""
+
+
+@pytest.mark.parametrize("root", ["/api", "/api/"])
+@pytest.mark.parametrize("path", ["/sub/thing", "/api/sub/thing"])
+def test_routes_below_a_root_path(serve: Serve, root: str, path: str) -> None:
+    skip_without("starlette")
+    srv = serve("--root-path", root, "app:app", files={"app.py": ROUTES})
+    srv.wait_workers(1)
+    assert srv.get(path).body == b"/api/sub /api/sub/thing"
+
+
 def test_quit_ends_at_once(serve: Serve) -> None:
     srv = start(serve)
     with srv.connect() as client:

@@ -27,7 +27,8 @@ _EXTENSIONS: dict[str, dict[str, Any]] = {
 def base_scope(scheme: str, local: Any, remote: Any, root_path: str) -> Scope:
     """Return what all requests of a connection have in common.
 
-    ``local`` and ``remote`` are a socket's addresses: tuples, or a path for a unix socket.
+    ``local`` and ``remote`` are a socket's addresses: tuples, or a path for a unix socket. A slash
+    at the end of ``root_path`` is left out: routers cut it off the path, and look for a slash then.
     """
     return {
         "type": "http",
@@ -37,7 +38,7 @@ def base_scope(scheme: str, local: Any, remote: Any, root_path: str) -> Scope:
         "client": tuple(remote[:2]) if isinstance(remote, tuple) else None,
         "scheme": scheme,
         "method": "GET",
-        "root_path": root_path,
+        "root_path": root_path.rstrip("/"),
         "path": "/",
         "raw_path": b"/",
         "query_string": b"",
@@ -54,9 +55,9 @@ def put_root_in_front(scope: Scope) -> None:
     """Have the path begin with ``root_path``, which a proxy may have taken off (ASGI 2.5)."""
     root, path = scope["root_path"], scope["path"]
     # ``OPTIONS *`` and CONNECT have no path that could be inside of it.
-    if path and path != root and not path.startswith(root.rstrip("/") + "/"):
-        scope["path"] = root.rstrip("/") + path
-        scope["raw_path"] = quote(root.rstrip("/")).encode("ascii") + scope["raw_path"]
+    if path and path != root and not path.startswith(root + "/"):
+        scope["path"] = root + path
+        scope["raw_path"] = quote(root).encode("ascii") + scope["raw_path"]
 
 
 @lru_cache(maxsize=256)

@@ -52,8 +52,8 @@ class Asgi(Section):
         TEXT,
         "",
         "The path at which a proxy in front of the server has put the application: `root_path` of "
-        "the scope. Where it is empty, it is the variable `SCRIPT_NAME` of the server's "
-        "environment.",
+        "the scope, without a slash at its end. Where it is empty, it is the variable "
+        "`SCRIPT_NAME` of the server's environment.",
         cli=("--root-path",),
         meta="PATH",
     )
