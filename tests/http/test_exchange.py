@@ -209,6 +209,18 @@ def test_what_requests_may_change_is_their_own(twin: Twin) -> None:
     assert second.scope["headers"] == [(b"host", b"a")]
 
 
+def test_what_requests_may_change_is_their_connections_own(twin: Twin) -> None:
+    first, second = make_reader(twin).feed(GET), make_reader(twin).feed(GET)
+    assert first is not None
+    assert second is not None
+    first.scope["asgi"]["x"] = 1
+    for extension in first.scope["extensions"].values():
+        extension["x"] = 1
+    assert "x" not in second.scope["asgi"]
+    assert second.scope["extensions"]
+    assert not any(second.scope["extensions"].values())
+
+
 # -- what comes behind -------------------------------------------------------------------------
 
 

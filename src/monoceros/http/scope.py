@@ -16,23 +16,17 @@ if TYPE_CHECKING:
 
     from monoceros.http.types import Field, OctetField, Rules, Scope
 
-_ASGI = {"version": "3.0", "spec_version": "2.5"}
-_EXTENSIONS: dict[str, dict[str, Any]] = {
-    "http.response.early_hint": {},
-    "http.response.trailers": {},
-    "http.response.pathsend": {},
-}
-
 
 def base_scope(scheme: str, local: Any, remote: Any, root_path: str) -> Scope:
     """Return what all requests of a connection have in common.
 
     ``local`` and ``remote`` are a socket's addresses: tuples, or a path for a unix socket. A slash
     at the end of ``root_path`` is left out: routers cut it off the path, and look for a slash then.
+    Nothing in it is shared with other connections, whatever applications do to it.
     """
     return {
         "type": "http",
-        "asgi": _ASGI,
+        "asgi": {"version": "3.0", "spec_version": "2.5"},
         "http_version": "1.1",
         "server": tuple(local[:2]) if isinstance(local, tuple) else (_path(local), None),
         "client": tuple(remote[:2]) if isinstance(remote, tuple) else None,
@@ -43,7 +37,11 @@ def base_scope(scheme: str, local: Any, remote: Any, root_path: str) -> Scope:
         "raw_path": b"/",
         "query_string": b"",
         "headers": [],
-        "extensions": _EXTENSIONS,
+        "extensions": {
+            "http.response.early_hint": {},
+            "http.response.trailers": {},
+            "http.response.pathsend": {},
+        },
     }
 
 
