@@ -237,6 +237,10 @@ def test_hooks(serve: Serve) -> None:
     assert srv.get("/pid").status == 200
     srv.wait_for("before GET /pid")
     srv.wait_for("after /pid 200 OK 1")
+    assert srv.get("/stream/9").status == 200  # its response has no fields
+    srv.wait_for("after /stream/9 200 OK 1")
+    assert srv.get("/wrong/raises").status == 500
+    srv.wait_for("after /wrong/raises 500 Internal Server Error 1")
 
 
 # -- slow and absent clients -------------------------------------------------------------------

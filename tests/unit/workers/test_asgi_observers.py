@@ -38,10 +38,10 @@ class FakeExchange:
     minor = 1
     started = True
     code = 101
-    headers = ((b"a", b"b"),)
     sent = 7
 
     def __init__(self) -> None:
+        self.headers: Any = [(b"a", b"b")]
         self.scope = {
             "root_path": "",
             "path": "/a",
@@ -102,3 +102,21 @@ def test_octets_may_be_known_better(sent: int | None, expected: int) -> None:
     assert environ["wsgi.url_scheme"] == "http"
     assert (status, headers) == ("101 Switching Protocols", [("a", "b")])
     assert (told, elapsed_us, line) == (expected, 1000, "GET /a?b HTTP/1.1")
+
+
+@pytest.mark.parametrize(
+    ("headers", "code", "expected"),
+    [
+        ([], 200, ("200 OK", [])),
+        ([], 299, ("299 ", [])),
+        ((), 500, ("500", [])),  # the server's own
+    ],
+)
+def test_a_response_without_fields_may_be_the_applications(
+    headers: object, code: int, expected: object
+) -> None:
+    observers, core, _ = observe(print)
+    exchange = FakeExchange()
+    exchange.headers, exchange.code = headers, code
+    observers.end(exchange, 1000)
+    assert core.told[0][1:3] == expected

@@ -57,16 +57,22 @@ class Observers:
         """Tell the access log and ``post_request``; ``sent`` where the exchange does not know."""
         found = self._environs.pop(exchange, None)
         environ = make_environ(exchange, self._core.base_environ) if found is None else found[0]
-        status = ""
-        if exchange.started:
-            status = status_line(exchange.code) if exchange.headers else str(exchange.code)
         self._inner.request = None if found is None else found[1]
         self._core.record_exchange(
             environ,
-            status,
+            _status(exchange),
             decode_fields(exchange.headers),
             exchange.sent if sent is None else sent,
             elapsed_us,
             f"{exchange.line.decode('latin-1')} HTTP/1.{exchange.minor}",
         )
         self.wake()
+
+
+def _status(exchange: Exchange) -> str:
+    """Return the status of a response, without a phrase for the server's own errors."""
+    if not exchange.started:
+        return ""
+    # An application's fields are a list, though it may be empty; those errors have none.
+    is_applications = isinstance(exchange.headers, list)
+    return status_line(exchange.code) if is_applications else str(exchange.code)
