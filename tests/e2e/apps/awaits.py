@@ -166,6 +166,12 @@ async def deaf(scope: Scope, receive: Receive, send: Send, _: str) -> None:
         raise
 
 
+async def begun(scope: Scope, receive: Receive, send: Send, _: str) -> None:
+    """Begin a response of which nothing can be sent yet, and do not listen to anything."""
+    await begin(send, 200, [(b"content-length", b"9")])
+    await deaf(scope, receive, send, "")
+
+
 async def whole(scope: Scope, receive: Receive, send: Send, size: str) -> None:
     """Send so many octets in one piece."""
     await answer(send, b"x" * int(size))
@@ -383,6 +389,7 @@ ROUTES: dict[str, Any] = {
             block,
             wait,
             deaf,
+            begun,
             background,
             events,
             stream,

@@ -82,6 +82,7 @@ async def deny(scope: Scope, receive: Receive, send: Send, status: str) -> None:
 
 async def hang(scope: Scope, receive: Receive, send: Send, _: str) -> None:
     """Wait for the end without an answer."""
+    say("waits")
     while (await receive())["type"] != "websocket.disconnect":
         pass
 

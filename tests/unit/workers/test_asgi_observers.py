@@ -120,3 +120,12 @@ def test_a_response_without_fields_may_be_the_applications(
     exchange.headers, exchange.code = headers, code
     observers.end(exchange, 1000)
     assert core.told[0][1:3] == expected
+
+
+@pytest.mark.parametrize("code", [0, 200], ids=["nothing", "begun"])
+def test_a_client_that_has_gone_has_a_status(code: int) -> None:
+    observers, core, _ = observe(print)
+    exchange = FakeExchange()
+    exchange.started, exchange.code, exchange.sent = False, code, 0
+    observers.end(exchange, 1000)
+    assert core.told[0][1:4] == ("499 Client Closed Request", [], 0)

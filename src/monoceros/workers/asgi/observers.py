@@ -1,6 +1,8 @@
 """Who wants to know of each request: the access log, the hooks, and a logger of the user's own.
 
-They see a request as those of WSGI do, by an environ that is made of its scope for them.
+They see a request as those of WSGI do, by an environ that is made of its scope for them. One whose
+client leaves before the response begins has a status all the same, so that logs have a line of it
+and hooks need not expect that there is no response.
 """
 
 from __future__ import annotations
@@ -17,6 +19,9 @@ if TYPE_CHECKING:
     from monoceros.http.types import Core, Environ, Exchange
     from monoceros.workers.base import Worker
     from monoceros.wsgi.observers import Observers as WsgiObservers
+
+# That of a request to which nothing was answered. No client ever sees it; nginx logs it as well.
+_CLIENT_HAS_GONE = "499 Client Closed Request"
 
 
 class Observers:
@@ -61,7 +66,7 @@ class Observers:
         self._core.record_exchange(
             environ,
             _status(exchange),
-            decode_fields(exchange.headers),
+            decode_fields(exchange.headers) if exchange.started else [],
             exchange.sent if sent is None else sent,
             elapsed_us,
             f"{exchange.line.decode('latin-1')} HTTP/1.{exchange.minor}",
@@ -72,7 +77,13 @@ class Observers:
 def _status(exchange: Exchange) -> str:
     """Return the status of a response, without a phrase for the server's own errors."""
     if not exchange.started:
-        return ""
+        return "" if _is_cut_off(exchange) else _CLIENT_HAS_GONE
     # An application's fields are a list, though it may be empty; those errors have none.
     is_applications = isinstance(exchange.headers, list)
     return status_line(exchange.code) if is_applications else str(exchange.code)
+
+
+def _is_cut_off(exchange: Exchange) -> bool:
+    """Whether it is the server that ends a request, because the worker does."""
+    owner = getattr(exchange, "owner", None)  # WebSockets, which have none, are answered then
+    return owner is not None and owner.calls.is_closing
