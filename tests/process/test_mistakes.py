@@ -32,6 +32,8 @@ def create_app():
     return app
 async def asgi(scope, receive, send):
     pass
+async def create_async():
+    return asgi
 """
 
 FILES = {
@@ -89,6 +91,10 @@ def refusal(text: str) -> str:
     return f"\nError: {text}\n"
 
 
+ASYNC_FACTORY = (
+    "Factories cannot be asynchronous: make it a plain function, and leave what has to be awaited "
+    "to the application's lifespan."
+)
 PATH = f"/tmp/{'x' * 120}"
 
 MISTAKES = {
@@ -152,6 +158,27 @@ MISTAKES = {
             "'app:app' is a WSGI application, and this worker class serves ASGI applications "
             "only. The worker class sync serves it, and is its default."
         ),
+    ),
+    "asynchronous factory without its call": Mistake(
+        "app:create_async",
+        4,
+        no_load(
+            "'app:create_async' is asynchronous, with the arguments (), while an ASGI application "
+            f"takes (scope, receive, send). {ASYNC_FACTORY}"
+        ),
+    ),
+    "asynchronous factory without its call, when asked to check": Mistake(
+        "--check-config -k asgi app:create_async",
+        1,
+        refusal(
+            "'app:create_async' is asynchronous, with the arguments (), while an ASGI application "
+            f"takes (scope, receive, send). {ASYNC_FACTORY}"
+        ),
+    ),
+    "asynchronous factory": Mistake(
+        "-k asgi app:create_async()",
+        4,
+        no_load(f"'create_async' in 'app' returns a coroutine. {ASYNC_FACTORY}"),
     ),
     "missing extra": Mistake(
         "--paste site.ini",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 import importlib
 import re
 import sys
@@ -77,6 +78,15 @@ bound = Classic.__init__.__get__(7)
 
 framework = Framework()
 method = framework.__call__
+
+async def create(): return asgi
+async def create_from(config): return asgi
+async def two(scope, receive): ...
+async def never(scope): ...
+async def more(scope, receive, send, *, pool): ...
+partly = functools.partial(two, None)
+half = Double(None)
+def create_half(): return half
 """
 
 
@@ -138,6 +148,10 @@ def test_not_found(uri: str, message: str) -> None:
         load_app(uri)
 
 
+ASYNC_FACTORY = (
+    "Factories cannot be asynchronous: make it a plain function, and leave what has to be awaited "
+    "to the application's lifespan."
+)
 ASGI = [
     "asgi",
     "other_names",
@@ -164,6 +178,49 @@ def test_asgi(name: str) -> None:
         r"only\. The worker class asgi serves it, and is its default\.$",
     ):
         load_app(f"apps_here:{name}")
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "is_factory"),
+    [
+        ("create", "()", True),
+        ("create_from", "(config)", True),
+        ("two", "(scope, receive)", False),
+        ("never", "(scope)", False),
+        ("more", "(scope, receive, send, *, pool)", False),
+        ("partly", "(receive)", False),
+        ("half", "(receive, send)", False),
+        ("create_half()", "(receive, send)", False),
+    ],
+)
+@pytest.mark.parametrize("wanted", [Wanted.WSGI, Wanted.ASGI, Wanted.EITHER])
+def test_what_is_awaited_and_no_application(
+    name: str, arguments: str, is_factory: bool, wanted: Wanted
+) -> None:
+    with pytest.raises(AppImportError) as caught:
+        load_app(f"apps_here:{name}", wanted)
+    told = str(caught.value)
+    assert told.startswith(
+        f"'apps_here:{name}' is asynchronous, with the arguments {arguments}, while an ASGI "
+        "application takes (scope, receive, send)."
+    )
+    assert told.endswith(ASYNC_FACTORY) is is_factory
+
+
+@pytest.mark.parametrize("name", ["create", "two"])
+def test_what_other_worker_classes_call_is_theirs_to_judge(name: str) -> None:
+    assert load_app(f"apps_here:{name}", Wanted.ANY) is getattr(sys.modules["apps_here"], name)
+
+
+@pytest.mark.parametrize("call", ["create()", "create_from(1)"])
+@pytest.mark.parametrize("wanted", list(Wanted))
+def test_factories_that_would_have_to_be_awaited(call: str, wanted: Wanted) -> None:
+    """That the coroutine was never awaited would be a warning, and so an error here."""
+    with pytest.raises(AppImportError) as caught:
+        load_app(f"apps_here:{call}", wanted)
+    name = call.partition("(")[0]
+    assert str(caught.value) == f"{name!r} in 'apps_here' returns a coroutine. {ASYNC_FACTORY}"
+    gc.collect()
 
 
 @pytest.mark.parametrize("name", ["app", "Classic", "limited"])

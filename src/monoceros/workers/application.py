@@ -5,12 +5,20 @@ from __future__ import annotations
 import importlib
 import sys
 import traceback
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from monoceros.errors import AppImportError
 from monoceros.workers import mistakes
-from monoceros.workers.callables import Wanted, is_asgi, is_class_of_asgi, is_factory, is_wsgi
+from monoceros.workers.callables import (
+    Wanted,
+    is_asgi,
+    is_awaited_in_vain,
+    is_class_of_asgi,
+    is_factory,
+    is_wsgi,
+)
 from monoceros.workers.target import parse_uri
 
 if TYPE_CHECKING:
@@ -131,6 +139,8 @@ def check_app(found: object, uri: str, wanted: Wanted = Wanted.WSGI) -> WsgiApp:
     if not callable(found):
         kind = type(found).__name__
         raise AppImportError(f"Application object must be callable: {uri!r} is of type {kind}")
+    if wanted is not Wanted.ANY and is_awaited_in_vain(found):
+        raise AppImportError(mistakes.describe_awaited(uri, found))
     if wanted is Wanted.WSGI and is_asgi(found):
         raise AppImportError(mistakes.describe_asgi(uri))
     if wanted is Wanted.ASGI and is_wsgi(found):
@@ -167,9 +177,13 @@ def _call(factory: object, target: Target) -> object:
         raise AppImportError(f"{target.name!r} in {target.module!r} cannot be called")
     arguments = target.arguments or ()
     try:
-        return cast("Callable[..., object]", factory)(*arguments, **target.keywords)
+        made: object = factory(*arguments, **target.keywords)
     except TypeError as error:
         # A mismatch of arguments has no frame of the factory in its traceback.
         if len(traceback.extract_tb(error.__traceback__)) > 1:
             raise
         raise AppImportError(f"{target.name!r} does not take these arguments: {error}") from error
+    if isinstance(made, Coroutine):
+        made.close()  # else Python would complain that it was never awaited
+        raise AppImportError(mistakes.describe_coroutine(target.module, target.name))
+    return made

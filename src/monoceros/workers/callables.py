@@ -41,7 +41,12 @@ def is_factory(found: object, name: str, wanted: Wanted = Wanted.EITHER) -> Type
         is_callable = is_callable or takes(found, _ASGI_COUNT)
     if not is_callable:
         return True
-    return _FACTORY_NAME.fullmatch(name) is not None and takes(found, 0)
+    return is_named_like_a_factory(name) and takes(found, 0)
+
+
+def is_named_like_a_factory(name: str) -> bool:
+    """Whether a name is one that people give to what makes applications."""
+    return _FACTORY_NAME.fullmatch(name) is not None
 
 
 def takes(function: Callable[..., object], count: int) -> bool:
@@ -54,19 +59,36 @@ def takes(function: Callable[..., object], count: int) -> bool:
 
 def is_asgi(app: object) -> bool:
     """Whether a callable can only be an ASGI application: it awaits, or is called as one."""
+    if _is_awaited(app):
+        return True
     if is_plain(app):
         code = app.__code__
-        return is_async(app) or _is_named_so(code.co_varnames[: code.co_argcount])
-    # Imported late, as it takes long and simple applications do without.
+        return _is_named_so(code.co_varnames[: code.co_argcount])
     import inspect
 
-    call = app if inspect.isroutine(app) else getattr(app, "__call__", app)  # noqa: B004
-    if inspect.iscoroutinefunction(app) or inspect.iscoroutinefunction(call):
-        return True
     try:
         return _is_named_so(tuple(inspect.signature(app).parameters))  # type: ignore[arg-type]
     except (TypeError, ValueError):
         return False
+
+
+def is_awaited_in_vain(app: Callable[..., object]) -> bool:
+    """Whether a callable has to be awaited, and cannot be called as an ASGI application.
+
+    Those of ASGI 2 need not be awaited where they are called with the scope.
+    """
+    # What awaits are the instances of a class.
+    return not isinstance(app, type) and _is_awaited(app) and not takes(app, _ASGI_COUNT)
+
+
+def _is_awaited(app: object) -> bool:
+    if is_plain(app):
+        return is_async(app)
+    # Imported late, as it takes long and simple applications do without.
+    import inspect
+
+    call = app if inspect.isroutine(app) else getattr(app, "__call__", app)  # noqa: B004
+    return inspect.iscoroutinefunction(app) or inspect.iscoroutinefunction(call)
 
 
 def _is_named_so(names: tuple[str, ...]) -> bool:

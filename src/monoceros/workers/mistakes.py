@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from monoceros.spelling import closest
-from monoceros.workers.callables import Wanted, is_factory, takes
+from monoceros.workers.callables import Wanted, is_factory, is_named_like_a_factory, takes
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -15,6 +15,10 @@ if TYPE_CHECKING:
 
 FORMS = "MODULE, MODULE:NAME or MODULE:FACTORY(ARGUMENTS)"
 
+_ASYNC_FACTORY = (
+    "Factories cannot be asynchronous: make it a plain function, and leave what has to be awaited "
+    "to the application's lifespan."
+)
 _USUAL = ("app", "application", "create_app", "make_app", "wsgi")
 _NEIGHBOURS = 200  # folders that are looked into for a module; beyond, it takes too long
 
@@ -104,15 +108,34 @@ def describe_factory(uri: str, factory: Callable[..., object], wanted: Wanted = 
     """Return the message for a function that is no application but may make one."""
     module, _, name = uri.partition(":")
     name = name or "application"
-    import inspect
-
-    signature = str(inspect.signature(factory, follow_wrapped=False))
-    message = f"{uri!r} is a function with the arguments {signature.partition(' ->')[0]}"
+    message = f"{uri!r} is a function with the arguments {_arguments_of(factory)}"
     arguments = "()" if takes(factory, 0) else "(ARGUMENTS)"
     taken = "(scope, receive, send)" if wanted is Wanted.ASGI else "(environ, start_response)"
     return (
         f"{message}, while an application takes {taken}. Did you mean '{module}:{name}{arguments}'?"
     )
+
+
+def _arguments_of(function: Callable[..., object]) -> str:
+    import inspect
+
+    return str(inspect.signature(function, follow_wrapped=False)).partition(" ->")[0]
+
+
+def describe_awaited(uri: str, app: Callable[..., object]) -> str:
+    """Return the message for what has to be awaited, and is no application."""
+    name = uri.partition(":")[2] or "application"
+    is_likely_factory = takes(app, 0) or is_named_like_a_factory(name)
+    hint = f" {_ASYNC_FACTORY}" if is_likely_factory else ""
+    return (
+        f"{uri!r} is asynchronous, with the arguments {_arguments_of(app)}, while an ASGI "
+        f"application takes (scope, receive, send).{hint}"
+    )
+
+
+def describe_coroutine(module: str, name: str) -> str:
+    """Return the message for a factory that would have to be awaited."""
+    return f"{name!r} in {module!r} returns a coroutine. {_ASYNC_FACTORY}"
 
 
 def describe_class(uri: str) -> str:
