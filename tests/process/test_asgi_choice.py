@@ -204,6 +204,7 @@ def test_names_of_uvicorn_where_it_is_not_installed(
 
     assert srv.get("/").body.startswith(b"asgi")
     assert srv.count(rf"\[INFO\] {name} is not installed; its place is taken by the worker") == 1
+    assert srv.count(r"\[INFO\] Using worker: asgi$") == 1
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGQUIT])
@@ -225,3 +226,6 @@ def test_a_worker_that_is_killed_is_replaced_by_one_like_it(
     srv.wait_until(lambda: srv.workers() - {pid} or None)
 
     assert srv.get("/").body.startswith(b"asgi")
+    srv.signal(signal.SIGTERM)
+    assert srv.wait() == 0
+    assert srv.count(CHOSEN) == 1

@@ -19,6 +19,7 @@ class Generation:
     ``wanted`` is the number of workers, after TTIN and TTOU; ``unmeasured`` while it waits for
     the size of a first one. ``sockets`` are in the order of ``cfg.address``, unless they came from
     systemd. ``surge`` is how many workers may be there beyond ``wanted`` while some are replaced.
+    ``chose_asgi`` tells whether its application has made its workers those of the class ``asgi``.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Generation:
         self.sockets = sockets
         self.unmeasured = unmeasured
         self.surge = surge
+        self.chose_asgi = False
 
     def renew(self, number: int, app: Source) -> Generation:
         """Return a generation of the same configuration, with its code imported anew."""

@@ -58,12 +58,18 @@ def receive_news(server: Arbiter, now: float) -> None:
 
 def _note_asgi(server: Arbiter, child: Child) -> None:
     """Treat a worker as one of the class ``asgi``, which its application has made it."""
-    cfg = server.WORKERS[child.pid].cfg
-    if not any(worker.serves_asgi for worker in server.WORKERS.values()):
-        aside = "; threads does not apply" if cfg.threads > 1 else ""
-        server.log.info("Using worker: asgi, because the application is an ASGI one%s", aside)
+    if child.generation == server.current.number and not server.current.chose_asgi:
+        server.current.chose_asgi = True
+        # A reload need not say what is so already.
+        if not any(worker.serves_asgi for worker in server.WORKERS.values()):
+            _log_choice(server)
     server.WORKERS[child.pid].serves_asgi = True
     child.timeout_is_per_call = False
+
+
+def _log_choice(server: Arbiter) -> None:
+    aside = "; threads does not apply" if server.cfg.threads > 1 else ""
+    server.log.info("Using worker: asgi, because the application is an ASGI one%s", aside)
 
 
 def welcome_silent(server: Arbiter, now: float) -> None:

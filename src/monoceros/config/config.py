@@ -185,9 +185,11 @@ class Config(
 
     @property
     def worker_class_str(self) -> str:
-        """The name of the worker class, as it was set."""
+        """The name of the worker class as it was set, or of the one that has taken its place."""
         value = self._values["worker_class"]
-        return value.__name__ if isinstance(value, type) else str(value)
+        if isinstance(value, type):
+            return value.__name__
+        return Config.worker_class.stand_in(str(value)) or str(value)
 
     @property
     def is_ssl(self) -> bool:
