@@ -368,7 +368,8 @@ def test_events_that_are_sent_on_another_thread(debug: bool) -> None:
 
         def work() -> None:
             for event in (START, PIECE, LAST):
-                asyncio.run_coroutine_threadsafe(send(event), loop).result(DEADLINE_S)
+                sending: Any = send(event)
+                asyncio.run_coroutine_threadsafe(sending, loop).result(DEADLINE_S)
 
         await loop.run_in_executor(None, work)
 
