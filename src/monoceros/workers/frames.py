@@ -49,7 +49,11 @@ def shorten(text: str, limit: int = LIMIT) -> str:
     found = [thread for thread in _split(text) if thread.is_current or not _only_serves(thread)]
     threads = sorted(found, key=lambda thread: not thread.is_current)
     parts = ["\n".join([thread.heading, *_trim(thread.lines)]) for thread in threads]
-    whole = "\n".join(parts)
+    return cut("\n".join(parts), limit)
+
+
+def cut(whole: str, limit: int) -> str:
+    """Return a text, as far as lines of it have room in about ``limit`` characters."""
     if len(whole) <= limit:
         return whole
     kept = whole[: max(whole.rfind("\n", 0, limit), 0)]
@@ -111,9 +115,9 @@ def is_ours(frame: FrameType) -> bool:
     return frame.f_code.co_filename.startswith(_OURS)
 
 
-def list_frames(frames: Iterable[FrameType]) -> str:
+def list_frames(frames: Iterable[FrameType], title: str = "Stack") -> str:
     """Return frames, the innermost first, as a dump has them."""
-    lines = ["Stack (most recent call first):"]
+    lines = [f"{title} (most recent call first):"]
     for frame in islice(frames, _MOST_FRAMES):
         code = frame.f_code
         lines.append(f'{_FRAME}{code.co_filename}", line {frame.f_lineno} in {code.co_name}')
