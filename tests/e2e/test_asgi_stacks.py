@@ -88,3 +88,20 @@ def test_stack_of_what_makes_a_response(serve: Serve) -> None:
         srv.wait_for("REQUEST TIMEOUT running GET /stream .*, cut off")
     srv.stop()
     assert functions(stack_of(srv, "REQUEST TIMEOUT")) == ["nap", "parts"]
+
+
+def test_where_websockets_wait_while_the_loop_is_blocked(serve: Serve) -> None:
+    websockets = pytest.importorskip("websockets.sync.client")
+    srv = start(serve, "--timeout", "1")
+    url = f"ws://127.0.0.1:{srv.port}"
+    with (
+        websockets.connect(f"{url}/socket") as waiting,
+        websockets.connect(f"{url}/stop") as stopping,
+    ):
+        assert waiting.recv() == "waits"
+        stopping.send("stop")
+        srv.wait_for("Calls of worker")
+        srv.wait_for("Booting worker", 2)
+    calls = re.split(r"\n(?=GET )", "\n" + stack_of(srv, "Calls of worker"))
+    (found,) = [one for one in calls if one.startswith("GET /socket from 127.0.0.1 for ")]
+    assert functions(found) == ["nap", "task", "socket"]

@@ -145,12 +145,11 @@ class Serving:
 
     def _report_calls(self) -> None:
         """Log what the calls wait for; the stack of the loop shows the one that runs."""
-        calls = self._service.calls
-        if calls:
+        if self._has_calls():
             self._worker.log.error(
                 "Calls of worker (pid:%s)\n%s",
                 os.getpid(),
-                describe_calls(calls, time.monotonic_ns()),
+                describe_calls([*self._service.calls, *self._upgrades.calls], time.monotonic_ns()),
             )
 
     def _make_connection(self) -> Connection:
