@@ -14,6 +14,7 @@ import pytest
 from tests.e2e.clients import at_end, head, read_answer
 from tests.e2e.sockets import (
     ask_upgrade,
+    be_closed,
     be_denied,
     close,
     read_close,
@@ -100,6 +101,30 @@ def test_quit_ends_a_call_that_stands_still(serve: Serve) -> None:
         srv.signal(signal.SIGQUIT)
         assert srv.wait() == 0
     assert srv.count("Error handling WebSocket") == 0
+
+
+# -- calls that do not listen --------------------------------------------------------------------
+
+
+def test_a_call_whose_client_has_gone_is_cancelled(serve: Serve) -> None:
+    srv = start(serve, "--asgi-disconnect-grace-period", "1")
+    with srv.connect() as client:
+        upgrade(client, "/deaf")
+    srv.wait_for("was cancelled")
+
+
+def test_calls_that_do_not_listen_do_not_hold_up_a_stop(serve: Serve) -> None:
+    srv = start(serve, "--asgi-disconnect-grace-period", "1", "--graceful-timeout", "3600")
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(srv.connect()) for _ in range(10)]
+        for client in clients:
+            upgrade(client, "/deaf")
+        srv.signal(signal.SIGTERM)
+        for client in clients:
+            assert be_closed(client) == 1001
+        assert srv.wait() == 0
+    assert srv.count("was cancelled") == 10
+    assert srv.count("Traceback|Error handling") == 0
 
 
 # -- the access log ----------------------------------------------------------------------------

@@ -4,12 +4,13 @@ Theory of operation. The loop calls ``feed``; the ``Intake`` makes messages of t
 them into its ``Inbox``, from which the application's ``receive`` takes them. What the application
 sends leaves at once by the ``Outlet``, whose ``send`` waits while the client takes less than that.
 Before there are messages, the ``Opening`` answers the handshake; how everything ends is up to the
-``Link``. No connection has timers of its own: the worker calls ``tick``.
+``Link``. No connection has timers of its own while it lasts: the worker calls ``tick``.
 """
 
 from __future__ import annotations
 
 import asyncio
+import weakref
 from typing import TYPE_CHECKING, Any
 
 from monoceros.asgi import frames
@@ -41,6 +42,7 @@ class WebSocket:
     """
 
     __slots__ = (
+        "__weakref__",
         "_app",
         "_has_closed",
         "_inbox",
@@ -235,6 +237,9 @@ class WebSocket:
         """Tell all who are concerned how it ends."""
         self._inbox.end(code, reason)
         self._outlet.wake()
+        # What goes on after a close of the application's own is nothing to its client.
+        if not (self._is_over or self._has_closed):
+            self._judge_later()
         self._say_that_it_is_over()
 
     def _say_that_it_is_over(self) -> None:
@@ -242,9 +247,33 @@ class WebSocket:
             self._is_over = True
             self._watcher.closed(self)
 
+    def _judge_later(self) -> None:
+        """Have a call cancelled that does not end soon by itself.
+
+        Nothing of one that does is kept for so long.
+        """
+        grace_s = self._settings.disconnect_grace
+        self._loop.call_later(grace_s, _judge, weakref.ref(self), self._inbox.waiting)
+
+    def judge(self, waiting: int) -> None:
+        """Cancel a call that is still there, and has taken none of so many events that waited.
+
+        What has come before the end is the application's, which has not heard of the end so far.
+        """
+        if self._inbox.waiting < waiting:
+            self._judge_later()
+        elif self.task is not None:
+            self.task.cancel()
+
     def _let_go(self) -> None:
         """Say that the call is over, and refer to nobody who refers to this."""
         self._say_that_it_is_over()
         self._inbox.has_room = self._intake.end = self._outlet.take_other = _do_nothing
         self.task = None
         self._watcher.ended(self)
+
+
+def _judge(found: weakref.ref[WebSocket], waiting: int) -> None:
+    socket = found()
+    if socket is not None:
+        socket.judge(waiting)

@@ -78,6 +78,11 @@ class Inbox:
         self._octets = 0
         self._is_full = False
 
+    @property
+    def waiting(self) -> int:
+        """How many events the application has not taken, without the farewell."""
+        return len(self._events)
+
     async def receive(self) -> Event:
         """Return the next event; raises ``RuntimeError`` after the farewell."""
         while True:

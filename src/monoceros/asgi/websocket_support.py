@@ -9,10 +9,11 @@ if TYPE_CHECKING:
 
 
 class WebSocketSettings(NamedTuple):
-    """Times are in seconds, and 0 is for never."""
+    """Times are in seconds, and 0 is for never; of ``disconnect_grace`` it is for at once."""
 
     ping_interval: float = 20.0
     ping_timeout: float = 20.0
+    disconnect_grace: float = 3.0
     max_message_size: int = 16 << 20  # octets
     per_message_deflate: bool = True
 

@@ -60,7 +60,11 @@ async def late(scope: Scope, receive: Receive, send: Send, seconds: str) -> None
 async def deaf(scope: Scope, receive: Receive, send: Send, _: str) -> None:
     """Do not hear of the end."""
     await send(ACCEPT)
-    await asyncio.sleep(3600)
+    try:
+        await asyncio.sleep(3600)
+    except asyncio.CancelledError:
+        say("was cancelled")
+        raise
 
 
 async def field(scope: Scope, receive: Receive, send: Send, name: str) -> None:

@@ -34,7 +34,10 @@ class Asgi(Section):
         whole("seconds"),
         3,
         "For how many seconds a request may go on after its client has gone, of which it is told "
-        "at once, before its task is cancelled. 0 cancels it at once.",
+        "at once, before its task is cancelled. 0 cancels it at once. A WebSocket may go on for as "
+        "long after its client or the server has closed it, and as long as it takes messages that "
+        "have come before that. What an application does after it has closed a WebSocket itself, "
+        "or completed a response, is not cancelled.",
         cli=("--asgi-disconnect-grace-period",),
         meta="SECONDS",
     )

@@ -42,6 +42,7 @@ class Upgrades:
         self._settings = WebSocketSettings(
             ping_interval=cfg.websocket_ping_interval,
             ping_timeout=cfg.websocket_ping_timeout,
+            disconnect_grace=cfg.asgi_disconnect_grace_period,
             max_message_size=cfg.websocket_max_message_size,
             per_message_deflate=cfg.websocket_per_message_deflate,
         )

@@ -1,0 +1,194 @@
+"""What becomes of a WebSocket's call once its client has gone, or takes nothing any more."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import weakref
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from monoceros.asgi.websocket_support import WebSocketSettings
+from tests.asgi.websocket_peer import (
+    TEXT,
+    Peer,
+    close_frame,
+    echo,
+    frame,
+    in_loop,
+    settle,
+)
+
+if TYPE_CHECKING:
+    from monoceros.asgi.types import Event, Receive, Scope, Send
+
+ACCEPT: Event = {"type": "websocket.accept"}
+AT_ONCE = WebSocketSettings(disconnect_grace=0.0)
+SOON = WebSocketSettings(disconnect_grace=0.01)
+
+
+class Deaf:
+    """An application that waits for something else than its client, and keeps how that ended."""
+
+    def __init__(self, *events: Event) -> None:
+        self._events = events
+        self.goes_on = asyncio.Event()
+        self.ended: BaseException | None = None
+
+    async def __call__(self, _scope: Scope, _receive: Receive, send: Send) -> None:
+        """Serve one WebSocket."""
+        for event in self._events:
+            await send(event)
+        try:
+            await self.goes_on.wait()
+        except asyncio.CancelledError as error:
+            self.ended = error
+            raise
+
+
+def leave(peer: Peer, how: str) -> None:
+    """End a WebSocket in one of the ways in which its application does not."""
+    if how == "close":
+        peer.socket.feed(close_frame(1000))
+    elif how == "eof":
+        peer.socket.eof()
+    elif how == "lost":
+        peer.socket.connection_lost(None)
+    elif how == "fault":
+        peer.socket.feed(b"\xff\xff")
+    elif how == "silence":
+        now = asyncio.get_running_loop().time()
+        peer.socket.tick(now + 21)
+        peer.socket.tick(now + 42)
+    else:
+        peer.socket.shut_down(1001)
+
+
+# -- the call is cancelled -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("how", ["close", "eof", "lost", "fault", "silence", "shut_down"])
+@in_loop
+async def test_a_call_that_does_not_listen_is_cancelled(how: str) -> None:
+    app = Deaf(ACCEPT)
+    peer = await Peer(app, SOON).accepted()
+    leave(peer, how)
+    await peer.ended()
+    assert isinstance(app.ended, asyncio.CancelledError)
+    assert not peer.log.errors
+
+
+@in_loop
+async def test_a_call_has_time_to_end_by_itself() -> None:
+    app = Deaf(ACCEPT)
+    peer = await Peer(app, WebSocketSettings(disconnect_grace=3600.0)).accepted()
+    peer.socket.connection_lost(None)
+    await pass_by(3)
+    app.goes_on.set()
+    await peer.ended()
+    assert app.ended is None
+
+
+@pytest.mark.parametrize(
+    "events",
+    [[], [{"type": "websocket.http.response.start", "status": 403}]],
+    ids=["connecting", "denying"],
+)
+@in_loop
+async def test_who_goes_before_there_is_an_answer_is_not_waited_for(events: list[Event]) -> None:
+    app = Deaf(*events)
+    peer = Peer(app, SOON)
+    await settle()
+    peer.socket.connection_lost(None)
+    await peer.ended()
+    assert app.ended is not None
+    assert not peer.log.errors
+
+
+@pytest.mark.parametrize(
+    "events",
+    [
+        [{"type": "websocket.close"}],
+        [ACCEPT, {"type": "websocket.close"}],
+        [
+            {"type": "websocket.http.response.start", "status": 403},
+            {"type": "websocket.http.response.body"},
+        ],
+    ],
+    ids=["refused", "closed", "denied"],
+)
+@in_loop
+async def test_what_goes_on_after_a_close_of_its_own_is_nothing_to_the_client(
+    events: list[Event],
+) -> None:
+    app = Deaf(*events)
+    peer = Peer(app, AT_ONCE)
+    await settle()
+    peer.socket.feed(close_frame(1000))
+    peer.socket.connection_lost(None)
+    await pass_by(3)
+    assert app.ended is None
+    app.goes_on.set()
+    await peer.ended()
+
+
+@in_loop
+async def test_a_call_that_takes_what_has_come_is_not_cancelled() -> None:
+    """It has not been told of the end as long as there are messages before that."""
+    taken: list[str] = []
+    goes_on = asyncio.Event()
+
+    async def app(_scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send(ACCEPT)
+        await goes_on.wait()
+        while (event := await receive())["type"] == "websocket.receive":
+            taken.append(event["text"])
+            await asyncio.sleep(0)  # a turn of the loop, as the timer takes
+
+    peer = await Peer(app, AT_ONCE).accepted()
+    peer.socket.feed(b"".join(frame(TEXT, b"%d" % number) for number in range(20)))
+    goes_on.set()
+    peer.socket.feed(close_frame(1000))
+    await peer.ended()
+    assert taken == [str(number) for number in range(20)]
+
+
+@in_loop
+async def test_a_call_that_leaves_what_has_come_is_cancelled() -> None:
+    app = Deaf(ACCEPT)
+    peer = await Peer(app, SOON).accepted()
+    peer.socket.feed(frame(TEXT, b"a") * 3 + close_frame(1000))
+    await peer.ended()
+    assert app.ended is not None
+
+
+@in_loop
+async def test_nothing_of_a_call_that_has_ended_is_kept_for_so_long() -> None:
+    gc.collect()
+    gc.disable()
+    try:
+        peer = await Peer(echo, WebSocketSettings(disconnect_grace=3600.0)).accepted()
+        peer.socket.feed(close_frame(1000))
+        await peer.ended()
+        peer.socket.connection_lost(None)
+        watched: list[weakref.ref[Any]] = [
+            weakref.ref(peer.socket),
+            weakref.ref(peer.transport),
+        ]
+        del peer
+        await settle()
+        assert [ref() for ref in watched] == [None, None]
+    finally:
+        gc.enable()
+
+
+async def pass_by(timers: int) -> None:
+    """Wait until the loop has called so many timers that were due at once, one after another."""
+    loop = asyncio.get_running_loop()
+    for _ in range(timers):
+        called = asyncio.Event()
+        loop.call_later(0, called.set)
+        await called.wait()
+        await settle()
