@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import weakref
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from monoceros.asgi.errors import ClientDisconnected
 from monoceros.asgi.websocket_support import WebSocketSettings
 from tests.asgi.websocket_peer import (
     TEXT,
@@ -21,6 +23,8 @@ from tests.asgi.websocket_peer import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from monoceros.asgi.types import Event, Receive, Scope, Send
 
 ACCEPT: Event = {"type": "websocket.accept"}
@@ -182,6 +186,86 @@ async def test_nothing_of_a_call_that_has_ended_is_kept_for_so_long() -> None:
         assert [ref() for ref in watched] == [None, None]
     finally:
         gc.enable()
+
+
+# -- what it raises --------------------------------------------------------------------------------
+
+
+class Unlike(Exception):
+    """What a framework makes of errors that are not its own."""
+
+    exceptions: tuple[BaseException, ...] = ()  # as a group of them has
+
+
+def pass_on(error: OSError) -> None:
+    raise error
+
+
+def chain(error: OSError) -> None:
+    raise Unlike from error
+
+
+def replace(_error: OSError) -> None:
+    raise Unlike
+
+
+def group(error: OSError) -> None:
+    both = Unlike()
+    both.exceptions = (error, error)
+    raise both
+
+
+@pytest.mark.parametrize("how", ["close", "lost", "shut_down"])
+@pytest.mark.parametrize("turn", [pass_on, chain, replace, group])
+@in_loop
+async def test_what_comes_of_absence_is_not_logged(
+    turn: Callable[[OSError], None], how: str
+) -> None:
+    async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send(ACCEPT)
+        try:
+            while True:
+                await send({"type": "websocket.send", "text": "a"})
+                await asyncio.sleep(0)
+        except OSError as error:
+            turn(error)  # a context for what it raises, as ``except`` is here
+
+    peer = await Peer(app).accepted()
+    leave(peer, how)
+    await peer.ended()
+    assert not peer.log.errors
+
+
+@in_loop
+async def test_what_the_application_gets_wrong_meanwhile_is_logged() -> None:
+    fault = ValueError("a")
+
+    async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send(ACCEPT)
+        with contextlib.suppress(OSError):
+            while True:
+                await send({"type": "websocket.send", "text": "a"})
+                await asyncio.sleep(0)
+        raise fault
+
+    peer = await Peer(app).accepted()
+    peer.socket.connection_lost(None)
+    await peer.ended()
+    assert peer.log.errors == [("Error handling WebSocket GET /chat", fault)]
+
+
+@in_loop
+async def test_an_absence_that_is_none_is_logged() -> None:
+    """The error of another connection, which a proxy may pass on."""
+    fault = ClientDisconnected("another one has gone")
+
+    async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send(ACCEPT)
+        raise fault
+
+    peer = Peer(app)
+    await peer.ended()
+    assert peer.log.errors == [("Error handling WebSocket GET /chat", fault)]
 
 
 async def pass_by(timers: int) -> None:

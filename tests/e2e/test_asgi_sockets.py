@@ -127,6 +127,20 @@ def test_calls_that_do_not_listen_do_not_hold_up_a_stop(serve: Serve) -> None:
     assert srv.count("Traceback|Error handling") == 0
 
 
+@pytest.mark.parametrize("signum", [None, signal.SIGTERM, signal.SIGHUP])
+def test_what_comes_of_an_end_is_not_logged(serve: Serve, signum: int | None) -> None:
+    srv = start(serve)
+    with srv.connect() as client:
+        upgrade(client, "/push")
+        if signum is not None:
+            srv.signal(signum)
+            srv.wait_for("could not send")
+    srv.wait_for("could not send")
+    srv.signal(signal.SIGTERM)
+    assert srv.wait() == 0
+    assert srv.count("Error handling WebSocket|Traceback") == 0
+
+
 # -- the access log ----------------------------------------------------------------------------
 
 

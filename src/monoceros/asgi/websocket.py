@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from monoceros.asgi import frames
 from monoceros.asgi.errors import ClientDisconnected
 from monoceros.asgi.loops import task_options
+from monoceros.asgi.service import comes_of_absence
 from monoceros.asgi.websocket_deflate import Deflater, Inflater
 from monoceros.asgi.websocket_events import read_close, turn_scope, unexpected
 from monoceros.asgi.websocket_intake import Intake
@@ -164,7 +165,7 @@ class WebSocket:
         """Take what is no message, or comes when none can be sent."""
         if self._has_closed:
             raise RuntimeError(f"the application sent {kind!r} after it had closed the WebSocket")
-        if self._link.state > OPEN or self._link.transport.is_closing():
+        if self._is_gone():
             raise ClientDisconnected("the WebSocket is closed")
         if self._opening is not None:
             self._answer(self._opening, kind, event)
@@ -221,12 +222,17 @@ class WebSocket:
             self._end(frames.ABNORMAL, "")
 
     def _report(self, error: BaseException | None) -> None:
+        """Log what an application raised, unless it is about its client's absence."""
         line = ascii(self.exchange.line.decode("latin-1"))[1:-1]
-        state = self._link.state
-        if error is not None and not (state >= OPEN and isinstance(error, ClientDisconnected)):
-            self._log.error("Error handling WebSocket %s", line, exc_info=error)
-        elif state < OPEN:
+        if error is not None:
+            if not (self._is_gone() and comes_of_absence(error)):
+                self._log.error("Error handling WebSocket %s", line, exc_info=error)
+        elif self._link.state < OPEN:
             self._log.error("Error handling WebSocket %s: the application ended too early", line)
+
+    def _is_gone(self) -> bool:
+        """Whether nobody takes what the application sends."""
+        return self._link.state > OPEN or self._link.transport.is_closing()
 
     def _close(self, code: int, reason: str) -> None:
         self._link.close(code, reason)

@@ -67,6 +67,18 @@ async def deaf(scope: Scope, receive: Receive, send: Send, _: str) -> None:
         raise
 
 
+async def push(scope: Scope, receive: Receive, send: Send, _: str) -> None:
+    """Send on and on, and make of the client's absence what Starlette does."""
+    await send(ACCEPT)
+    try:
+        while True:
+            await send({"type": "websocket.send", "text": "x"})
+            await asyncio.sleep(0.01)
+    except OSError:
+        say("could not send")
+        raise RuntimeError("disconnect")  # noqa: B904
+
+
 async def field(scope: Scope, receive: Receive, send: Send, name: str) -> None:
     """Send the value of a field of the request, and close."""
     await send(ACCEPT)
@@ -112,5 +124,5 @@ async def early(scope: Scope, receive: Receive, send: Send, _: str) -> None:
 
 ROUTES: dict[str, Any] = {
     route.__name__: route
-    for route in (echo, flood, nap, late, deaf, field, deny, hang, leave, block, early)
+    for route in (echo, flood, nap, late, deaf, push, field, deny, hang, leave, block, early)
 } | {"": echo}
