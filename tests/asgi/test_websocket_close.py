@@ -383,6 +383,73 @@ async def test_who_has_closed_already_is_not_told_again() -> None:
     assert not peer.take()
 
 
+@pytest.mark.parametrize("raises", [True, False])
+@in_loop
+async def test_whose_call_is_cancelled_then_is_told_why(raises: bool) -> None:
+    async def app(_scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        try:
+            await receive()
+        except asyncio.CancelledError:
+            if raises:
+                raise
+
+    peer = await Peer(app).accepted()
+    await be_cancelled(peer, 1001)
+    assert peer.take_frames() == [(0x88, b"\x03\xe9")]
+    assert not peer.log.errors
+
+
+@in_loop
+async def test_a_fault_in_a_call_that_is_cancelled_then_is_one() -> None:
+    async def app(_scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await send({"type": "websocket.accept"})
+        try:
+            await receive()
+        finally:
+            raise ValueError
+
+    peer = await Peer(app).accepted()
+    await be_cancelled(peer, 1001)
+    assert peer.take_frames() == [(0x88, b"\x03\xf3")]
+    assert len(peer.log.errors) == 1
+
+
+@pytest.mark.parametrize(
+    ("parts", "sent"),
+    [([], b"HTTP/1.1 503\r\n\r\n"), ([b"half"], b"HTTP/1.1 401\r\n\r\nhalf")],
+    ids=["nothing", "half"],
+)
+@in_loop
+async def test_a_handshake_whose_call_is_cancelled_then(parts: list[bytes], sent: bytes) -> None:
+    kind = "websocket.http.response"
+
+    async def app(_scope: Scope, receive: Receive, send: Send) -> None:
+        for part in parts:
+            await send({"type": f"{kind}.start", "status": 401})
+            await send({"type": f"{kind}.body", "body": part, "more_body": True})
+        await receive()
+        await receive()
+
+    peer = Peer(app)
+    await settle()
+    await be_cancelled(peer, 1001)
+    assert peer.take() == sent
+    assert peer.transport.is_closed == bool(parts)
+    assert peer.transport.is_ended != bool(parts)
+    assert not peer.log.errors
+
+
+async def be_cancelled(peer: Peer, leaving: int) -> None:
+    """Have its call cancelled because the worker ends."""
+    peer.watcher.leaving = leaving
+    assert peer.socket.task is not None
+    peer.socket.task.cancel()
+    await peer.ended()
+
+
 # -- 5.5.2 and 5.5.3: ping and pong ---------------------------------------------------------------
 
 

@@ -171,6 +171,7 @@ class FakeWatcher:
     def __init__(self, fault: BaseException | None = None) -> None:
         self.told: list[str] = []
         self.sent = 0
+        self.leaving = 0
         self._fault = fault
 
     def begun(self, _socket: WebSocket) -> None:

@@ -127,6 +127,20 @@ def test_calls_that_do_not_listen_do_not_hold_up_a_stop(serve: Serve) -> None:
     assert srv.count("Traceback|Error handling") == 0
 
 
+@pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGQUIT])
+def test_a_quick_stop_is_told(serve: Serve, signum: int) -> None:
+    srv = start(serve)
+    with contextlib.ExitStack() as stack:
+        clients = [stack.enter_context(srv.connect()) for _ in range(2)]
+        for client, path in zip(clients, ("/echo", "/deaf"), strict=True):
+            upgrade(client, path)
+        srv.signal(signum)
+        for client in clients:
+            assert read_close(client) == 1001
+    assert srv.wait() == 0
+    assert srv.count("Error handling WebSocket") == 0
+
+
 @pytest.mark.parametrize("signum", [None, signal.SIGTERM, signal.SIGHUP])
 def test_what_comes_of_an_end_is_not_logged(serve: Serve, signum: int | None) -> None:
     srv = start(serve)

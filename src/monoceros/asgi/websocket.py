@@ -143,10 +143,16 @@ class WebSocket:
         """
         if self._link.state == OPEN:
             self._close(code, "")
-        elif waits:
-            pass
-        elif self._opening is not None and self._link.state == CONNECTING:
-            self._opening.answer(503)
+        elif self._link.state == CONNECTING and not waits:
+            self.end_early(503, code)
+
+    def end_early(self, status: int, code: int = frames.ABNORMAL) -> None:
+        """Answer a handshake in the application's place, or cut the denial that it has begun.
+
+        Once it has answered, nothing happens.
+        """
+        if self._opening is not None and self._link.state < OPEN:
+            self._opening.give_up(status)
             self._end(code, "")
 
     def tick(self, now: float) -> None:
@@ -213,13 +219,14 @@ class WebSocket:
         self._let_go()
 
     def _conclude(self, code: int, error: BaseException | None) -> None:
-        """Do what the application has left undone."""
-        self._report(error)
+        """Do what the application has left undone, which is not its fault as the worker ends."""
+        leaving = self._watcher.leaving if error is None else 0
+        if not leaving:
+            self._report(error)
         if self._link.state == OPEN:
-            self._close(code, "")
-        elif self._opening is not None and self._link.state < OPEN:
-            self._opening.give_up()
-            self._end(frames.ABNORMAL, "")
+            self._close(leaving or code, "")
+        else:
+            self.end_early(503 if leaving else 500)
 
     def _report(self, error: BaseException | None) -> None:
         """Log what an application raised, unless it is about its client's absence."""

@@ -68,12 +68,12 @@ class Opening:
         self._link.transport.write(self._exchange.error(status))
         self._link.hang_up()
 
-    def give_up(self) -> None:
-        """End what the application has left unfinished."""
+    def give_up(self, status: int = 500) -> None:
+        """End what the application has left unfinished; with this answer, where it has none."""
         if self._exchange.started:
             self._link.cut(is_delimited=self._exchange.is_delimited)
         else:
-            self.answer(500)
+            self.answer(status)
 
     @property
     def is_awaited(self) -> bool:

@@ -21,6 +21,10 @@ class WebSocketSettings(NamedTuple):
 class Watcher(Protocol):
     """Who wants to know how WebSockets fare; hears of each once in each of these ways."""
 
+    @property
+    def leaving(self) -> int:
+        """The code to close with where calls are cancelled because the worker ends; else 0."""
+
     def begun(self, socket: WebSocket) -> None:
         """Hear that one is asked for, before anybody looks at it; what this raises ends it."""
 

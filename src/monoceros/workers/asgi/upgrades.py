@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from monoceros.http.types import Exchange, Scope
     from monoceros.workers.asgi.observers import Observers
 
+_GOING_AWAY = 1001  # RFC 6455 7.4.1
+
 
 class Upgrades:
     """The WebSockets of one worker, and their ``Watcher``.
@@ -76,6 +78,14 @@ class Upgrades:
         self.calls.add(socket)
         socket.begin(rest)
         return True
+
+    @property
+    def leaving(self) -> int:
+        """The code to close with where calls are cancelled because the worker ends; else 0.
+
+        Where others come after it, WebSockets have been closed before that.
+        """
+        return _GOING_AWAY if self._service.is_closing else 0
 
     def begun(self, socket: WebSocket) -> None:
         """Run ``pre_request``; raises what it raises."""
