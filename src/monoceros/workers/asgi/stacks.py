@@ -27,7 +27,7 @@ _MOST_NAME = 120
 def describe_calls(calls: Iterable[Exchange | WebSocket], now_ns: int) -> str:
     """Return what calls wait for, the oldest first."""
     found = [(_exchange_of(call), call.task) for call in calls]
-    oldest = sorted(found, key=lambda one: one[0].record.started_ns)
+    oldest = sorted(found, key=lambda one: _began(one[0]))
     waits = Waits()
     parts = [
         f"{describe_request(exchange, now_ns)}\n{describe_task(task, waits)}"
@@ -48,7 +48,12 @@ def describe_request(exchange: Exchange, now_ns: int) -> str:
     """Return a request's line with its client and its age."""
     line = ascii(exchange.line.decode("latin-1"))[1:-1]
     peer = ascii(_peer_of(exchange))[1:-1]
-    return f"{line} from {peer} for {(now_ns - exchange.record.started_ns) / 1e9:.1f}s"
+    return f"{line} from {peer} for {(now_ns - _began(exchange)) / 1e9:.1f}s"
+
+
+def _began(exchange: Exchange) -> int:
+    """Return when a request began; another one may be on its record by now."""
+    return exchange.started_ns or exchange.record.started_ns
 
 
 def _peer_of(exchange: Exchange) -> str:
