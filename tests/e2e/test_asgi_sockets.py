@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.client
 import json
 import re
 import signal
@@ -153,6 +154,46 @@ def test_what_comes_of_an_end_is_not_logged(serve: Serve, signum: int | None) ->
     srv.signal(signal.SIGTERM)
     assert srv.wait() == 0
     assert srv.count("Error handling WebSocket|Traceback") == 0
+
+
+# -- request_timeout -----------------------------------------------------------------------------
+
+
+def late(serve: Serve) -> Server:
+    args = ("--request-timeout", "1", "--graceful-timeout", "3600")
+    return log_to_output(serve, "%(s)s %(U)s", *args)
+
+
+def test_a_handshake_that_is_not_answered_is(serve: Serve) -> None:
+    srv = late(serve)
+    with srv.connect() as client:
+        assert be_denied(client, "/late/3600").status == 504
+        assert at_end(client)
+    srv.wait_for(r"REQUEST TIMEOUT running GET /late/3600 from 127\.0\.0\.1 for 1\.\ds, 504$")
+    srv.wait_for(r"^  File .*/apps/sockets\.py\", line \d+ in late$")
+    wait_for_line(srv, "504 /late/3600")
+    srv.signal(signal.SIGTERM)
+    assert srv.wait() == 0, "nothing is left of the call"
+    assert srv.count("Error handling WebSocket") == 0
+
+
+def test_a_denial_that_does_not_end_is_cut_off(serve: Serve) -> None:
+    srv = late(serve)
+    with srv.connect() as client:
+        ask_upgrade(client, "/half")
+        with pytest.raises(http.client.IncompleteRead):
+            read_answer(client)
+    srv.wait_for("REQUEST TIMEOUT running GET /half from .*, cut off")
+    srv.signal(signal.SIGTERM)
+    assert srv.wait() == 0, "nothing is left of the call"
+
+
+def test_a_websocket_may_last_for_longer(serve: Serve) -> None:
+    srv = late(serve)
+    with srv.connect() as client, srv.connect() as other:
+        upgrade(client)
+        assert be_denied(other, "/late/3600").status == 504
+        assert talk(client, "still there") == "still there"
 
 
 # -- the access log ----------------------------------------------------------------------------

@@ -151,7 +151,7 @@ class WebSocket:
 
         Once it has answered, nothing happens.
         """
-        if self._opening is not None and self._link.state < OPEN:
+        if self._opening is not None and self.is_unanswered:
             self._opening.give_up(status)
             self._end(code, "")
 
@@ -159,6 +159,11 @@ class WebSocket:
         """Do what is due by ``now``, in the loop's time; to be called about once a second."""
         if self._link.tick(now):
             self._end(frames.ABNORMAL, "ping timeout")
+
+    @property
+    def is_unanswered(self) -> bool:
+        """Whether the client waits for the answer to its handshake, or for the rest of it."""
+        return self._link.state < OPEN
 
     @property
     def sent(self) -> int:
@@ -234,7 +239,7 @@ class WebSocket:
         if error is not None:
             if not (self._is_gone() and comes_of_absence(error)):
                 self._log.error("Error handling WebSocket %s", line, exc_info=error)
-        elif self._link.state < OPEN:
+        elif self.is_unanswered:
             self._log.error("Error handling WebSocket %s: the application ended too early", line)
 
     def _is_gone(self) -> bool:

@@ -103,6 +103,14 @@ async def hang(scope: Scope, receive: Receive, send: Send, _: str) -> None:
         pass
 
 
+async def half(scope: Scope, receive: Receive, send: Send, _: str) -> None:
+    """Begin to deny, and never end."""
+    kind = "websocket.http.response"
+    await send({"type": f"{kind}.start", "status": 403, "headers": [(b"content-length", b"9")]})
+    await send({"type": f"{kind}.body", "body": b"half", "more_body": True})
+    await asyncio.sleep(3600)
+
+
 async def leave(scope: Scope, receive: Receive, send: Send, name: str) -> None:
     """Try to end the process."""
     await send(ACCEPT)
@@ -124,5 +132,5 @@ async def early(scope: Scope, receive: Receive, send: Send, _: str) -> None:
 
 ROUTES: dict[str, Any] = {
     route.__name__: route
-    for route in (echo, flood, nap, late, deaf, push, field, deny, hang, leave, block, early)
+    for route in (echo, flood, nap, late, deaf, push, field, deny, hang, half, leave, block, early)
 } | {"": echo}

@@ -199,7 +199,8 @@ class WorkerProcesses(Section):
         "as many lost as there are `threads` the worker; on `sync` that is the first. The "
         "application may choose another limit for a request by "
         '`environ["monoceros.set_timeout"](seconds)`, with ASGI by '
-        '`scope["extensions"]["monoceros.set_timeout"](seconds)`. 0 means no limit.',
+        '`scope["extensions"]["monoceros.set_timeout"](seconds)`. Of a WebSocket the handshake is '
+        "limited, until it is accepted or denied, and only by this setting. 0 means no limit.",
         cli=("--request-timeout",),
         meta="SECONDS",
         ours=True,

@@ -6,9 +6,11 @@ To those who want to know of requests, a WebSocket is one that lasts until nothi
 from __future__ import annotations
 
 import time
+import weakref
 from typing import TYPE_CHECKING, Any
 
 from monoceros.asgi.websocket_support import WebSocketSettings, preload
+from monoceros.workers.asgi.late import report_late
 
 if TYPE_CHECKING:
     import asyncio
@@ -40,6 +42,7 @@ class Upgrades:
         self._service = service
         self._loop = loop
         self._observers = observers
+        self._limit_s = cfg.request_timeout
         self._make = self._load()
         self._settings = WebSocketSettings(
             ping_interval=cfg.websocket_ping_interval,
@@ -77,7 +80,20 @@ class Upgrades:
         )
         self.calls.add(socket)
         socket.begin(rest)
+        if self._limit_s and socket.is_unanswered:
+            # Of all WebSockets few are unanswered, so that nobody looks through them for those.
+            self._loop.call_later(self._limit_s, self._end_if_unanswered, weakref.ref(socket))
         return True
+
+    def _end_if_unanswered(self, found: weakref.ref[WebSocket]) -> None:
+        """Answer a handshake in the place of an application that takes longer than it may."""
+        socket = found()
+        if socket is None or not socket.is_unanswered:
+            return
+        report_late(self._service.log, socket.exchange, socket.task)
+        socket.end_early(504)
+        if socket.task is not None:
+            socket.task.cancel()
 
     @property
     def leaving(self) -> int:
