@@ -13,8 +13,10 @@ import pytest
 from monoceros.asgi.errors import ClientDisconnected
 from monoceros.asgi.websocket_support import WebSocketSettings
 from tests.asgi.websocket_peer import (
+    PONG,
     TEXT,
     Peer,
+    Recorder,
     close_frame,
     echo,
     frame,
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 
 ACCEPT: Event = {"type": "websocket.accept"}
 AT_ONCE = WebSocketSettings(disconnect_grace=0.0)
+SLOW = WebSocketSettings(write_timeout=3.0)
 SOON = WebSocketSettings(disconnect_grace=0.01)
 
 
@@ -186,6 +189,122 @@ async def test_nothing_of_a_call_that_has_ended_is_kept_for_so_long() -> None:
         assert [ref() for ref in watched] == [None, None]
     finally:
         gc.enable()
+
+
+# -- the client takes nothing ----------------------------------------------------------------------
+
+DENY: Event = {"type": "websocket.http.response.start", "status": 403}
+HALF: Event = {"type": "websocket.http.response.body", "body": b"half", "more_body": True}
+
+
+class Clock:
+    """Ticks of a worker, each a second after the last one."""
+
+    def __init__(self, peer: Peer) -> None:
+        self._peer = peer
+        self._now = asyncio.get_running_loop().time()
+
+    def tick(self, seconds: int = 1) -> int:
+        """Tick so often, or until the client is given up; returns how often."""
+        for count in range(seconds):
+            if self._peer.transport.is_aborted:
+                return count
+            self._now += 1
+            self._peer.socket.feed(frame(PONG))  # it gives signs of life
+            self._peer.socket.tick(self._now)
+        return seconds
+
+    def stand_still(self, seconds: float) -> None:
+        """Have no ticks for so long."""
+        self._now += seconds
+
+
+@pytest.mark.parametrize("events", [[ACCEPT], [DENY, HALF], [ACCEPT, {"type": "websocket.close"}]])
+@in_loop
+async def test_a_client_that_takes_nothing_is_cut(events: list[Event]) -> None:
+    app = Deaf(*events)
+    peer = Peer(app, SLOW)
+    await settle()
+    peer.transport.waiting = 1
+    assert Clock(peer).tick(60) == 4, "the first tick sees it"
+    peer.socket.connection_lost(None)
+    app.goes_on.set()
+    await peer.ended()
+    assert not peer.log.errors
+
+
+@in_loop
+async def test_the_application_hears_that_nothing_is_taken() -> None:
+    app = Recorder()
+    peer = await Peer(app, SLOW).accepted()
+    peer.transport.waiting = 1
+    Clock(peer).tick(60)
+    await peer.ended()
+    assert app.events[-1] == {
+        "type": "websocket.disconnect",
+        "code": 1006,
+        "reason": "write timeout",
+    }
+    assert peer.watcher.told == ["begun", "closed", "ended"]
+
+
+@in_loop
+async def test_an_application_that_waits_for_room_goes_on() -> None:
+    async def app(_scope: Scope, _receive: Receive, send: Send) -> None:
+        await send(ACCEPT)
+        while True:
+            await send({"type": "websocket.send", "text": "a"})
+            await asyncio.sleep(0)
+
+    peer = await Peer(app, SLOW).accepted()
+    peer.transport.waiting = 1
+    peer.socket.pause_writing()
+    Clock(peer).tick(60)
+    await peer.ended()
+    assert not peer.log.errors
+
+
+@in_loop
+async def test_a_client_that_takes_a_little_is_not_cut() -> None:
+    peer = await Peer(Deaf(ACCEPT), SLOW).accepted()
+    clock = Clock(peer)
+    peer.transport.waiting = 1000
+    for _ in range(10):
+        assert clock.tick(3) == 3
+        peer.transport.taken += 1
+    assert clock.tick(60) == 4
+
+
+@in_loop
+async def test_only_time_in_which_something_waits_counts() -> None:
+    peer = await Peer(Deaf(ACCEPT), SLOW).accepted()
+    clock = Clock(peer)
+    for _ in range(10):
+        peer.transport.waiting = 1
+        assert clock.tick(3) == 3
+        peer.transport.waiting = 0
+        assert clock.tick() == 1
+    peer.transport.waiting = 1
+    assert clock.tick(60) == 4
+
+
+@in_loop
+async def test_a_loop_that_stands_still_is_not_the_clients_fault() -> None:
+    peer = await Peer(Deaf(ACCEPT), SLOW).accepted()
+    clock = Clock(peer)
+    peer.transport.waiting = 1
+    assert clock.tick() == 1
+    clock.stand_still(60)
+    assert clock.tick() == 1
+    peer.transport.taken += 1  # which is seen only now
+    assert clock.tick(60) == 4
+
+
+@in_loop
+async def test_a_client_may_take_for_ever() -> None:
+    peer = await Peer(Deaf(ACCEPT), WebSocketSettings(write_timeout=0.0)).accepted()
+    peer.transport.waiting = 1
+    assert Clock(peer).tick(1000) == 1000
 
 
 # -- what it raises --------------------------------------------------------------------------------

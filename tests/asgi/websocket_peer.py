@@ -75,6 +75,8 @@ class FakeTransport(asyncio.Transport):
         self.sent = b""
         self.reads = True
         self.is_closed = self.is_aborted = self.is_ended = False
+        self.waiting = 0  # octets that the client has not taken
+        self.taken = 0  # octets that had to wait for it before
         self._half_closes = half_closes
 
     def write(self, data: bytes | bytearray | memoryview[Any]) -> None:
@@ -82,6 +84,14 @@ class FakeTransport(asyncio.Transport):
         assert not self.is_ended, "written after write_eof()"
         assert isinstance(data, bytes)
         self.sent += data
+
+    def get_write_buffer_size(self) -> int:
+        """Return what waits."""
+        return self.waiting
+
+    def get_extra_info(self, name: str, default: Any = None) -> Any:
+        """Return what the worker's transports know."""
+        return self.taken if name == "taken" else default
 
     def pause_reading(self) -> None:
         """Take note."""

@@ -156,6 +156,15 @@ def test_what_comes_of_an_end_is_not_logged(serve: Serve, signum: int | None) ->
     assert srv.count("Error handling WebSocket|Traceback") == 0
 
 
+def test_a_client_that_takes_nothing_is_cut(serve: Serve) -> None:
+    srv = start(serve, "--write-timeout", "1", "--websocket-ping-interval", "0")
+    with srv.connect() as client, srv.connect() as other:
+        upgrade(other)
+        upgrade(client, "/push/65536")
+        srv.wait_for("could not send")
+        assert talk(other, "still there") == "still there"
+
+
 # -- request_timeout -----------------------------------------------------------------------------
 
 

@@ -157,8 +157,9 @@ class WebSocket:
 
     def tick(self, now: float) -> None:
         """Do what is due by ``now``, in the loop's time; to be called about once a second."""
-        if self._link.tick(now):
-            self._end(frames.ABNORMAL, "ping timeout")
+        reason = self._link.tick(now)
+        if reason:
+            self._end(frames.ABNORMAL, reason)
 
     @property
     def is_unanswered(self) -> bool:

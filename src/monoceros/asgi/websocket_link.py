@@ -22,7 +22,8 @@ LEAVING = 4  # all has been said, and what still comes is of no interest
 LOST = 5  # the client is not there any more
 
 _CLOSE_S = 5.0  # how long a client may take for its part of the end
-_LATE_S = 2.0  # a tick that comes later than this finds input that nobody has looked at
+# A tick that comes later than this finds input that nobody has looked at, and room.
+_LATE_S = 2.0
 _PING = bytes((frames.FIN | frames.PING, 0))
 
 
@@ -37,6 +38,8 @@ class Link:
         "_is_pinged",
         "_loop",
         "_settings",
+        "_stuck",
+        "_taken",
         "is_full",
         "is_heard",
         "state",
@@ -57,6 +60,8 @@ class Link:
         self.is_heard = False  # something has come since the last ping
         self._is_pinged = False  # an answer to that is awaited
         self._due = math.inf  # when something is to be done, in the loop's time
+        self._taken = -1  # octets that the client has, at the last tick; -1 where nothing waits
+        self._stuck = math.inf  # when it has taken nothing for too long
 
     def open(self) -> None:
         """Begin to speak in frames."""
@@ -138,15 +143,19 @@ class Link:
         self._due = self._loop.time() + _CLOSE_S
         self.resume_reading()
 
-    # -- pings ---------------------------------------------------------------------------------
+    # -- pings, and what the client takes ------------------------------------------------------
 
-    def tick(self, now: float) -> bool:
+    def tick(self, now: float) -> str:
         """Do what is due by ``now``, in the loop's time.
 
-        True where a client that was silent for too long has been given up.
+        Returns why a client has been given up that was there until now, else nothing.
         """
+        if self._is_stuck(now):
+            self.lose()
+            self.transport.abort()
+            return "write timeout"
         if now < self._due:
-            return False
+            return ""
         if self.state != OPEN:
             self._due = math.inf
             self.transport.abort()
@@ -154,7 +163,22 @@ class Link:
             return self._judge_silence(now)
         else:
             self._ping(now)
-        return False
+        return ""
+
+    def _is_stuck(self, now: float) -> bool:
+        """Whether the client has taken nothing for too long of what waits for it."""
+        limit = self._settings.write_timeout
+        transport = self.transport
+        if not limit or not transport.get_write_buffer_size():
+            self._taken = -1
+            return False
+        taken = transport.get_extra_info("taken", 0)
+        if taken != self._taken:
+            self._taken = taken
+            self._stuck = now + limit
+        elif now - self._stuck > _LATE_S:
+            self._stuck = now + _LATE_S
+        return now >= self._stuck
 
     def _ping(self, now: float) -> None:
         """Ask for a sign of life."""
@@ -164,7 +188,7 @@ class Link:
         self._is_pinged = timeout > 0
         self._due = now + (timeout or interval)
 
-    def _judge_silence(self, now: float) -> bool:
+    def _judge_silence(self, now: float) -> str:
         """Go on where anything has come since the last ping, be it no pong; else give up."""
         interval, timeout = self._settings.ping_interval, self._settings.ping_timeout
         if self.is_heard or self.is_full:
@@ -173,6 +197,6 @@ class Link:
             return self.tick(now)
         if now - self._due > _LATE_S:
             self._due = now + _LATE_S
-            return False
+            return ""
         self.fail(frames.INTERNAL_ERROR, "ping timeout")
-        return True
+        return "ping timeout"

@@ -14,6 +14,7 @@ class WebSocketSettings(NamedTuple):
     ping_interval: float = 20.0
     ping_timeout: float = 20.0
     disconnect_grace: float = 3.0
+    write_timeout: float = 60.0
     max_message_size: int = 16 << 20  # octets
     per_message_deflate: bool = True
 

@@ -67,12 +67,13 @@ async def deaf(scope: Scope, receive: Receive, send: Send, _: str) -> None:
         raise
 
 
-async def push(scope: Scope, receive: Receive, send: Send, _: str) -> None:
+async def push(scope: Scope, receive: Receive, send: Send, size: str) -> None:
     """Send on and on, and make of the client's absence what Starlette does."""
     await send(ACCEPT)
+    text = "x" * int(size or 1)
     try:
         while True:
-            await send({"type": "websocket.send", "text": "x"})
+            await send({"type": "websocket.send", "text": text})
             await asyncio.sleep(0.01)
     except OSError:
         say("could not send")

@@ -124,8 +124,8 @@ class SlowClients(Section):
     write_timeout = Setting(
         whole("seconds"),
         60,
-        "For how many seconds a client may take nothing of its answer before the connection is "
-        "cut. 0 means no limit.",
+        "For how many seconds a client may take nothing of its answer, or of what is sent to it by "
+        "a WebSocket, before the connection is cut. 0 means no limit.",
         cli=("--write-timeout",),
         meta="SECONDS",
         ours=True,

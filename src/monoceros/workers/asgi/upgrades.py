@@ -48,6 +48,7 @@ class Upgrades:
             ping_interval=cfg.websocket_ping_interval,
             ping_timeout=cfg.websocket_ping_timeout,
             disconnect_grace=cfg.asgi_disconnect_grace_period,
+            write_timeout=cfg.write_timeout,
             max_message_size=cfg.websocket_max_message_size,
             per_message_deflate=cfg.websocket_per_message_deflate,
         )
