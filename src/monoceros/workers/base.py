@@ -9,7 +9,8 @@ returns when it has drained.
 Signals: TERM asks for a graceful end, and only clears ``alive`` once the worker has booted. QUIT
 and INT end the worker where it stands, by ``StopWorker`` raised from the handler, as TERM does
 before; ABRT is the arbiter's timeout; USR1 reopens the logs. The handlers run between two
-bytecodes of the main thread; the wake-up descriptor only ends a poll.
+bytecodes of the main thread; the wake-up descriptor only ends a poll. Where it gets lost, StopWorker is
+raised again by the next signal, unless ``run`` has said by ``heed_stop`` that it looks itself.
 """
 
 from __future__ import annotations
@@ -121,6 +122,7 @@ class Worker:
         self._tmp: WorkerTmp | None = None
         self._is_ready = False  # and the arbiter knows
         self._stop: StopWorker | None = None  # raised, and to be raised again where it gets lost
+        self._heeds_stop = False  # it is not
 
     @property
     def tmp(self) -> WorkerTmp:
@@ -290,17 +292,35 @@ class Worker:
         """Whether the arbiter has gone, so that nobody supervises this process any more."""
         return os.getppid() != self.ppid
 
+    @property
+    def is_stopped(self) -> bool:
+        """Whether StopWorker was raised, be it lost since."""
+        return self._stop is not None
+
+    def heed_stop(self) -> None:
+        """Have StopWorker raised once at most from now on; raises one that was lost before.
+
+        What ends then is not interrupted by those who insist: a terminal tells all processes, and
+        the arbiter once more. Who calls this looks at ``is_stopped`` himself.
+        """
+        self._heeds_stop = True
+        if self._stop is not None:
+            raise self._stop
+
     def handle_exit(self, signum: int, frame: FrameType | None) -> None:
         """TERM: finish what has been received, then leave; at once where nothing can have been."""
         self.alive = False
         if self._stop is not None:
-            raise self._stop
-        if not self.booted:
+            if not self._heeds_stop:
+                raise self._stop
+        elif not self.booted:
             self._end(0)
 
     def handle_quit(self, signum: int, frame: FrameType | None) -> None:
         """QUIT and INT: leave now, also in the middle of a request."""
         self.alive = False
+        if self._stop is not None and self._heeds_stop:
+            return
         try:
             hooks.try_call(self.cfg, self.log, "worker_int", self)
         finally:

@@ -62,4 +62,5 @@ def serve(worker: SupervisedWorker) -> None:
     async def main() -> None:
         await Serving(worker).main()
 
+    worker.heed_stop()
     run(main, worker.cfg.asgi_loop)
