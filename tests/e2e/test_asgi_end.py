@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.e2e.clients import head
+from tests.e2e.clients import begin_answer, head
+from tests.e2e.sockets import be_closed, upgrade
 from tests.process.conftest import skip_without
 
 if TYPE_CHECKING:
@@ -81,9 +82,112 @@ def test_ctrl_c_in_a_terminal(start: Callable[..., Server]) -> None:
 
 def test_a_start_that_is_given_up_is_cleaned_up(begin: Callable[..., Server]) -> None:
     """The arbiter tells a worker that boots over and over."""
-    srv = begin(env={"START_S": "60", "CLEAN_S": "0.3"})
+    srv = begin(env={"START_S": "60", "CLEAN_S": "0.7"})
     srv.wait_for("^starts$")
     srv.signal(signal.SIGTERM)
     assert srv.wait() == 0
     assert said(srv) == ["start: well"]
     assert not srv.count("ERROR|WARNING")
+
+
+# -- a quick stop ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("signum", QUICK)
+def test_calls_end_before_the_lifespan(start: Callable[..., Server], signum: int) -> None:
+    srv = start(STOP_S="0.2")
+    with asking(srv, "/hold/0.3", "holds"):
+        srv.signal(signum)
+        assert srv.wait() == 0
+    assert said(srv) == ["release: well", "lifespan: well"]
+    assert srv.count(r"\[WARNING\] Cut off by a quick stop: calls in progress: 1$") == 1
+
+
+def test_a_stop_that_gets_quicker_while_the_lifespan_ends(start: Callable[..., Server]) -> None:
+    srv = start(STOP_S="0.7")
+    srv.signal(signal.SIGTERM)
+    srv.wait_for("^lifespan ends$")
+    srv.signal(signal.SIGINT)
+    assert srv.wait() == 0
+    assert said(srv) == ["lifespan: well"]
+
+
+def test_what_takes_too_long_is_named(start: Callable[..., Server]) -> None:
+    srv = start(STOP_S="60")
+    with asking(srv, "/hold/60", "holds"):
+        srv.signal(signal.SIGINT)
+        assert srv.wait() == 0
+    srv.wait_for(r"Calls that did not end within 0\.\d seconds after they were cancelled: 1$")
+    srv.wait_for(r"\[WARNING\] The application did not stop within 0\.\d seconds$")
+    assert said(srv) == ["lifespan: cut"]
+    srv.wait_for(r"Worker exiting")
+
+
+@pytest.mark.parametrize("signum", QUICK)
+def test_sockets_and_streams_are_told(start: Callable[..., Server], signum: int) -> None:
+    srv = start()
+    with contextlib.ExitStack() as stack:
+        first, second, stream = (stack.enter_context(srv.connect()) for _ in range(3))
+        upgrade(first, "/listens")
+        upgrade(second, "/deaf/0.1")
+        stream.sendall(head("GET", "/events"))
+        events = begin_answer(stream)
+        srv.signal(signum)
+        assert {be_closed(first), be_closed(second)} == {1001}
+        assert events.read() == b"data: 0\n\ndata: bye\n\n"
+    assert srv.wait() == 0
+    srv.wait_for("^websocket ended by 1001$")
+    assert said(srv) == ["release: well", "lifespan: well"]
+    # The one that heard nothing.
+    srv.wait_for("Cut off by a quick stop: calls in progress: 1$")
+
+
+def test_sockets_are_told_of_ctrl_c(start: Callable[..., Server]) -> None:
+    srv = start()
+    with srv.connect() as client:
+        upgrade(client, "/listens")
+        press_ctrl_c(srv)
+        assert be_closed(client) == 1001
+    assert srv.wait() == 0
+    srv.wait_for("^websocket ended by 1001$")
+
+
+def test_sockets_of_a_worker_that_is_stopped_alone(start: Callable[..., Server]) -> None:
+    srv = start()
+    with srv.connect() as client:
+        upgrade(client, "/listens")
+        (worker,) = srv.workers()
+        os.kill(worker, signal.SIGQUIT)
+        assert be_closed(client) == 1012
+
+
+def test_a_call_that_computes_is_interrupted(start: Callable[..., Server]) -> None:
+    """It may still take a while for what it has to do then, and the lifespan waits for it."""
+    srv = start()
+    with asking(srv, "/compute/0.1", "computes"):
+        press_ctrl_c(srv)
+        assert srv.wait() == 0
+    assert said(srv) == ["release: well", "lifespan: well"]
+
+
+def test_a_call_that_catches_what_interrupts_it(start: Callable[..., Server]) -> None:
+    srv = start()
+    with asking(srv, "/lose", "computes"):
+        press_ctrl_c(srv)
+        assert srv.wait() == 0
+    srv.wait_for("^has caught it$")
+    assert said(srv) == ["lifespan: well"]
+
+
+# -- the end of graceful_timeout ---------------------------------------------------------------
+
+
+def test_calls_that_are_cut_off_clean_up(start: Callable[..., Server]) -> None:
+    srv = start("--graceful-timeout", "3")
+    with asking(srv, "/hold/0.05", "holds"), srv.connect() as client:
+        upgrade(client, "/deaf/0.05")
+        srv.wait_for("^holds$", 2)
+        srv.signal(signal.SIGTERM)
+        assert srv.wait() == 0
+    assert said(srv) == ["release: well", "release: well", "lifespan: well"]
+    srv.wait_for("Cut off at the end of graceful_timeout: calls in progress: 2$")

@@ -9,16 +9,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import time
 import traceback
 from typing import TYPE_CHECKING, Any
 
-from monoceros.errors import LifespanFailed
+from monoceros.asgi.loops import Ending
+from monoceros.errors import LifespanFailed, StopWorker
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from monoceros.asgi.types import AsgiApp, Event
     from monoceros.log.logger import Logger
 
 PARTING_S = 0.4  # the least time to end, and what there is for the task once all has been said
+_LOOK_S = 0.05  # how often is looked whether there is less time than before
 _TRACEBACK = "Traceback (most recent call last)"
 
 
@@ -29,12 +34,13 @@ class Lifespan:
     ``is_supported`` tells whether it has said that it has started.
     """
 
-    def __init__(self, app: AsgiApp, mode: str, log: Logger) -> None:
+    def __init__(self, app: AsgiApp, mode: str, log: Logger, ending: Ending | None = None) -> None:
         self.state: dict[str, Any] = {}
         self.is_supported = False
         self._app = app
         self._mode = mode
         self._log = log
+        self._ending = ending or Ending()
         self._task: asyncio.Task[None] | None = None
         self._asked = "startup"  # what it is to answer
         self._told = 0  # how many events it has received
@@ -61,26 +67,44 @@ class Lifespan:
         if not self.is_supported:
             self._go_without(_error(task))
 
-    async def stop(self, patience_s: float) -> None:
-        """Have the application end, within so many seconds; what goes wrong is logged."""
+    async def stop(self, time_left: Callable[[], float]) -> None:
+        """Have the application end in time; what goes wrong is logged.
+
+        ``time_left`` returns seconds, which may become less than they were. A start that is still
+        under way is cancelled.
+        """
         task = self._task
-        if task is None or task.done() or not self.is_supported:
+        if task is None or task.done():
             return
-        self._asked = "shutdown"
+        has_started = self.is_supported
         self._news.clear()
-        self._order.set()
-        with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._news.wait(), max(PARTING_S, patience_s))
+        if has_started:
+            self._asked = "shutdown"
+            self._order.set()
+        else:
+            self._ending.cancel(task)
+        await self._hear(time_left)
         if self._news.is_set():
             await asyncio.wait({task}, timeout=PARTING_S)
-        else:
-            self._log.warning("The application did not stop within %.1f seconds", patience_s)
         if not task.done():
-            task.cancel()
+            self._ending.cancel(task)
             await asyncio.wait({task}, timeout=PARTING_S)
-        elif self._failure is not None or _error(task) is not None:
+        elif has_started and (self._failure is not None or _error(task) is not None):
             what = "The application failed to stop"
             self._log.error("%s", _explain(what, self._failure or "", _error(task)))
+
+    async def _hear(self, time_left: Callable[[], float]) -> None:
+        """Wait for an answer, or for the end of the task."""
+        began = time.monotonic()
+        while True:
+            waited_s = time.monotonic() - began
+            left_s = max(PARTING_S - waited_s, time_left())
+            if left_s <= 0:
+                break
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._news.wait(), min(left_s, _LOOK_S))
+                return
+        self._log.warning("The application did not stop within %.1f seconds", waited_s)
 
     def _go_without(self, error: BaseException | None) -> None:
         """Take an application that has ended early for one that does not speak the protocol."""
@@ -134,10 +158,11 @@ class Lifespan:
 
 
 def _error(task: asyncio.Task[None]) -> BaseException | None:
-    """Return what has ended a task, None where nothing has."""
+    """Return what has ended a task, None where nothing has, or the worker's own end."""
     if not task.done():
         return None
-    return asyncio.CancelledError() if task.cancelled() else task.exception()
+    error = asyncio.CancelledError() if task.cancelled() else task.exception()
+    return None if isinstance(error, StopWorker) else error
 
 
 def _explain(what: str, words: str, error: BaseException | None) -> str:

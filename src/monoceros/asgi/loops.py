@@ -11,6 +11,8 @@ import asyncio
 import contextlib
 import signal
 import sys
+import time
+import weakref
 from typing import TYPE_CHECKING, Any
 
 from monoceros.errors import ConfigError, StopWorker
@@ -18,16 +20,47 @@ from monoceros.errors import ConfigError, StopWorker
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
 
-# How long each step of the end may take, and where the worker was told to end at once.
-PATIENCE_S = 5.0
-HURRY_S = 0.4
+PATIENCE_S = 5.0  # how long each step of the end may take, where nobody hurries
+HURRY_S = 1.8  # how long all of them may, of the two seconds that the arbiter allows then
+_LEAST_S = 0.05  # how long each may in any case
 
 
-def run(main: Callable[[], Coroutine[Any, Any, None]], kind: str) -> None:
+class Ending:
+    """What those who end a loop, each in turn, know of each other."""
+
+    def __init__(self) -> None:
+        self._cancelled: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
+        self._until: float | None = None
+
+    def cancel(self, *tasks: asyncio.Task[Any]) -> None:
+        """Cancel tasks, each once: a second time would cut what it does about the first."""
+        for task in tasks:
+            if task not in self._cancelled:
+                self._cancelled.add(task)
+                task.cancel()
+
+    def hurry(self, seconds: float = HURRY_S) -> None:
+        """Have all be over in so many seconds; what was said first holds."""
+        if self._until is None:
+            self._until = time.monotonic() + seconds
+
+    @property
+    def hurries(self) -> bool:
+        """Whether all steps share what time there is."""
+        return self._until is not None
+
+    def left(self) -> float:
+        """Return how many seconds the next step may take; may be negative."""
+        return PATIENCE_S if self._until is None else self._until - time.monotonic()
+
+
+def run(
+    main: Callable[[], Coroutine[Any, Any, None]], kind: str, ending: Ending | None = None
+) -> None:
     """Call ``main`` in a loop of that kind (see ``asgi_loop``), and end it with its coroutine.
 
     What is left then is cancelled, with that coroutine first where a signal handler's exception has
-    ended the loop; raises what it raises, or that exception.
+    ended the loop; raises what it raises, or that exception. Give the Ending that it has.
     """
 
     async def call() -> None:
@@ -42,7 +75,7 @@ def run(main: Callable[[], Coroutine[Any, Any, None]], kind: str) -> None:
             try:
                 loop.run_until_complete(task)
             finally:
-                _wind_up(loop, task)
+                _wind_up(loop, task, ending or Ending())
         finally:
             asyncio.set_event_loop(None)
             loop.close()
@@ -82,39 +115,44 @@ def task_options(loop: asyncio.AbstractEventLoop) -> dict[str, Any]:
 # -- the end ----------------------------------------------------------------------------------
 
 
-def _wind_up(loop: asyncio.AbstractEventLoop, main: asyncio.Task[None]) -> None:
+def _wind_up(loop: asyncio.AbstractEventLoop, main: asyncio.Task[None], ending: Ending) -> None:
     """Have all end that is still there, each in its turn and for a limited time.
 
     What threads of the default executor are at is waited for once more when the interpreter exits.
     """
-    patience_s = PATIENCE_S
     if not main.done():
-        patience_s = HURRY_S
+        ending.hurry()
         # Before the others: it knows the order in which what it has made is to end.
-        _cancel(loop, {main}, patience_s)
-    _cancel(loop, asyncio.all_tasks(loop), patience_s)
+        ending.cancel(main)
+        _wait(loop, {main}, ending)
+    tasks = asyncio.all_tasks(loop)
+    ending.cancel(*tasks)
+    _wait(loop, tasks, ending)
     if main.done() and not main.cancelled():
         main.exception()  # was raised, or gives way to what is being raised
     for closing in (loop.shutdown_asyncgens, loop.shutdown_default_executor):
         task = loop.create_task(closing())
-        _wait(loop, {task}, patience_s)
+        _wait(loop, {task}, ending)
         if not task.done():
-            _cancel(loop, {task}, patience_s)
+            ending.cancel(task)
+            _wait(loop, {task}, ending)
 
 
-def _cancel(
-    loop: asyncio.AbstractEventLoop, tasks: set[asyncio.Task[Any]], patience_s: float
-) -> None:
-    for task in tasks:
-        task.cancel()
-    _wait(loop, tasks, patience_s)
+def _wait(loop: asyncio.AbstractEventLoop, tasks: set[asyncio.Task[Any]], ending: Ending) -> None:
+    """Run the loop until tasks have ended; a StopWorker that one of them has kept ends no more."""
+    if not tasks:
+        return
+    waits = loop.create_task(asyncio.wait(tasks, timeout=max(_LEAST_S, ending.left())))
+    while not waits.done():
+        try:
+            loop.run_until_complete(waits)
+        except StopWorker as stop:
+            if not any(_has_ended_by(stop, task) for task in tasks):
+                raise
 
 
-def _wait(
-    loop: asyncio.AbstractEventLoop, tasks: set[asyncio.Task[Any]], patience_s: float
-) -> None:
-    if tasks:
-        loop.run_until_complete(asyncio.wait(tasks, timeout=patience_s))
+def _has_ended_by(stop: StopWorker, task: asyncio.Task[Any]) -> bool:
+    return task.done() and not task.cancelled() and task.exception() is stop
 
 
 # -- signals ----------------------------------------------------------------------------------

@@ -9,8 +9,9 @@ returns when it has drained.
 Signals: TERM asks for a graceful end, and only clears ``alive`` once the worker has booted. QUIT
 and INT end the worker where it stands, by ``StopWorker`` raised from the handler, as TERM does
 before; ABRT is the arbiter's timeout; USR1 reopens the logs. The handlers run between two
-bytecodes of the main thread; the wake-up descriptor only ends a poll. Where it gets lost, StopWorker is
-raised again by the next signal, unless ``run`` has said by ``heed_stop`` that it looks itself.
+bytecodes of the main thread; the wake-up descriptor only ends a poll. A StopWorker that got lost
+is raised again by the next signal. A ``run`` that calls ``heed_stop`` looks itself: StopWorker is
+raised where it does not do so soon, and once.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ import os
 import signal
 import sys
 import time
-from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
+from math import inf
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from monoceros.errors import MonocerosError, StopWorker
 from monoceros.net import listeners, owner
@@ -29,7 +31,7 @@ from monoceros.scoreboard import Scoreboard, beat
 from monoceros.unpatched import get_handler, set_handler
 from monoceros.workers import hooks
 from monoceros.workers.failure import format_application_error
-from monoceros.workers.insistence import raise_again
+from monoceros.workers.insistence import raise_again, repeat_later
 from monoceros.workers.news import News, tell
 
 if TYPE_CHECKING:
@@ -47,6 +49,7 @@ if TYPE_CHECKING:
     Handler = Callable[[int, FrameType | None], None]
 
 BOOTING = "[booting]"
+_HEED_S = 0.1  # how long a loop may take to see that it is to end
 
 
 class Worker:
@@ -122,7 +125,8 @@ class Worker:
         self._tmp: WorkerTmp | None = None
         self._is_ready = False  # and the arbiter knows
         self._stop: StopWorker | None = None  # raised, and to be raised again where it gets lost
-        self._heeds_stop = False  # it is not
+        self._heeds_stop = False
+        self._raise_at = 0.0  # time.monotonic() before which it is not raised
 
     @property
     def tmp(self) -> WorkerTmp:
@@ -294,37 +298,38 @@ class Worker:
 
     @property
     def is_stopped(self) -> bool:
-        """Whether StopWorker was raised, be it lost since."""
+        """Whether this worker is to leave now."""
         return self._stop is not None
 
     def heed_stop(self) -> None:
-        """Have StopWorker raised once at most from now on; raises one that was lost before.
+        """Look at ``is_stopped`` oneself from now on, and call ``take_stop``.
 
-        What ends then is not interrupted by those who insist: a terminal tells all processes, and
-        the arbiter once more. Who calls this looks at ``is_stopped`` himself.
+        Raises a StopWorker that was lost before.
         """
         self._heeds_stop = True
         if self._stop is not None:
             raise self._stop
 
+    def take_stop(self) -> bool:
+        """Have nothing more raised, however often signals insist; whether something was."""
+        was_raised = self._raise_at == inf
+        self._raise_at = inf
+        return was_raised
+
     def handle_exit(self, signum: int, frame: FrameType | None) -> None:
         """TERM: finish what has been received, then leave; at once where nothing can have been."""
         self.alive = False
-        if self._stop is not None:
-            if not self._heeds_stop:
-                raise self._stop
-        elif not self.booted:
-            self._end(0)
+        if self._stop is not None or not self.booted:
+            self._end(signum)
 
     def handle_quit(self, signum: int, frame: FrameType | None) -> None:
         """QUIT and INT: leave now, also in the middle of a request."""
         self.alive = False
-        if self._stop is not None and self._heeds_stop:
-            return
         try:
-            hooks.try_call(self.cfg, self.log, "worker_int", self)
+            if self._stop is None or not self._heeds_stop:
+                hooks.try_call(self.cfg, self.log, "worker_int", self)
         finally:
-            self._end(0)
+            self._end(signum)
 
     def handle_abort(self, signum: int, frame: FrameType | None) -> None:
         """ABRT: the arbiter lost patience, and has logged where this process is."""
@@ -335,12 +340,23 @@ class Worker:
                 self.report_calls()
             hooks.try_call(self.cfg, self.log, "worker_abort", self)
         finally:
-            self._end(1)
+            if self._heeds_stop:
+                self._raise_at = inf
+            self._stop = StopWorker(1)
+            raise self._stop
 
-    def _end(self, code: int) -> NoReturn:
-        """Leave the main thread where it stands."""
-        self._stop = StopWorker(code)
-        raise self._stop
+    def _end(self, signum: int) -> None:
+        """Leave the main thread where it stands, or have it know."""
+        if self._stop is None:
+            self._stop = StopWorker(0)
+            if self._heeds_stop:
+                self._raise_at = time.monotonic() + _HEED_S
+                # A moment later, so that the time is over then.
+                repeat_later(signum, _HEED_S * 1.1)
+        if time.monotonic() >= self._raise_at:
+            if self._heeds_stop:
+                self._raise_at = inf
+            raise self._stop
 
     def handle_usr1(self, signum: int, frame: FrameType | None) -> None:
         """USR1: open the log files again."""

@@ -56,11 +56,13 @@ class ASGIWorker(SupervisedWorker):
 
 def serve(worker: SupervisedWorker) -> None:
     """Serve the ASGI application of a worker, whichever its class."""
-    from monoceros.asgi.loops import run
+    from monoceros.asgi.loops import Ending, run
     from monoceros.workers.asgi.serving import Serving
 
+    ending = Ending()
+
     async def main() -> None:
-        await Serving(worker).main()
+        await Serving(worker, ending).main()
 
     worker.heed_stop()
-    run(main, worker.cfg.asgi_loop)
+    run(main, worker.cfg.asgi_loop, ending)

@@ -5,6 +5,8 @@ through: in a destructor or in the callback of a weak reference, of which import
 reported and dropped. So the signal is sent again, and its handler raises again. Where an import
 catches whatever comes, the arbiter repeats itself (``supervision.remind_booting``).
 
+A worker with a loop of its own is told in there, and interrupted only where that does not hear.
+
 Threads are started past ``threading``, whose locks the main thread may hold at that moment.
 """
 
@@ -44,14 +46,23 @@ def raise_again(signum: signal.Signals) -> None:
     main = get_ident()
     report = sys.unraisablehook
 
-    def once_more() -> None:
-        sleep(_SOON_S)
-        signal.pthread_kill(main, signum)
-
     def hook(lost: UnraisableHookArgs, /) -> None:
         if isinstance(lost.exc_value, StopWorker):
-            start_new_thread(once_more, ())
+            _send_later(main, signum, _SOON_S)
         else:
             report(lost)
 
     sys.unraisablehook = hook
+
+
+def repeat_later(signum: int, seconds: float) -> None:
+    """Have a signal come to the main thread, which calls this, once more."""
+    _send_later(get_ident(), signum, seconds)
+
+
+def _send_later(thread: int, signum: int, seconds: float) -> None:
+    def send() -> None:
+        sleep(seconds)
+        signal.pthread_kill(thread, signum)
+
+    start_new_thread(send, ())

@@ -63,8 +63,8 @@ async def lifespan(receive: Receive, send: Send) -> None:
 
 async def connect_to_database() -> None:
     """Wait, as a start may."""
-    say("starts")
     try:
+        say("starts")
         await asyncio.sleep(seconds("START_S"))
     except asyncio.CancelledError:
         await take("start", seconds("CLEAN_S"))
@@ -89,8 +89,8 @@ async def forget(scope: Scope, receive: Receive, send: Send, name: str) -> None:
 
 async def hold(scope: Scope, receive: Receive, send: Send, needed_s: str) -> None:
     """Hold something for ever, and take so long to release it."""
-    say("holds")
     try:
+        say("holds")
         await asyncio.sleep(3600)
     finally:
         await take("release", float(needed_s))
@@ -98,8 +98,8 @@ async def hold(scope: Scope, receive: Receive, send: Send, needed_s: str) -> Non
 
 async def compute(scope: Scope, receive: Receive, send: Send, needed_s: str) -> None:
     """Stop the whole loop, and take so long to release something."""
-    say("computes")
     try:
+        say("computes")
         time.sleep(60)
     finally:
         await take("release", float(needed_s))
@@ -107,8 +107,8 @@ async def compute(scope: Scope, receive: Receive, send: Send, needed_s: str) -> 
 
 async def lose(scope: Scope, receive: Receive, send: Send, _: str) -> None:
     """Take whatever is raised for something of its own."""
-    say("computes")
     try:
+        say("computes")
         time.sleep(60)
     except BaseException:
         say("has caught it")

@@ -76,7 +76,7 @@ def live(app: AsgiApp, patience_s: float = LONG_S) -> Lifespan:
     async def main() -> Lifespan:
         made = Lifespan(app, "auto", LOG)
         await made.start()
-        await made.stop(patience_s)
+        await made.stop(lambda: patience_s)
         return made
 
     made: Lifespan = run(main)
@@ -362,6 +362,6 @@ def test_what_nobody_has_asked_for(kind: str) -> None:
 
 def test_a_stop_before_any_start() -> None:
     async def main() -> None:
-        await Lifespan(well_behaved, "auto", LOG).stop(LONG_S)
+        await Lifespan(well_behaved, "auto", LOG).stop(lambda: LONG_S)
 
     run(main)

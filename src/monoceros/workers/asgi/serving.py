@@ -4,6 +4,10 @@ Theory of operation. A coroutine of the worker's own does what is due once a sec
 signals ask for; the loop does everything else. Told to leave, it closes the listeners, or empties
 their queues where nobody comes after it, tells streams first, and lets every request end. Idle
 connections are kept for a moment, because their clients may be about to send one more request.
+
+Then the calls that are left are cancelled, and the lifespan ends; that is a task of its own, which
+whoever cancels ``main`` makes hurry, and no more. A quick stop shows in ``is_stopped``, and only a
+loop that does not look is ended by an exception: ``loops.run`` cancels ``main`` and runs it on.
 """
 
 from __future__ import annotations
@@ -15,15 +19,16 @@ from typing import TYPE_CHECKING, Any, cast
 
 from monoceros.asgi.application import adapt
 from monoceros.asgi.connection import Connection
-from monoceros.asgi.events import tell
 from monoceros.asgi.lifespan import Lifespan
+from monoceros.asgi.loops import HURRY_S
 from monoceros.asgi.service import Service
 from monoceros.errors import LifespanFailed
 from monoceros.http import Record
 from monoceros.net.closing import is_ending
 from monoceros.net.trust import Trusted
-from monoceros.scoreboard import count_connections
+from monoceros.scoreboard import SlotPhase, count_connections
 from monoceros.workers.asgi.core import make_core
+from monoceros.workers.asgi.farewell import RESTART, STOP, Farewell
 from monoceros.workers.asgi.intake import Intake
 from monoceros.workers.asgi.observers import Observers
 from monoceros.workers.asgi.sockets import Sockets
@@ -37,20 +42,27 @@ from monoceros.workers.timeouts import Timeouts
 from monoceros.wsgi.observers import Observers as WsgiObservers
 
 if TYPE_CHECKING:
+    from monoceros.asgi.loops import Ending
     from monoceros.workers.supervised import SupervisedWorker
 
 _TICK_S = 1.0
 _BURST = 16
 _LAST = 0.97  # the part of graceful_timeout that is over when the application has ended
 _BUSY_S = 0.02  # how often is looked whether the last answer is out
-_RESTART, _STOP = 1012, 1001  # how WebSockets are closed (RFC 6455 7.4.1 and its registry)
+_ABORT_S = 0.8  # from ABRT to the end, as the arbiter allows a second
+_REST_S = 0.5  # what of that, or of a quick stop, is for what comes after the lifespan
+_WORD_S = 0.1  # how long the arbiter may take to say that it was it who asked for that
+_MOMENT_S = 0.2  # for those who are told then
 
 
 class Serving:
     """Serves the application of one worker, in the loop that runs."""
 
-    def __init__(self, worker: SupervisedWorker) -> None:
+    def __init__(self, worker: SupervisedWorker, ending: Ending) -> None:
         self._worker = worker
+        self._ending = ending
+        self._life: asyncio.Task[None] | None = None  # up to the last answer
+        self._farewell: Farewell | None = None  # once there may be calls
         self._loop = asyncio.get_running_loop()
         self._news = asyncio.Event()
         self._app = adapt(worker.wsgi)
@@ -59,7 +71,7 @@ class Serving:
         self._core = make_core(worker, inner)
         self._observers = Observers(worker, inner)
         self._observers.attach(self._core, self._write_log_soon)
-        self._lifespan = Lifespan(self._app, cfg.asgi_lifespan, worker.log)
+        self._lifespan = Lifespan(self._app, cfg.asgi_lifespan, worker.log, ending)
         self._access = worker.log.access_sink()
         self._is_log_due = False
         limit = raise_limit(cfg.worker_connections, worker.log.warning)
@@ -75,25 +87,43 @@ class Serving:
         )
 
     async def main(self) -> None:
-        """Serve until asked to leave, then finish what has been received."""
-        worker = self._worker
-        wakeup = worker.wakeup
+        """Serve until asked to leave, then finish what has been received; cancelled, at once."""
+        wakeup = self._worker.wakeup
         if wakeup is None:
             raise RuntimeError("run() needs signals; init_process() sets them up")
         self._loop.add_reader(wakeup.fileno(), self._wake)
-        try:
-            await self._start()
-            self._begin()
+        self._life = life = self._loop.create_task(self._live())
+        await self._see_through(life)
+        end = self._loop.create_task(self._end())
+        await self._see_through(end)
+        self._loop.remove_reader(wakeup.fileno())
+        self._sockets.close()
+        self._worker.heed_stop()
+        for task in (end, life):
+            if not task.cancelled():
+                task.result()
+
+    async def _see_through(self, task: asyncio.Task[None]) -> None:
+        """Wait for the end of a task, which is to come soon where this is cancelled."""
+        while not task.done():
             try:
-                await self._serve()
-                await self._drain()
-            finally:
-                self._service.is_closing = True
-        finally:
-            await self._lifespan.stop(self._time_left())
-            self._write_log()
-            self._loop.remove_reader(wakeup.fileno())
-            self._sockets.close()
+                await asyncio.wait({task})
+            except asyncio.CancelledError:
+                self._hurry()
+
+    def _hurry(self) -> None:
+        """Have all end soon."""
+        self._ending.hurry(_ABORT_S if self._worker.aborted else HURRY_S)
+        if self._life is not None:
+            self._ending.cancel(self._life)
+
+    async def _live(self) -> None:
+        await self._start()
+        farewell = self._farewell = self._begin()
+        self._worker.become_ready()
+        self._intake.start()
+        await self._serve()
+        await self._drain(farewell)
 
     async def _start(self) -> None:
         """Have the application start; under ``reload`` serve the reason where it does not."""
@@ -106,7 +136,8 @@ class Serving:
             worker.stand_in(error, worker.log.error)
             self._app = adapt(worker.wsgi)
 
-    def _begin(self) -> None:
+    def _begin(self) -> Farewell:
+        """Make what calls the application; returns who ends its calls."""
         worker = self._worker
         cfg = worker.cfg
         extras = {"state": self._lifespan.state} if self._lifespan.is_supported else {}
@@ -128,8 +159,7 @@ class Serving:
         self._sweep = Sweep(self._service, Timeouts.from_config(cfg), cfg.request_timeout)
         self._service.set_timeout = self._set_timeout
         worker.report_calls = self._report_calls
-        worker.become_ready()
-        self._intake.start()
+        return Farewell(self._service, self._upgrades, self._ending, worker.log)
 
     def _claim_records(self) -> list[Any]:
         """Return the records for requests, the first to be used last in the list."""
@@ -162,7 +192,7 @@ class Serving:
         next_tick = 0.0
         sweep = self._sweep
         counts = worker.cfg.max_requests > 0
-        while worker.alive or not worker.may_leave():
+        while worker.is_stopped or worker.alive or not worker.may_leave():
             now = self._loop.time()
             if now >= next_tick:
                 next_tick = now + _TICK_S
@@ -192,6 +222,13 @@ class Serving:
         if self._worker.wakeup is not None:
             self._worker.wakeup.drain()
         self._news.set()
+        if not self._worker.is_stopped:
+            return
+        if self._worker.take_stop():
+            # The call that was interrupted passes that on when it has cleaned up, if it does.
+            self._loop.call_later(_MOMENT_S, self._hurry)
+        else:
+            self._hurry()
 
     def _tick(self, now: float) -> None:
         """Do what is due about once a second."""
@@ -226,22 +263,22 @@ class Serving:
 
     def _time_left(self) -> float:
         worker = self._worker
+        if self._ending.hurries:
+            return max(0.0, self._ending.left() - _REST_S)
         if worker.told_to_leave is None:
             return float(worker.cfg.graceful_timeout)
         # The last bit is for what comes after: the arbiter kills who is not done in time.
         end = worker.told_to_leave + _LAST * worker.cfg.graceful_timeout
         return max(0.0, end - time.monotonic())
 
-    async def _drain(self) -> None:
+    async def _drain(self, farewell: Farewell) -> None:
         """Leave: tell streams, answer what was received, and close what stays idle."""
         worker = self._worker
         worker.tell(News.LEAVING)
         self._core.closing = True
         told = worker.told_to_leave or time.monotonic()
-        until = told + PATIENCE * worker.cfg.graceful_timeout
-        is_end = all(map(is_ending, worker.sockets))
-        code = _STOP if is_end else _RESTART
-        self._close_sockets(code, waits=True)
+        code = self._code()
+        farewell.close_sockets(code, waits=True)
         ending = self._intake.leave()
         if ending:
             self._intake.empty_queues()
@@ -249,31 +286,30 @@ class Serving:
             self._intake.empty_queues()
         self._intake.close()
         await asyncio.sleep(0)
-        await self._wait_for_answers(told, until, code)
-        self._cut_off()
+        await self._wait_for_answers(farewell, told, code)
 
-    def _close_sockets(self, code: int, waits: bool) -> None:
-        for connection in tuple(self._service.connections):
-            if connection.successor is not None:
-                connection.successor.shut_down(code, waits=waits)
+    def _code(self) -> int:
+        """Return how WebSockets are closed."""
+        return STOP if all(map(is_ending, self._worker.sockets)) else RESTART
 
-    async def _wait_for_answers(self, told: float, until: float, code: int) -> None:
+    async def _wait_for_answers(self, farewell: Farewell, told: float, code: int) -> None:
         worker = self._worker
         service = self._service
+        until = told + PATIENCE * worker.cfg.graceful_timeout
         grace_s = min(IDLE_GRACE_S, worker.cfg.graceful_timeout / 2)
         stream_end = told + float(worker.cfg.stream_grace)
         next_tick = 0.0
-        while service.connections or self._has_calls():
+        while service.connections or farewell.has_calls:
             now = time.monotonic()
             if now >= until:
                 return
             # Those too that began, or were accepted, meanwhile.
-            self._close_sockets(code, waits=now < told + grace_s)
-            self._tell_streams()
+            farewell.close_sockets(code, waits=now < told + grace_s)
+            farewell.tell_streams()
             if self._sweep.limits_requests:
                 self._sweep.end_late(time.monotonic_ns())
             if now >= stream_end:
-                self._end_streams()
+                farewell.end_streams()
             if now >= next_tick:
                 next_tick = now + _TICK_S
                 self._tick(self._loop.time())
@@ -281,33 +317,41 @@ class Serving:
                 self._sweep.close_idle(self._loop.time() - grace_s)
             await asyncio.sleep(_BUSY_S)
 
-    def _has_calls(self) -> bool:
-        return bool(self._service.calls or self._upgrades.calls)
+    async def _end(self) -> None:
+        """Have what calls there are end, then the lifespan."""
+        if self._farewell is not None:
+            when = "at the end of graceful_timeout"
+            if self._ending.hurries:
+                when = "by a quick stop"
+                await self._take_quick_leave(self._farewell)
+            await self._farewell.cut_off(when, self._time_left)
+        await self._lifespan.stop(self._time_left)
+        self._write_log()
 
-    def _tell_streams(self) -> None:
-        for exchange in tuple(self._service.calls):
-            if exchange.is_stream and not exchange.is_told:
-                exchange.is_told = True
-                tell(exchange)
+    async def _take_quick_leave(self, farewell: Farewell) -> None:
+        """Tell WebSockets and streams, and give them a moment."""
+        self._core.closing = True
+        self._intake.stop()
+        if farewell.has_sockets:
+            await self._wait_for_word()
+        code = self._code()
+        self._intake.leave()
+        self._intake.close()
+        until = time.monotonic() + _MOMENT_S
+        while (farewell.has_sockets or farewell.has_streams) and time.monotonic() < until:
+            farewell.close_sockets(code, waits=False)
+            farewell.tell_streams()
+            await asyncio.sleep(_BUSY_S)
+        farewell.end_streams()
 
-    def _end_streams(self) -> None:
-        for exchange in tuple(self._service.calls):
-            if exchange.is_stream and exchange.owner.exchange is exchange:
-                exchange.owner.end_stream(exchange)
+    async def _wait_for_word(self) -> None:
+        """Wait until the arbiter has dealt with the listeners, if it was told to end too."""
+        until = time.monotonic() + _WORD_S
+        while not self._is_sent_away() and time.monotonic() < until:
+            await asyncio.sleep(_BUSY_S)
 
-    def _cut_off(self) -> None:
-        self._service.is_closing = True
-        calls = tuple(self._service.calls)
-        cut = [exchange for exchange in calls if exchange.owner.exchange is exchange]
-        if cut:
-            self._worker.log.warning(
-                "Cut off at the end of graceful_timeout: calls in progress: %s", len(cut)
-            )
-        for exchange in calls:
-            if exchange.task is not None:
-                exchange.task.cancel()
-        for socket in self._upgrades.calls:
-            if socket.task is not None:
-                socket.task.cancel()
-        for connection in tuple(self._service.connections):
-            connection.abort()
+    def _is_sent_away(self) -> bool:
+        """Whether the arbiter has told this worker to leave, or nobody is there to tell."""
+        worker = self._worker
+        phase = worker.scoreboard.phase(worker.slot_index)
+        return worker.is_abandoned or phase is SlotPhase.DRAINING
