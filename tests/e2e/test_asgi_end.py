@@ -6,6 +6,8 @@ import contextlib
 import os
 import re
 import signal
+import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -191,3 +193,56 @@ def test_calls_that_are_cut_off_clean_up(start: Callable[..., Server]) -> None:
         assert srv.wait() == 0
     assert said(srv) == ["release: well", "release: well", "lifespan: well"]
     srv.wait_for("Cut off at the end of graceful_timeout: calls in progress: 2$")
+
+
+# -- handlers of the application's -------------------------------------------------------------
+
+
+def has_heard(srv: Server, signum: signal.Signals, count: int) -> bool:
+    return srv.get("/heard").body.count(signum.name.encode()) == count
+
+
+def hear(srv: Server, *signums: signal.Signals) -> None:
+    """Send signals to the worker, and wait until handlers of the application have heard them."""
+    (worker,) = srv.workers()
+    for signum in signums:
+        before = srv.get("/heard").body.count(signum.name.encode())
+        os.kill(worker, signum)
+        srv.wait_until(partial(has_heard, srv, signum, before + 1), signum.name)
+
+
+def test_signals_reach_handlers_of_the_loop(start: Callable[..., Server]) -> None:
+    """At once, and after the worker has looked after itself for a while."""
+    srv = start(HANDLES="SIGHUP,SIGUSR2")
+    hear(srv, signal.SIGHUP, signal.SIGUSR2)
+    assert srv.get("/nap/2.2").body == b"slept"
+    hear(srv, signal.SIGHUP, signal.SIGUSR2, signal.SIGHUP)
+
+
+@pytest.mark.parametrize("is_given_up", [False, True])
+@pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
+def test_the_workers_own_signals_beside_them(
+    start: Callable[..., Server], signum: int, is_given_up: bool
+) -> None:
+    """The loop wakes up for them, where it had nothing else to do too."""
+    srv = start("--access-logfile", "access", HANDLES="SIGHUP")
+    if is_given_up:
+        assert srv.get("/forget/SIGHUP").status == 200
+    (worker,) = srv.workers()
+    (srv.cwd / "access").rename(srv.cwd / "old")
+    os.kill(worker, signal.SIGUSR1)
+    srv.wait_until((srv.cwd / "access").exists, "a new log")
+    srv.signal(signum)
+    began = time.monotonic()
+    srv.wait_for("^lifespan ends$")
+    assert time.monotonic() - began < 0.7
+    assert srv.wait() == 0
+
+
+def test_an_application_that_takes_term_for_itself(start: Callable[..., Server]) -> None:
+    """The worker hears of the stop from the arbiter's record, a second later at most."""
+    srv = start("--graceful-timeout", "10", HANDLES="SIGTERM")
+    srv.signal(signal.SIGTERM)
+    assert srv.wait() == 0
+    assert said(srv) == ["lifespan: well"]
+    assert not srv.count("ERROR|WARNING")

@@ -319,6 +319,7 @@ class Worker:
     def handle_exit(self, signum: int, frame: FrameType | None) -> None:
         """TERM: finish what has been received, then leave; at once where nothing can have been."""
         self.alive = False
+        self._end_poll()
         if self._stop is not None or not self.booted:
             self._end(signum)
 
@@ -347,6 +348,7 @@ class Worker:
 
     def _end(self, signum: int) -> None:
         """Leave the main thread where it stands, or have it know."""
+        self._end_poll()
         if self._stop is None:
             self._stop = StopWorker(0)
             if self._heeds_stop:
@@ -357,6 +359,11 @@ class Worker:
             if self._heeds_stop:
                 self._raise_at = inf
             raise self._stop
+
+    def _end_poll(self) -> None:
+        """End a poll, also where a loop has put a descriptor of its own in the place of ours."""
+        if self.wakeup is not None and self.wakeup.write_fd >= 0:
+            self.wakeup.wake()
 
     def handle_usr1(self, signum: int, frame: FrameType | None) -> None:
         """USR1: open the log files again."""

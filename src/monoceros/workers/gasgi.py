@@ -65,4 +65,8 @@ def serve(worker: SupervisedWorker) -> None:
         await Serving(worker, ending).main()
 
     worker.heed_stop()
+    if worker.wakeup is not None:
+        # Not later: loops put a descriptor of their own there, by which they hear of signals that
+        # applications have handlers for.
+        worker.wakeup.claim()
     run(main, worker.cfg.asgi_loop, ending)

@@ -12,7 +12,7 @@ import signal
 import time
 from typing import TYPE_CHECKING, Any
 
-from tests.e2e.apps.awaits import answer, begin, say
+from tests.e2e.apps.awaits import answer, begin, nap, say
 
 if TYPE_CHECKING:
     from monoceros.asgi.types import Receive, Scope, Send
@@ -140,5 +140,5 @@ async def deaf(scope: Scope, receive: Receive, send: Send, needed_s: str) -> Non
 
 ROUTES: dict[str, Any] = {
     route.__name__: route
-    for route in (pid, heard, forget, hold, compute, lose, events, listens, deaf)
+    for route in (pid, nap, heard, forget, hold, compute, lose, events, listens, deaf)
 } | {"": pid}

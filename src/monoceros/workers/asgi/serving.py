@@ -234,14 +234,13 @@ class Serving:
         """Do what is due about once a second."""
         worker = self._worker
         worker.notify()
-        if worker.wakeup is not None:
-            # The loop puts a descriptor of its own there.
-            worker.wakeup.claim()
         self._core.tick(now)
         worker.count_requests(self._core.requests)
         count_connections(worker.slot, len(self._intake))
         self._core.closing = not worker.alive or worker.scoreboard.lame_duck
         worker.look_for_arbiter()
+        if self._is_sent_away():
+            worker.alive = False  # the application may have put a handler of its own on TERM
         self._sweep.look(now)
         self._write_log()
 
