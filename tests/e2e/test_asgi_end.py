@@ -246,3 +246,34 @@ def test_an_application_that_takes_term_for_itself(start: Callable[..., Server])
     assert srv.wait() == 0
     assert said(srv) == ["lifespan: well"]
     assert not srv.count("ERROR|WARNING")
+
+
+# -- a start that hangs ------------------------------------------------------------------------
+
+
+def wait_for_frames(srv: Server, heading: str) -> None:
+    """Wait for the log to say where the start is."""
+    srv.wait_for(heading)
+    there = r'endings\.py", line \d+ in connect_to_database$'
+    srv.wait_for(there)
+    lines = srv.log.splitlines()
+    begin = next(number for number, line in enumerate(lines) if re.search(heading, line))
+    frames = [line for line in lines[begin + 1 :] if line.startswith("  File")]
+    assert any(re.search(there, line) for line in frames)
+    assert not any("/monoceros/" in line for line in frames[:2])
+
+
+def test_boot_timeout_shows_where_the_start_waits(begin: Callable[..., Server]) -> None:
+    srv = begin("--boot-timeout", "2", env={"START_S": "60"})
+    srv.wait_for(r"WORKER TIMEOUT .* not ready after 2\.\ds \(boot_timeout\)")
+    wait_for_frames(srv, r"\[ERROR\] Lifespan of worker \(pid:\d+\)$")
+
+
+def test_a_start_that_takes_longer_than_timeout_shows_where_it_waits(
+    begin: Callable[..., Server],
+) -> None:
+    srv = begin("--timeout", "1", env={"START_S": "3"})
+    wait_for_frames(srv, r"\[WARNING\] Lifespan of worker \(pid:\d+\), after \d\.\ds$")
+    srv.wait_workers(1)
+    srv.signal(signal.SIGTERM)
+    assert srv.wait() == 0

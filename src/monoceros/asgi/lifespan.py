@@ -31,7 +31,7 @@ class Lifespan:
     """The lifespan of one application; ``mode`` is a value of ``asgi_lifespan``.
 
     ``state`` is what the application has put there by its start, to go into every scope.
-    ``is_supported`` tells whether it has said that it has started.
+    ``is_supported`` tells whether it has said that it has started, and ``task`` is its call.
     """
 
     def __init__(self, app: AsgiApp, mode: str, log: Logger, ending: Ending | None = None) -> None:
@@ -41,7 +41,7 @@ class Lifespan:
         self._mode = mode
         self._log = log
         self._ending = ending or Ending()
-        self._task: asyncio.Task[None] | None = None
+        self.task: asyncio.Task[None] | None = None
         self._asked = "startup"  # what it is to answer
         self._told = 0  # how many events it has received
         self._is_foreign = False  # it has sent what is no answer
@@ -55,7 +55,7 @@ class Lifespan:
         """Have the application start; raises LifespanFailed where it is not to be served."""
         if self._mode == "off":
             return
-        self._task = task = asyncio.get_running_loop().create_task(self._call())
+        self.task = task = asyncio.get_running_loop().create_task(self._call())
         task.add_done_callback(self._see_end)
         await self._news.wait()
         if self._failure is not None:
@@ -73,7 +73,7 @@ class Lifespan:
         ``time_left`` returns seconds, which may become less than they were. A start that is still
         under way is cancelled.
         """
-        task = self._task
+        task = self.task
         if task is None or task.done():
             return
         has_started = self.is_supported

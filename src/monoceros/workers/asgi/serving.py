@@ -15,6 +15,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, cast
 
 from monoceros.asgi.application import adapt
@@ -32,7 +33,7 @@ from monoceros.workers.asgi.farewell import RESTART, STOP, Farewell
 from monoceros.workers.asgi.intake import Intake
 from monoceros.workers.asgi.observers import Observers
 from monoceros.workers.asgi.sockets import Sockets
-from monoceros.workers.asgi.stacks import describe_calls
+from monoceros.workers.asgi.stacks import describe_calls, describe_task
 from monoceros.workers.asgi.sweep import LOOK_S, Sweep
 from monoceros.workers.asgi.upgrades import Upgrades
 from monoceros.workers.descriptors import raise_limit
@@ -42,6 +43,8 @@ from monoceros.workers.timeouts import Timeouts
 from monoceros.wsgi.observers import Observers as WsgiObservers
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from monoceros.asgi.loops import Ending
     from monoceros.workers.supervised import SupervisedWorker
 
@@ -128,6 +131,8 @@ class Serving:
     async def _start(self) -> None:
         """Have the application start; under ``reload`` serve the reason where it does not."""
         worker = self._worker
+        worker.report_calls = partial(self._report_start, worker.log.error, "")
+        telling = self._loop.create_task(self._tell_of_long_start())
         try:
             await self._lifespan.start()
         except LifespanFailed as error:
@@ -135,6 +140,21 @@ class Serving:
                 raise
             worker.stand_in(error, worker.log.error)
             self._app = adapt(worker.wsgi)
+        finally:
+            self._ending.cancel(telling)
+
+    async def _tell_of_long_start(self) -> None:
+        """Log where a start waits that takes long, as often as the arbiter logs that it does."""
+        began = time.monotonic()
+        while timeout := self._worker.cfg.timeout:
+            await asyncio.sleep(timeout)
+            seconds = time.monotonic() - began
+            self._report_start(self._worker.log.warning, f", after {seconds:.1f}s")
+
+    def _report_start(self, log: Callable[..., None], age: str) -> None:
+        """Log where the application's start waits, which the stack of the loop does not show."""
+        frames = describe_task(self._lifespan.task)
+        log("Lifespan of worker (pid:%s)%s\n%s", os.getpid(), age, frames)
 
     def _begin(self) -> Farewell:
         """Make what calls the application; returns who ends its calls."""
