@@ -195,7 +195,7 @@ class Serving:
 
     def _report_calls(self) -> None:
         """Log what the calls wait for; the stack of the loop shows the one that runs."""
-        if self._has_calls():
+        if self._farewell is not None and self._farewell.has_calls:
             self._worker.log.error(
                 "Calls of worker (pid:%s)\n%s",
                 os.getpid(),
