@@ -30,7 +30,7 @@ from starlette.responses import FileResponse
 from starlette.routing import Route
 
 async def file(request):
-    return FileResponse(Path("large.txt").resolve())
+    return FileResponse("large.txt")
 
 class StartAndBody:
     def __init__(self, app):

@@ -164,7 +164,7 @@ cdef dict _build_scope(Core core, dict template, bint trusted, bint has_state, b
     if script_name and scope["path"]:
         if not scope["path"].startswith(script_name):
             raise refusal(Refusal.SCRIPT_NAME)
-        scope["root_path"] = script_name
+        scope["root_path"] = script_name.rstrip("/")
     if has_state:
         PyDict_SetItem(scope, "state", scope["state"].copy())
     PyDict_SetItem(scope, "extensions", PyDict_Copy(scope["extensions"]))

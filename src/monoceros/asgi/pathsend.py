@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from monoceros.http.errors import ClientDisconnected
@@ -45,8 +44,6 @@ def _close_unused(opening: asyncio.Future[int]) -> None:
 
 
 def _open(path: str) -> int:
-    if not Path(path).is_absolute():
-        raise ValueError(f"pathsend needs an absolute path: {path!r}")
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)

@@ -96,7 +96,7 @@ def _build_scope(core: Core, template: Scope, head: Head, trusted: bool) -> Scop
     if script_name and scope["path"]:
         if not scope["path"].startswith(script_name):
             raise refusal(Refusal.SCRIPT_NAME)
-        scope["root_path"] = script_name
+        scope["root_path"] = script_name.rstrip("/")
     if "state" in scope:
         scope["state"] = scope["state"].copy()
     scope["extensions"] = scope["extensions"].copy()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from monoceros.http.expiry import check_limit
 from monoceros.http.types import HEAD, IDLE, LINGERING
-from monoceros.workers.asgi.stacks import describe_request, describe_task
+from monoceros.workers.asgi.late import report_late
 from monoceros.workers.lateness import undelivered
 from monoceros.workers.timeouts import GRACE_S, LINGER_S
 
@@ -136,18 +136,13 @@ class Sweep:
             limit_s = own.get(exchange, self._limit_s) if own else self._limit_s
             age_s = (now_ns - exchange.record.started_ns) / 1e9
             if exchange.owner.exchange is exchange and 0 < limit_s < age_s:
-                self._expire(exchange, now_ns)
+                self._expire(exchange)
         for exchange in tuple(own):
             if exchange not in calls:
                 del own[exchange]
 
-    def _expire(self, exchange: Exchange, now_ns: int) -> None:
-        self._service.log.error(
-            "REQUEST TIMEOUT running %s, %s\n%s",
-            describe_request(exchange, now_ns),
-            "cut off" if exchange.started else "504",
-            describe_task(exchange.task),
-        )
+    def _expire(self, exchange: Exchange) -> None:
+        report_late(self._service.log, exchange, exchange.task)
         exchange.owner.end_early(exchange, 504)
         if exchange.task is not None:
             exchange.task.cancel()

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import time
 import weakref
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from monoceros.asgi.websocket_support import WebSocketSettings, preload
+from monoceros.http.scope import asks_for_websocket
 from monoceros.workers.asgi.late import report_late
 
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from monoceros.asgi.service import Service
     from monoceros.asgi.websocket import WebSocket
     from monoceros.config import Config
-    from monoceros.http.types import Exchange, Scope
+    from monoceros.http.types import Exchange
     from monoceros.workers.asgi.observers import Observers
 
 _GOING_AWAY = 1001  # RFC 6455 7.4.1
@@ -64,7 +65,7 @@ class Upgrades:
 
     def begin(self, connection: Connection, exchange: Exchange, rest: bytes) -> bool:
         """Go on as a WebSocket where that is asked for; else the request is one of HTTP."""
-        if self._make is None or not _is_websocket(exchange.scope):
+        if self._make is None or not asks_for_websocket(exchange.scope["headers"]):
             return False
         service = self._service
         service.core.requests += 1
@@ -128,11 +129,3 @@ class Upgrades:
         self._service.core.responses += 1
         exchange.record.end(exchange.code if exchange.started else 0)
         self._service.give_back(exchange.record)
-
-
-def _is_websocket(scope: Scope) -> bool:
-    fields: list[Any] = scope["headers"]
-    return any(
-        name == b"upgrade" and b"websocket" in [one.strip() for one in value.lower().split(b",")]
-        for name, value in fields
-    )
