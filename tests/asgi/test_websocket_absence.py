@@ -172,6 +172,19 @@ async def test_a_call_that_leaves_what_has_come_is_cancelled() -> None:
 
 
 @in_loop
+async def test_who_ends_the_worker_cancels_calls_himself() -> None:
+    """A second time would cut what a call does about the first."""
+    app = Deaf(ACCEPT)
+    peer = await Peer(app, AT_ONCE).accepted()
+    peer.socket.shut_down(1001)
+    peer.watcher.leaving = 1001
+    await pass_by(3)
+    assert app.ended is None
+    app.goes_on.set()
+    await peer.ended()
+
+
+@in_loop
 async def test_nothing_of_a_call_that_has_ended_is_kept_for_so_long() -> None:
     gc.collect()
     gc.disable()

@@ -278,10 +278,11 @@ class WebSocket:
         """Cancel a call that is still there, and has taken none of so many events that waited.
 
         What has come before the end is the application's, which has not heard of the end so far.
+        Who ends the worker cancels calls himself, and once.
         """
         if self._inbox.waiting < waiting:
             self._judge_later()
-        elif self.task is not None:
+        elif self.task is not None and not self._watcher.leaving:
             self.task.cancel()
 
     def _let_go(self) -> None:
