@@ -75,11 +75,31 @@ def press_ctrl_c(srv: Server) -> None:
 # -- who is told more than once ----------------------------------------------------------------
 
 
-def test_ctrl_c_in_a_terminal(start: Callable[..., Server]) -> None:
-    srv = start(STOP_S="0.2")
+HOOKS = """\
+def worker_int(worker):
+    worker.log.info("interrupted")
+def worker_abort(worker):
+    worker.log.info("aborted")
+"""
+
+
+def test_ctrl_c_in_a_terminal(begin: Callable[..., Server]) -> None:
+    srv = begin(files={"gunicorn.conf.py": HOOKS}, env={"STOP_S": "0.2"})
+    srv.wait_workers(1)
     press_ctrl_c(srv)
     assert srv.wait() == 0
     assert said(srv) == ["lifespan: well"]
+    assert srv.count("interrupted$") == 1
+
+
+def test_abort_interrupts_what_a_quick_stop_waits_for(begin: Callable[..., Server]) -> None:
+    srv = begin(files={"gunicorn.conf.py": HOOKS}, env={"BLOCKS": "1"})
+    (worker,) = srv.wait_workers(1)
+    os.kill(worker, signal.SIGQUIT)
+    srv.wait_for("^blocks$")
+    os.kill(worker, signal.SIGABRT)
+    srv.wait_for("aborted$")
+    srv.wait_for(rf"Worker \(pid:{worker}\) exited with code 1")
 
 
 def test_a_start_that_is_given_up_is_cleaned_up(begin: Callable[..., Server]) -> None:

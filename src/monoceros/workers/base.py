@@ -338,13 +338,19 @@ class Worker:
         self.aborted = True
         try:
             if self.report_calls is not None:
-                self.report_calls()
+                self._try_to_report(self.report_calls)
             hooks.try_call(self.cfg, self.log, "worker_abort", self)
         finally:
             if self._heeds_stop:
                 self._raise_at = inf
             self._stop = StopWorker(1)
             raise self._stop
+
+    def _try_to_report(self, report: Callable[[], None]) -> None:
+        try:
+            report()
+        except Exception:  # border: the reason of the abort is not to be lost to this
+            self.log.exception("The calls of worker (pid:%s) cannot be told", self.pid)
 
     def _end(self, signum: int) -> None:
         """Leave the main thread where it stands, or have it know."""

@@ -1,7 +1,8 @@
 """An ASGI application whose parts take their time to end, and say so.
 
 In the environment are the seconds that the lifespan takes: ``START_S``, ``CLEAN_S`` where its start
-is given up, and ``STOP_S``.
+is given up, and ``STOP_S``. ``HANDLES`` are signals that it has handlers for, and ``BLOCKS`` has its
+end stop the whole loop.
 """
 
 from __future__ import annotations
@@ -56,6 +57,9 @@ async def lifespan(receive: Receive, send: Send) -> None:
     await send({"type": "lifespan.startup.complete"})
     await receive()
     say("lifespan ends")
+    if "BLOCKS" in os.environ:
+        say("blocks")
+        time.sleep(60)
     await take("lifespan", seconds("STOP_S"))
     CLOSED.set()
     await send({"type": "lifespan.shutdown.complete"})

@@ -365,3 +365,51 @@ def test_a_stop_before_any_start() -> None:
         await Lifespan(well_behaved, "auto", LOG).stop(lambda: LONG_S)
 
     run(main)
+
+
+def test_a_stop_in_the_midst_of_the_start(caplog: pytest.LogCaptureFixture) -> None:
+    """It is cancelled once, and may clean up."""
+    steps = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        assert await receive() == {"type": "lifespan.startup"}
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0.1)
+            steps.append("cleaned up")
+
+    async def main() -> None:
+        made = Lifespan(app, "auto", LOG)
+        starting = asyncio.ensure_future(made.start())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        starting.cancel()
+        await made.stop(lambda: LONG_S)
+        assert made.task is not None
+        assert made.task.cancelled()
+
+    run(main)
+    assert steps == ["cleaned up"]
+    assert levels(caplog) == []
+
+
+def test_time_that_becomes_less(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(lifespan, "PARTING_S", 0.01)
+    left = [LONG_S]
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await go_along(receive, send, "startup")
+        await receive()
+        left[0] = 0.0
+        await asyncio.Event().wait()
+
+    async def main() -> None:
+        made = Lifespan(app, "auto", LOG)
+        await made.start()
+        await made.stop(lambda: left[0])
+
+    run(main)
+    assert "did not stop within 0." in caplog.text

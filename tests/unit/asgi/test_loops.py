@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import gc
 import os
@@ -15,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from monoceros.asgi import loops
-from monoceros.asgi.loops import make_loop, run, task_options
+from monoceros.asgi.loops import Ending, make_loop, run, task_options
 from monoceros.errors import ConfigError, StopWorker
 from monoceros.net.wakeup import Wakeup
 
@@ -323,3 +324,80 @@ def test_a_task_that_is_made_in_another_one(kind: str) -> None:
 
     run(main, kind)
     assert len(seen) == 1
+
+
+# -- who ends what
+
+
+def test_a_task_is_cancelled_once(kind: str) -> None:
+    """Also where it is still cleaning up when the loop ends."""
+    steps = []
+    ending = Ending()
+
+    async def holds() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0.05)
+            steps.append("released")
+
+    async def main() -> None:
+        task = asyncio.get_running_loop().create_task(holds())
+        await asyncio.sleep(0)
+        ending.cancel(task)
+        ending.cancel(task)
+        await asyncio.sleep(0)
+
+    run(main, kind, ending)
+    assert steps == ["released"]
+
+
+def test_who_hurries_leaves_less_to_all_that_follows(kind: str) -> None:
+    ending = Ending()
+    assert not ending.hurries
+    assert ending.left() == loops.PATIENCE_S
+
+    async def stubborn() -> None:
+        while True:
+            with contextlib.suppress(asyncio.CancelledError):
+                await asyncio.Event().wait()
+
+    async def main() -> None:
+        task = asyncio.get_running_loop().create_task(stubborn())
+        task._log_destroy_pending = False  # type: ignore[attr-defined]
+        await asyncio.sleep(0)
+        ending.hurry(0.1)
+        ending.hurry(60)
+
+    run(main, kind, ending)
+    assert ending.hurries
+    assert -1 < ending.left() <= 0
+
+
+def test_what_a_task_has_caught_does_not_cut_the_end(kind: str) -> None:
+    """A call that was interrupted passes it on when the loop is ending already."""
+    steps = []
+    stop = StopWorker(0)
+
+    async def passes_on() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise stop
+
+    async def cleans_up() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0.05)
+            steps.append("clean")
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        kept.extend(map(loop.create_task, (passes_on(), cleans_up())))
+        await asyncio.sleep(0)
+
+    kept: list[asyncio.Task[None]] = []
+    run(main, kind)
+    assert kept[0].exception() is stop
+    assert steps == ["clean"]

@@ -97,6 +97,8 @@ class Serving:
         self._loop.add_reader(wakeup.fileno(), self._wake)
         self._life = life = self._loop.create_task(self._live())
         await self._see_through(life)
+        if life.cancelled() or life.exception() is not None:
+            self._hurry()
         end = self._loop.create_task(self._end())
         await self._see_through(end)
         self._loop.remove_reader(wakeup.fileno())

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from monoceros.http.expiry import check_limit
 from monoceros.http.types import HEAD, IDLE, LINGERING
 from monoceros.workers.asgi.late import report_late
+from monoceros.workers.asgi.waits import Waits
 from monoceros.workers.lateness import undelivered
 from monoceros.workers.timeouts import GRACE_S, LINGER_S
 
@@ -132,17 +133,18 @@ class Sweep:
         """Answer for calls that take longer than they may."""
         calls = self._service.calls
         own = self._own_limits
+        waits = Waits()  # one look at what tasks wait for will do
         for exchange in tuple(calls):
             limit_s = own.get(exchange, self._limit_s) if own else self._limit_s
             age_s = (now_ns - exchange.record.started_ns) / 1e9
             if exchange.owner.exchange is exchange and 0 < limit_s < age_s:
-                self._expire(exchange)
+                self._expire(exchange, waits)
         for exchange in tuple(own):
             if exchange not in calls:
                 del own[exchange]
 
-    def _expire(self, exchange: Exchange) -> None:
-        report_late(self._service.log, exchange, exchange.task)
+    def _expire(self, exchange: Exchange, waits: Waits) -> None:
+        report_late(self._service.log, exchange, exchange.task, waits)
         exchange.owner.end_early(exchange, 504)
         if exchange.task is not None:
             exchange.task.cancel()
