@@ -1,7 +1,7 @@
 """An ASGI application whose parts take their time to end, and say so.
 
 In the environment are the seconds that the lifespan takes: ``START_S``, ``CLEAN_S`` where its start
-is given up, and ``STOP_S``. ``HANDLES`` are signals that it has handlers for, and ``BLOCKS`` has its
+is given up, and ``STOP_S``. ``HANDLES`` are signals that it has handlers for; ``BLOCKS`` has its
 end stop the whole loop.
 """
 
