@@ -467,6 +467,7 @@ def exchange(path: str, task: Any, started_s: float) -> Any:
         line=f"GET {path}".encode(),
         owner=SimpleNamespace(peer=b"192.0.2.1"),
         record=SimpleNamespace(started_ns=int(started_s * 1e9)),
+        started_ns=0,
         scope={},
         task=task,
     )
@@ -503,3 +504,10 @@ def test_many_calls_are_shortened() -> None:
     assert text.startswith("GET /0 from 192.0.2.1 for 25.0s\nStack (most recent call first):\n")
     assert text.endswith("\nand 5 more")
     assert describe_calls([], 0) == ""
+
+
+def test_the_age_of_a_call_is_that_of_its_own_request() -> None:
+    """Once a response is complete another request may be on the record."""
+    one = exchange("/", None, 5.0)
+    one.started_ns = 1_000_000_000
+    assert "for 7.0s" in describe_calls([one], 8_000_000_000)
