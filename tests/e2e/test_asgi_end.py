@@ -76,8 +76,10 @@ def press_ctrl_c(srv: Server) -> None:
 
 
 HOOKS = """\
+import time
 def worker_int(worker):
     worker.log.info("interrupted")
+    time.sleep(0.05)
 def worker_abort(worker):
     worker.log.info("aborted")
 """

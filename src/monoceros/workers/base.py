@@ -126,6 +126,7 @@ class Worker:
         self._is_ready = False  # and the arbiter knows
         self._stop: StopWorker | None = None  # raised, and to be raised again where it gets lost
         self._heeds_stop = False
+        self._is_quitting = False  # QUIT or INT has come
         self._raise_at = 0.0  # time.monotonic() before which it is not raised
 
     @property
@@ -326,8 +327,10 @@ class Worker:
     def handle_quit(self, signum: int, frame: FrameType | None) -> None:
         """QUIT and INT: leave now, also in the middle of a request."""
         self.alive = False
+        # The next one may come while the hook runs.
+        was_told, self._is_quitting = self._is_quitting, True
         try:
-            if self._stop is None or not self._heeds_stop:
+            if not (was_told and self._heeds_stop):
                 hooks.try_call(self.cfg, self.log, "worker_int", self)
         finally:
             self._end(signum)
