@@ -101,7 +101,8 @@ class Lifespan:
             left_s = max(PARTING_S - waited_s, time_left())
             if left_s <= 0:
                 break
-            with contextlib.suppress(asyncio.TimeoutError):
+            # Applications cancel all tasks that there are, as the end of their own loop did.
+            with contextlib.suppress(asyncio.TimeoutError, asyncio.CancelledError):
                 await asyncio.wait_for(self._news.wait(), min(left_s, _LOOK_S))
                 return
         self._log.warning("The application did not stop within %.1f seconds", waited_s)

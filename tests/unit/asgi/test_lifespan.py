@@ -413,3 +413,22 @@ def test_time_that_becomes_less(
 
     run(main)
     assert "did not stop within 0." in caplog.text
+
+
+def test_an_application_that_cancels_all_tasks_at_its_end(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    steps = []
+
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        await go_along(receive, send, "startup")
+        await receive()
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()
+        await asyncio.sleep(0.01)
+        steps.append("closed")
+        await send({"type": "lifespan.shutdown.complete"})
+
+    live(app)
+    assert steps == ["closed"]
+    assert levels(caplog) == []
