@@ -23,24 +23,28 @@ zizmor --offline --quiet --persona pedantic .github
 
 # Everything with the compiled twin and our defaults; tests of HTTP and from end to end take each
 # twin in turn by themselves. Real servers also with Gunicorn's defaults, the arbiter's tests with the
-# pure-Python twin; and what may be lost, or held up by slow clients, also in greenlets. Two at a time,
-# because most of them wait most of the time; those that compare times come last and alone.
+# pure-Python twin; and what may be lost, or held up by slow clients, also in greenlets. Some at a
+# time, because most of them wait most of the time; those that compare times come last and alone.
 export MONOCEROS_REQUIRE_C=1 MONOCEROS_IMPL=c
 usual="not slow and not settled and not soak"
 losses="tests/e2e/test_losses.py tests/e2e/test_no_request_lost.py tests/e2e/test_slow_clients.py
     tests/e2e/test_stop.py"
-others=$(mktemp)
-trap 'kill $beside 2>/dev/null || true; rm -f "$others"' EXIT
+logs=$(mktemp -d)
+others=()
+trap 'kill "${others[@]}" 2>/dev/null || true; rm -rf "$logs"' EXIT
 failed=0
 
 beside() {
-    "$@" >"$others" 2>&1 &
-    beside=$!
+    "$@" >"$logs/${#others[@]}" 2>&1 &
+    others+=($!)
 }
 
 join() {
-    wait $beside || failed=1
-    cat "$others"
+    for number in "${!others[@]}"; do
+        wait "${others[number]}" || failed=1
+        cat "$logs/$number"
+    done
+    others=()
 }
 
 with_other_defaults() {
@@ -57,16 +61,20 @@ in_greenlets() {
     MONOCEROS_TEST_COMPAT=gunicorn MONOCEROS_TEST_WORKER=$1 python -m pytest -m "$usual" $losses
 }
 
+from_end_to_end() {
+    python -m pytest -m "not quiet and not soak" "$@"
+}
+
 beside with_other_defaults
 python -m pytest --ignore=tests/process --ignore=tests/e2e || failed=1
 in_greenlets eventlet || failed=1
 join
 
-asgi="tests/e2e/test_asgi.py tests/e2e/test_asgi_vanishing.py tests/e2e/test_matrix.py"
-# shellcheck disable=SC2086
-beside python -m pytest tests/process $asgi
-# shellcheck disable=SC2086
-python -m pytest -m "not quiet and not soak" tests/e2e ${asgi//tests/--ignore=tests} || failed=1
+matrix=tests/e2e/test_matrix.py
+vanishing=tests/e2e/test_asgi_vanishing.py
+beside python -m pytest tests/process $matrix $vanishing
+beside from_end_to_end tests/e2e/test_asgi_*.py --ignore=$vanishing
+from_end_to_end tests/e2e --ignore-glob='tests/e2e/test_asgi_*.py' --ignore=$matrix || failed=1
 join
 
 python -m pytest -m "quiet and not soak" tests/e2e || failed=1
