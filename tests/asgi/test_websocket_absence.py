@@ -54,24 +54,6 @@ class Deaf:
             raise
 
 
-def leave(peer: Peer, how: str) -> None:
-    """End a WebSocket in one of the ways in which its application does not."""
-    if how == "close":
-        peer.socket.feed(close_frame(1000))
-    elif how == "eof":
-        peer.socket.eof()
-    elif how == "lost":
-        peer.socket.connection_lost(None)
-    elif how == "fault":
-        peer.socket.feed(b"\xff\xff")
-    elif how == "silence":
-        now = asyncio.get_running_loop().time()
-        peer.socket.tick(now + 21)
-        peer.socket.tick(now + 42)
-    else:
-        peer.socket.shut_down(1001)
-
-
 # -- the call is cancelled -------------------------------------------------------------------------
 
 
@@ -80,7 +62,7 @@ def leave(peer: Peer, how: str) -> None:
 async def test_a_call_that_does_not_listen_is_cancelled(how: str) -> None:
     app = Deaf(ACCEPT)
     peer = await Peer(app, SOON).accepted()
-    leave(peer, how)
+    peer.leave(how)
     await peer.ended()
     assert isinstance(app.ended, asyncio.CancelledError)
     assert not peer.log.errors
@@ -363,7 +345,7 @@ async def test_what_comes_of_absence_is_not_logged(
             turn(error)  # a context for what it raises, as ``except`` is here
 
     peer = await Peer(app).accepted()
-    leave(peer, how)
+    peer.leave(how)
     await peer.ended()
     assert not peer.log.errors
 

@@ -58,20 +58,7 @@ async def test_the_end_is_told_though_the_call_goes_on(how: str) -> None:
         await go_on.wait()
 
     peer = await Peer(app).accepted()
-    if how == "close":
-        peer.socket.feed(close_frame(1000))
-    elif how == "eof":
-        peer.socket.eof()
-    elif how == "lost":
-        peer.socket.connection_lost(None)
-    elif how == "silence":
-        now = asyncio.get_running_loop().time()
-        peer.socket.tick(now + 21)
-        peer.socket.tick(now + 42)
-    elif how == "shut_down":
-        peer.socket.shut_down(1001)
-    else:
-        peer.socket.feed(b"\xff\xff")
+    peer.leave(how)
     assert peer.watcher.told == ["begun", "closed"]
     go_on.set()
     await peer.ended()

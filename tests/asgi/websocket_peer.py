@@ -282,6 +282,20 @@ class Peer:
         self.take()
         return self
 
+    def leave(self, how: str) -> None:
+        """End it in one of the ways in which its application does not."""
+        now = asyncio.get_running_loop().time()
+        socket = self.socket
+        ways: dict[str, Callable[[], object]] = {
+            "close": lambda: socket.feed(close_frame(1000)),
+            "eof": socket.eof,
+            "lost": lambda: socket.connection_lost(None),
+            "fault": lambda: socket.feed(b"\xff\xff"),
+            "silence": lambda: list(map(socket.tick, (now + 21, now + 42))),
+            "shut_down": lambda: socket.shut_down(1001),
+        }
+        ways[how]()
+
     async def ended(self) -> None:
         """Wait until the application has returned."""
         if self.socket.task is not None:
